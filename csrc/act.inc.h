@@ -1,0 +1,83 @@
+/* Activations and their derivatives, element by element and, for softmax, row by row.
+ *
+ * An element's result depends on its value alone, not on where it lies: the last, partial vector
+ * goes through the same arithmetic under a mask. So a matrix may be cut anywhere.
+ */
+#include "math.inc.h"
+
+/* y[i] = f(x[i]), four vectors at a time so that their latencies overlap */
+INLINE void map(vreal (*f)(vreal), ptrdiff_t n, const real *x, real *y) {
+    ptrdiff_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL) {
+        vreal t[4];
+        UNROLL(4) for (int j = 0; j < 4; j++) t[j] = f(v_load(x + i + j * VL));
+        UNROLL(4) for (int j = 0; j < 4; j++) v_store(y + i + j * VL, t[j]);
+    }
+    for (; i < n; i += VL) {
+        vmask m = v_first(min_size(VL, n - i));
+        v_store_m(m, y + i, f(v_load_m(m, x + i)));
+    }
+}
+
+/* dx[i] = f(s[i], dy[i]) */
+INLINE void map2(vreal (*f)(vreal, vreal), ptrdiff_t n, const real *s, const real *dy, real *dx) {
+    ptrdiff_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL) {
+        vreal a = f(v_load(s + i), v_load(dy + i));
+        vreal b = f(v_load(s + i + VL), v_load(dy + i + VL));
+        v_store(dx + i, a);
+        v_store(dx + i + VL, b);
+    }
+    for (; i < n; i += VL) {
+        vmask m = v_first(min_size(VL, n - i));
+        v_store_m(m, dx + i, f(v_load_m(m, s + i), v_load_m(m, dy + i)));
+    }
+}
+
+/* v_max returns its second argument where one is NaN: relu(NaN) is NaN */
+INLINE vreal v_relu(vreal x) { return v_max(v_zero(), x); }
+
+INLINE vreal sigmoid_backward_1(vreal y, vreal dy) { return v_mul(dy, v_mul(y, v_sub(v_set1(1), y))); }
+INLINE vreal tanh_backward_1(vreal y, vreal dy) { return v_mul(dy, v_fnma(y, y, v_set1(1))); }
+INLINE vreal relu_backward_1(vreal y, vreal dy) { /* NaN where y is */
+    return v_select(v_gt(y, v_zero()), dy, v_relu(y));
+}
+INLINE vreal exp_backward_1(vreal y, vreal dy) { return v_mul(dy, y); }
+INLINE vreal log_backward_1(vreal y, vreal dy) { return v_mul(dy, v_exp(v_neg(y))); } /* 1/x */
+/* sigmoid(x) = 1 - e^-y */
+INLINE vreal softplus_backward_1(vreal y, vreal dy) { return v_mul(dy, v_neg(v_expm1(v_neg(y)))); }
+/* sigmoid(x) (1 + x sigmoid(-x)) */
+INLINE vreal silu_backward_1(vreal x, vreal dy) {
+    vreal bound = v_set1(-EXP_LOW), one = v_set1(1);
+    x = v_min(bound, v_max(v_neg(bound), x)); /* infinity times zero is not meant */
+    vreal z = v_exp_fall(x), q = v_div(z, v_add(one, z)), p = v_sub(one, q);
+    vmask negative = v_lt(x, v_zero());
+    vreal s = v_select(negative, q, p), t = v_select(negative, p, q);
+    return v_mul(dy, v_mul(s, v_fma(x, t, one)));
+}
+
+#define FNN_UNARY(op) \
+    static void FNN_NAME(op)(ptrdiff_t n, const void *x, void *y) { map(v_##op, n, x, y); }
+FNN_UNARY(sigmoid)
+FNN_UNARY(tanh)
+FNN_UNARY(relu)
+FNN_UNARY(exp)
+FNN_UNARY(log)
+FNN_UNARY(softplus)
+FNN_UNARY(silu)
+#undef FNN_UNARY
+
+#define FNN_GRAD(op) \
+    static void FNN_NAME(op##_backward)(ptrdiff_t n, const void *s, const void *dy, void *dx) { \
+        map2(op##_backward_1, n, s, dy, dx); \
+    }
+FNN_GRAD(sigmoid)
+FNN_GRAD(tanh)
+FNN_GRAD(relu)
+FNN_GRAD(exp)
+FNN_GRAD(log)
+FNN_GRAD(softplus)
+FNN_GRAD(silu)
+#undef FNN_GRAD
+
+#include "softmax.inc.h"

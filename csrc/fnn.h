@@ -1,0 +1,189 @@
+/* fastnn's C kernels: types, contracts and the kernel table. The only header Cython sees.
+ *
+ * A kernel does what ONE core does. It knows pointers, sizes and strides in elements, and one
+ * block of work; it allocates nothing, keeps no state, and never hears of threads or layers.
+ *
+ * Legend. m n k: sizes of C (m,n) = A (m,k) B (k,n). VL: lanes of one vector. P: columns of one
+ * panel (`panel` below), a small multiple of VL fixed by dtype and ISA. `real`: float or double,
+ * by the table's dtype; every `void *` to numbers points to it.
+ *
+ * Panelled matrix. Element (r, c) of a matrix with row stride `row` and panel stride `panel` lies at
+ *
+ *     base[(c / P) * panel + r * row + c % P]
+ *
+ * Panels proper have row = P and panel = rows * P: [columns/P][rows][P], so that a tile's addresses
+ * are one base plus constants. A row-major matrix is the same formula with row = ld, panel = P.
+ * Columns past the last one are padding: no kernel reads a result out of them, and every kernel
+ * leaves those of its output as they were, unless its contract says that it zeroes them.
+ *
+ * Preconditions common to all: sizes >= 0; pointers aligned to `real`; outputs do not overlap
+ * inputs unless the contract says so. Size 0 writes nothing.
+ */
+#ifndef FNN_H
+#define FNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum fnn_dtype { FNN_FLOAT32 = 0, FNN_FLOAT64 = 1, FNN_DTYPES = 2 };
+
+/* best last; fnn_best_isa() takes the last one that the CPU can run */
+enum fnn_isa { FNN_SCALAR = 0, FNN_NEON = 1, FNN_AVX2 = 2, FNN_AVX512 = 3, FNN_ISAS = 4 };
+
+/* y[i] = f(x[i]) */
+typedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y);
+
+/* dx[i] = dy[i] f'(s[i]); s is y = f(x), or x where kernels.def says so */
+typedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx);
+
+/* y[r,:] = f(x[r,:]) on panelled matrices of equal strides; y may be x */
+typedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                         const void *x, void *y);
+
+/* dx[r,:] = J(y[r,:])^T dy[r,:], equal strides; dx may be dy */
+typedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                              const void *y, const void *dy, void *dx);
+
+/* C (m,n) = act(A B + bias), or C += A B, or C = (A B) * act'(s).
+ *   gemm_nn: a is A (m,k), panels with row stride P and panel stride a_panel, at any first row
+ *   gemm_tn: a is A^T (k,m), the same way: A's columns lie in panels [m/P][k][P]
+ *   b is B (k,n): panels with row stride P and panel stride b_panel
+ *   c: panelled, c_row, c_panel; columns past n are left alone
+ * The order of additions over k depends on k, dtype and ISA alone, so neither m, n nor the way
+ * a matrix is cut into calls changes a bit of the result. */
+typedef struct {
+    ptrdiff_t m, n, k;
+    const void *a;
+    ptrdiff_t a_panel;
+    const void *b;
+    ptrdiff_t b_panel;
+    void *c;
+    ptrdiff_t c_row, c_panel;
+    int accumulate;         /* C += A B; then no bias, act or grad */
+    const void *bias;       /* NULL, or n values: bias of column j at bias[(j/P)*bias_panel + j%P] */
+    ptrdiff_t bias_panel;
+    fnn_unary act;          /* NULL, or applied to every element of C */
+    fnn_grad grad;          /* NULL, or C[r,j] *= f'(s[r,j]); then no bias or act */
+    const void *s;          /* with c's strides */
+} fnn_gemm_args;
+typedef void (*fnn_gemm)(const fnn_gemm_args *args);
+
+/* Copies between a row-major matrix (row stride ld >= columns) and panels (row stride P).
+ *   pack             panels (rows,cols) = x (rows,cols)      zeroes the padding columns
+ *   pack_transpose   panels (rows,cols) = x^T, x (cols,rows) zeroes the padding columns
+ *   unpack           x (rows,cols) = panels (rows,cols)
+ *   unpack_transpose x (cols,rows) = panels (rows,cols)^T
+ * src and dst are x and panels, or panels and x. */
+typedef void (*fnn_pack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
+                         ptrdiff_t panel, void *dst);
+
+/* panels (rows,cols) = x[index[r], :] * scale + shift, the padding columns zeroed.
+ * index NULL: rows 0, 1, ...; scale NULL: as they are (then shift is NULL too). */
+typedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index, const void *x,
+                           ptrdiff_t ldx, const void *scale, const void *shift, ptrdiff_t panel,
+                           void *dst);
+
+/* y[r,c] = x[r,c] * scale[c] + shift[c] (shift NULL: none), equal strides; y may be x.
+ * scale and shift are plain vectors of cols elements. */
+typedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                          const void *x, const void *scale, const void *shift, void *y);
+
+/* sum[c] = sum over r of x[r,c], in a fixed order; sum is panelled with panel stride sum_panel */
+typedef void (*fnn_colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                           const void *x, ptrdiff_t sum_panel, void *sum);
+
+/* Loss of each row and its gradient with respect to p, each row on its own.
+ *   mse          mean over columns of (p - t)^2
+ *   bce          mean over columns of -t log q - (1-t) log(1-q), q = clip(p, eps, 1-eps), eps 1e-7
+ *   bce_logits   the same of q = sigmoid(p), no clipping, stable for every finite p
+ *   xent         -sum over columns of t log clip(q, eps, 1-eps), q = p / sum of the row's p
+ *   xent_logits  the same of q = softmax(p), no clipping, stable
+ * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label;
+ * the other of the two is NULL. loss[r] = weight[r] * the above (weight NULL: 1). The gradient
+ * dp[r,c] = scale * weight[r] * d/dp. dp NULL: no gradient; dp may be p. */
+typedef struct {
+    ptrdiff_t rows, cols;
+    const void *p;
+    ptrdiff_t p_panel;      /* p and dp are panels proper: row stride P */
+    const void *t;
+    ptrdiff_t t_panel;
+    const int32_t *label;
+    const void *weight;
+    double scale;
+    void *dp;
+    void *loss;
+} fnn_loss_args;
+typedef void (*fnn_loss)(const fnn_loss_args *args);
+
+/* value[r], each row on its own; p, t and label as in fnn_loss_args.
+ *   argmax_match     1 where the first largest p is the label (the first largest t), else 0
+ *   threshold_match  mean over columns of (p > threshold) == (t != 0)
+ *   squared_error, absolute_error   mean over columns of (p - t)^2, |p - t| */
+typedef struct {
+    ptrdiff_t rows, cols;
+    const void *p;
+    ptrdiff_t p_panel;
+    const void *t;
+    ptrdiff_t t_panel;
+    const int32_t *label;
+    double threshold;
+    void *value;
+} fnn_metric_args;
+typedef void (*fnn_metric)(const fnn_metric_args *args);
+
+/* One optimizer step on rows x cols (cols <= P) weights of one panel, row stride P; padding
+ * columns are left alone. Kingma & Ba 2015, in the form Keras uses:
+ *   sgd   m = momentum m - lr g;  w += nesterov ? momentum m - lr g : m   (momentum 0: w -= lr g)
+ *   adam  m += (1-beta1)(g - m);  v += (1-beta2)(g^2 - v);  w -= lr m / (sqrt(v) + epsilon)
+ * lr is Adam's already corrected for bias: lr sqrt(1 - beta2^t) / (1 - beta1^t).
+ * v is NULL for sgd, m too where momentum is 0. */
+typedef struct {
+    double lr, momentum, beta1, beta2, epsilon;
+    int nesterov;
+} fnn_hyper;
+typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
+                          void *w, void *m, void *v);
+
+/* Runs n rounds of independent multiply-adds in registers; returns the floating-point operations done. */
+typedef double (*fnn_probe)(ptrdiff_t n);
+
+/* The kernels of one ISA and dtype. */
+typedef struct {
+    const char *isa, *dtype;
+    ptrdiff_t itemsize;     /* bytes of a real */
+    ptrdiff_t vl, panel;    /* VL and P */
+    ptrdiff_t mr;           /* rows of the largest register tile */
+#define FNN_UNARY(name) fnn_unary name;
+#define FNN_GRAD(name) fnn_grad name;
+#define FNN_ROWS(name) fnn_rows name;
+#define FNN_ROWS_GRAD(name) fnn_rows_grad name;
+#define FNN_GEMM(name) fnn_gemm name;
+#define FNN_PACK(name) fnn_pack name;
+#define FNN_GATHER(name) fnn_gather name;
+#define FNN_SCALE(name) fnn_scale name;
+#define FNN_COLSUM(name) fnn_colsum name;
+#define FNN_LOSS(name) fnn_loss name;
+#define FNN_METRIC(name) fnn_metric name;
+#define FNN_OPTIM(name) fnn_optim name;
+#define FNN_PROBE(name) fnn_probe name;
+#include "kernels.def"
+#include "kernels_undef.h"
+} fnn_kernels;
+
+/* NULL where the ISA was not built in or this CPU or OS cannot run it. */
+const fnn_kernels *fnn_get_kernels(enum fnn_isa isa, enum fnn_dtype dtype);
+enum fnn_isa fnn_best_isa(void);
+const char *fnn_isa_name(enum fnn_isa isa);
+
+/* Flush subnormals to zero on this thread; returns the state that fnn_restore_fp puts back. */
+uint64_t fnn_flush_subnormals(void);
+void fnn_restore_fp(uint64_t state);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

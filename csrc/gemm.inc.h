@@ -1,0 +1,201 @@
+/* Matrix products on packed operands.
+ *
+ *     gemm_nn   C (m,n) = A B      A (m,k) in panels [k/P][rows][P]
+ *     gemm_tn   C (m,n) = A B      A^T (k,m) in panels [m/P][k][P]
+ *     B (k,n) in panels [n/P][k][P]; C panelled with any strides
+ *
+ * with act(A B + bias), C + A B or (A B) act'(s) on the way out.
+ *
+ * One register tile holds mr x nv vectors of C. A step of k loads the nv vectors of B's panel row
+ * and broadcasts mr values of A, so that it does mr * nv multiply-adds for mr + nv loads:
+ *
+ *     acc[r][v] += A(r, k) * B(k, v)     r < mr <= MR, v < nv <= NV
+ *
+ *     A(r, k) lies at a[r * P + k] (nn) or a[k * P + r] (tn): one base and constants, so that the
+ *     compiler addresses all of it from one pointer; MR * NV + NV + 1 registers.
+ *
+ * Loops, outer to inner: panel of C (P columns), tile of rows; each tile runs through all of k.
+ * Cutting k into blocks whose panel of B stays in L1 was measured and lost (0.75 to 0.92 of peak
+ * against 0.90 to 0.97): C then goes through memory once a block, while the hardware prefetches
+ * B's one contiguous stream well. A tile adds its products in the order of k, so that a result
+ * does not depend on how m and n are cut.
+ */
+
+
+typedef struct {
+    ptrdiff_t k;
+    const real *a;
+    ptrdiff_t a_panel;
+    const real *b;
+    real *c;
+    ptrdiff_t c_row;
+    const real *bias; /* NULL: none */
+    const real *s;    /* NULL, or relu's output where C is its gradient */
+    ptrdiff_t cols;   /* columns of this panel that exist, 1 .. P */
+    int load;         /* add to what C holds */
+    int relu;
+} tile_args;
+
+/* mask of vector v where only `cols` columns exist */
+INLINE vmask cols_mask(ptrdiff_t cols, int v) {
+    ptrdiff_t left = cols - v * VL;
+    return v_first(left < 0 ? 0 : left > VL ? VL : left);
+}
+
+INLINE void tile_step(const int mr, const int nv, const int row, const real *a, const real *b,
+                      vreal (*acc)[NV]) {
+    vreal bv[NV];
+    UNROLL(4) for (int v = 0; v < nv; v++) bv[v] = v_load(b + v * VL);
+    UNROLL(16) for (int r = 0; r < mr; r++) {
+        vreal av = v_set1(a[r * row]);
+        UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_fma(av, bv[v], acc[r][v]);
+    }
+}
+
+/* acc += A B over k steps that lie at stride `col` in A; a and b advance by it */
+INLINE void tile_steps(const int mr, const int nv, const int row, const int col, ptrdiff_t k,
+                       const real *a, const real *b, vreal (*acc)[NV]) {
+    for (; k >= 4; k -= 4, a += 4 * col, b += 4 * P) {
+        tile_step(mr, nv, row, a, b, acc);
+        tile_step(mr, nv, row, a + col, b + P, acc);
+        tile_step(mr, nv, row, a + 2 * col, b + 2 * P, acc);
+        tile_step(mr, nv, row, a + 3 * col, b + 3 * P, acc);
+    }
+    for (; k > 0; k--, a += col, b += P) tile_step(mr, nv, row, a, b, acc);
+}
+
+INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
+    vreal acc[MR][NV];
+    const int full = t->cols >= nv * VL;
+    vmask mask[NV];
+    UNROLL(4) for (int v = 0; v < nv; v++) mask[v] = cols_mask(t->cols, v);
+
+    UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_zero();
+    if (t->bias) {
+        UNROLL(4) for (int v = 0; v < nv; v++) {
+            vreal bias = v_load_m(mask[v], t->bias + v * VL);
+            UNROLL(16) for (int r = 0; r < mr; r++) acc[r][v] = bias;
+        }
+    } else if (t->load) {
+        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+            acc[r][v] = full ? v_load(t->c + r * t->c_row + v * VL)
+                             : v_load_m(mask[v], t->c + r * t->c_row + v * VL);
+    }
+
+    if (tn) {
+        tile_steps(mr, nv, 1, P, t->k, t->a, t->b, acc);
+    } else {
+        const real *a = t->a, *b = t->b;
+        for (ptrdiff_t k = t->k; k > 0; k -= P, a += t->a_panel, b += P * P)
+            tile_steps(mr, nv, P, 1, min_size(k, P), a, b, acc);
+    }
+
+    if (t->relu) { /* 0 first: max gives its second argument where that is NaN */
+        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+            acc[r][v] = v_max(v_zero(), acc[r][v]);
+    }
+    real *c = t->c;
+    if (t->s) {
+        const real *s = t->s;
+        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) {
+            vreal sv = v_load_m(mask[v], s + r * t->c_row + v * VL);
+            acc[r][v] = relu_backward_1(sv, acc[r][v]);
+        }
+    }
+    if (full) {
+        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+            v_store(c + r * t->c_row + v * VL, acc[r][v]);
+    } else {
+        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+            v_store_m(mask[v], c + r * t->c_row + v * VL, acc[r][v]);
+    }
+}
+
+/* A function for every tile height, for a full panel and for one that fits into one vector. */
+typedef void (*tile_fn)(const tile_args *);
+#define TILE_FNS(mr)                                                                            \
+    static __attribute__((noinline)) void tile_nn_##mr(const tile_args *t) { tile(mr, NV, 0, t); } \
+    static __attribute__((noinline)) void tile_nn_narrow_##mr(const tile_args *t) { tile(mr, 1, 0, t); } \
+    static __attribute__((noinline)) void tile_tn_##mr(const tile_args *t) { tile(mr, NV, 1, t); } \
+    static __attribute__((noinline)) void tile_tn_narrow_##mr(const tile_args *t) { tile(mr, 1, 1, t); }
+#define TILE_ROW(mr) {{tile_nn_##mr, tile_nn_narrow_##mr}, {tile_tn_##mr, tile_tn_narrow_##mr}},
+#define TILES_TO_4(X) X(1) X(2) X(3) X(4)
+#define TILES_TO_6(X) TILES_TO_4(X) X(5) X(6)
+#define TILES_TO_14(X) TILES_TO_6(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#define TILES__(n) TILES_TO_##n
+#define TILES_(n) TILES__(n)
+#define TILES TILES_(MR)
+TILES(TILE_FNS)
+static const tile_fn TILE[MR][2][2] = {TILES(TILE_ROW)}; /* [mr - 1][tn][narrow] */
+
+/* The tiles of one panel of C and one block of k: as few as possible, all about equally high. */
+INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t) {
+    const int narrow = t->cols <= VL;
+    const ptrdiff_t n_tiles = (m + MR - 1) / MR;
+    for (ptrdiff_t left = n_tiles; left > 0; left--) {
+        const ptrdiff_t mr = (m + left - 1) / left;
+        TILE[mr - 1][tn][narrow](t);
+        t->a += tn ? mr : mr * P;
+        t->c += mr * t->c_row;
+        if (t->s) t->s += mr * t->c_row;
+        m -= mr;
+    }
+}
+
+/* act, or its derivative, on m rows of one panel of C */
+INLINE void activate(const fnn_gemm_args *g, real *c, const real *s, ptrdiff_t cols) {
+    const int together = g->c_row == cols;
+    const ptrdiff_t rows = together ? 1 : g->m, n = together ? g->m * cols : cols;
+    for (ptrdiff_t r = 0; r < rows; r++, c += g->c_row) {
+        if (g->act) {
+            g->act(n, c, c);
+        } else {
+            g->grad(n, s, c, c);
+            s += g->c_row;
+        }
+    }
+}
+
+INLINE void gemm(const int tn, const fnn_gemm_args *g) {
+    const int relu = g->act == FNN_NAME(relu), relu_grad = g->grad == FNN_NAME(relu_backward);
+    const int after = (g->act && !relu) || (g->grad && !relu_grad);
+    if (g->m <= 0) return;
+    for (ptrdiff_t j = 0; j * P < g->n; j++) {
+        const ptrdiff_t cols = min_size(g->n - j * P, P);
+        real *c = (real *)g->c + j * g->c_panel;
+        const real *s = g->s ? (const real *)g->s + j * g->c_panel : NULL;
+        tile_args t = {
+            .k = g->k, .a = g->a, .a_panel = g->a_panel,
+            .b = (const real *)g->b + j * g->b_panel,
+            .c = c, .c_row = g->c_row, .cols = cols,
+            .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
+            .load = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
+        };
+        if (tn) { /* a tile must not straddle two panels of A */
+            for (ptrdiff_t i = 0; i < g->m; i += P) {
+                t.a = (const real *)g->a + i / P * g->a_panel;
+                tiles(1, min_size(g->m - i, P), &t);
+            }
+        } else {
+            tiles(0, g->m, &t);
+        }
+        if (after) activate(g, c, s, cols);
+    }
+}
+
+static void FNN_NAME(gemm_nn)(const fnn_gemm_args *args) { gemm(0, args); }
+static void FNN_NAME(gemm_tn)(const fnn_gemm_args *args) { gemm(1, args); }
+
+/* MR * NV independent chains of multiply-adds, as many as the widest tile has */
+static double FNN_NAME(fma_peak)(ptrdiff_t n) {
+    vreal acc[MR * NV], x = v_set1((real)0.5), y = v_set1((real)1.0);
+    UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_set1((real)i);
+    for (ptrdiff_t step = 0; step < n; step++) {
+        UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_fma(acc[i], x, y);
+    }
+    vreal sum = v_zero();
+    UNROLL(32) for (int i = 0; i < MR * NV; i++) sum = v_add(sum, acc[i]);
+    volatile real keep = v_sum(sum);
+    (void)keep;
+    return 2.0 * MR * NV * VL * (double)n;
+}

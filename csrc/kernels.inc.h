@@ -1,0 +1,58 @@
+/* Every kernel for one dtype and one ISA, and the table of them.
+ *
+ * A translation unit isa_<isa>.c includes simd_<isa>.h, the vocabulary, then this file; the build
+ * compiles it once with FNN_F64=0 and once with FNN_F64=1. Everything is static but the table.
+ */
+#include "fnn.h"
+
+#if FNN_F64
+#define FNN_DTYPE f64
+#else
+#define FNN_DTYPE f32
+#endif
+
+#define FNN_CAT4_(a, b, c, d) a##b##_##c##_##d
+#define FNN_CAT4(a, b, c, d) FNN_CAT4_(a, b, c, d)
+#define FNN_NAME(op) FNN_CAT4(fnn_, op, FNN_DTYPE, FNN_ISA_NAME)
+#define FNN_STR_(x) #x
+#define FNN_STR(x) FNN_STR_(x)
+
+#define P (VL * NV)
+#define INLINE static inline __attribute__((always_inline))
+#define FNN_PRAGMA(x) _Pragma(#x)
+#define UNROLL(n) FNN_PRAGMA(GCC unroll n)
+
+INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+#include "act.inc.h"
+#include "pack.inc.h"
+#include "gemm.inc.h"
+#include "loss.inc.h"
+#include "optim.inc.h"
+
+#define FNN_FILL(name) .name = FNN_NAME(name),
+#define FNN_UNARY FNN_FILL
+#define FNN_GRAD FNN_FILL
+#define FNN_ROWS FNN_FILL
+#define FNN_ROWS_GRAD FNN_FILL
+#define FNN_GEMM FNN_FILL
+#define FNN_PACK FNN_FILL
+#define FNN_GATHER FNN_FILL
+#define FNN_SCALE FNN_FILL
+#define FNN_COLSUM FNN_FILL
+#define FNN_LOSS FNN_FILL
+#define FNN_METRIC FNN_FILL
+#define FNN_OPTIM FNN_FILL
+#define FNN_PROBE FNN_FILL
+
+extern const fnn_kernels FNN_NAME(kernels);
+const fnn_kernels FNN_NAME(kernels) = {
+    .isa = FNN_STR(FNN_ISA_NAME),
+    .dtype = FNN_STR(FNN_DTYPE),
+    .itemsize = sizeof(real),
+    .vl = VL,
+    .panel = P,
+    .mr = MR,
+#include "kernels.def"
+};
+#include "kernels_undef.h"

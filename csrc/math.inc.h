@@ -1,0 +1,133 @@
+/* Elementary functions of a vector, accurate to 1-2 ulp in float32 and float64, with or without FMA.
+ *
+ * exp(x) = 2^n e^r,  n = round(x / ln 2),  r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2]
+ *     ln 2 is split in two: n LN2_HIGH is exact, for LN2_HIGH ends in as many zeros as n has bits,
+ *     and so is its subtraction. e^r - 1 = r + r^2 Q(r).
+ * log(m 2^e) = e ln 2 + log(1 + f),  f = m - 1 in [sqrt(1/2) - 1, sqrt(2) - 1]
+ *     log(1 + f) = 2 atanh(s), s = f / (2 + f); written as f - (f^2/2 - s (f^2/2 + z R(z))),
+ *     z = s^2, the last subtraction is from the exact f.
+ *
+ * Q and R: least worst relative error, each coefficient rounded before the next ones are fitted.
+ */
+#include <math.h>
+
+#if FNN_F64
+#define EXP_LOW -754.0 /* x e^x rounds to zero below */
+#define EXP_HIGH 710.0 /* e^x overflows above */
+#define TANH_HIGH 20.0 /* tanh rounds to 1 above */
+#define LOG2_E 0x1.71547652b82fep+0
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+static const real exp_q[] = {
+    0x1.0000000000005p-1, 0x1.555555555553fp-3, 0x1.5555555552109p-5, 0x1.11111111179bdp-7,
+    0x1.6c16c17f31564p-10, 0x1.a01a017c7e621p-13, 0x1.a019a69652d01p-16, 0x1.71de776a94b34p-19,
+    0x1.28a29e2894825p-22, 0x1.ae8615b4eb8cdp-26};
+static const real log_r[] = {
+    0x1.5555555555593p-1, 0x1.999999997fa56p-2, 0x1.2492494221071p-2, 0x1.c71c51e1d4ad6p-3,
+    0x1.7466473751f06p-3, 0x1.39a0de395eb46p-3, 0x1.2f0e54d246fa4p-3};
+#else
+#define EXP_LOW -110.0f
+#define EXP_HIGH 89.0f
+#define TANH_HIGH 10.0f
+#define LOG2_E 0x1.715476p+0f
+#define LN2_HIGH 0x1.62e4p-1f
+#define LN2_LOW 0x1.7f7d1cp-20f
+static const real exp_q[] = {0x1.fffffep-2f, 0x1.5554bp-3f, 0x1.55572ap-5f, 0x1.1227a2p-7f,
+                             0x1.6b5bfp-10f};
+static const real log_r[] = {0x1.55557ap-1f, 0x1.995ecep-2f, 0x1.31e1d6p-2f};
+#endif
+#define COUNT(c) ((int)(sizeof(c) / sizeof *(c)))
+
+/* c[0] + c[1] x + ... + c[n-1] x^(n-1) */
+INLINE vreal v_poly(vreal x, const real *c, int n) {
+    vreal y = v_set1(c[n - 1]);
+    UNROLL(16) for (int i = n - 2; i >= 0; i--) y = v_fma(y, x, v_set1(c[i]));
+    return y;
+}
+
+/* e^x = (1 + p) 2^n for EXP_LOW <= x <= EXP_HIGH: returns p, sets n */
+INLINE vreal v_exp_parts(vreal x, vreal *n) {
+    *n = v_round(v_mul(x, v_set1(LOG2_E)));
+    vreal r = v_fnma(*n, v_set1(LN2_HIGH), x);
+    r = v_fnma(*n, v_set1(LN2_LOW), r);
+    return v_fma(v_mul(r, r), v_poly(r, exp_q, COUNT(exp_q)), r);
+}
+
+INLINE vreal v_exp(vreal x) {
+    vreal n;
+    x = v_min(v_set1(EXP_HIGH), v_max(v_set1(EXP_LOW), x)); /* a NaN passes */
+    vreal p = v_exp_parts(x, &n);
+    return v_scale(v_add(v_set1(1), p), n);
+}
+
+/* e^-|x| */
+INLINE vreal v_exp_fall(vreal x) {
+    vreal n;
+    vreal p = v_exp_parts(v_max(v_set1(EXP_LOW), v_neg(v_abs(x))), &n);
+    return v_scale(v_add(v_set1(1), p), n);
+}
+
+/* e^x - 1 for x <= EXP_HIGH */
+INLINE vreal v_expm1(vreal x) {
+    vreal n;
+    vreal p = v_exp_parts(v_max(v_set1(-2 * TANH_HIGH), x), &n);
+    vreal s = v_pow2(n);
+    return v_fma(s, p, v_sub(s, v_set1(1)));
+}
+
+/* k ln 2 + log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1] and integral k */
+INLINE vreal v_log_sum(vreal f, vreal k) {
+    vreal s = v_div(f, v_add(v_set1(2), f)), z = v_mul(s, s);
+    vreal half = v_mul(v_mul(v_set1((real)0.5), f), f);
+    vreal r = v_mul(z, v_poly(z, log_r, COUNT(log_r)));
+    vreal low = v_fma(s, v_add(half, r), v_mul(k, v_set1(LN2_LOW)));
+    return v_fma(k, v_set1(LN2_HIGH), v_sub(f, v_sub(half, low)));
+}
+
+INLINE vreal v_log(vreal x) {
+    vreal e, infinity = v_set1((real)INFINITY), zero = v_zero();
+    vreal m = v_split(x, &e);
+    vreal y = v_log_sum(v_sub(m, v_set1(1)), e);
+    y = v_select(v_lt(x, infinity), y, x); /* infinity and NaN as they are */
+    y = v_select(v_lt(x, zero), v_set1((real)NAN), y);
+    return v_select(v_eq(x, zero), v_neg(infinity), y);
+}
+
+/* log(1 + z) for 0 <= z <= 1; 1 + z is never rounded: (1 + z) / 2 - 1 is exact where it is used */
+INLINE vreal v_log1p(vreal z) {
+    vmask large = v_gt(z, v_set1((real)0.41421356237309505));
+    vreal half = v_mul(v_set1((real)0.5), v_sub(z, v_set1(1)));
+    return v_log_sum(v_select(large, half, z), v_select(large, v_set1(1), v_zero()));
+}
+
+/* z / (1 + z) of z = e^-|x|: sigmoid(-|x|); w - w q is then sigmoid(x), without cancellation,
+ * with w = z for negative x and 1 for the others */
+INLINE vreal v_sigmoid(vreal x) {
+    vreal z = v_exp_fall(x), q = v_div(z, v_add(v_set1(1), z));
+    vreal w = v_select(v_lt(x, v_zero()), z, v_set1(1));
+    return v_fnma(w, q, w);
+}
+
+/* (e^2x - 1) / (e^2x + 1) at -|x|, both sums rounded once */
+INLINE vreal v_tanh(vreal x) {
+    vreal n, one = v_set1(1);
+    vreal a = v_min(v_set1(TANH_HIGH), v_abs(x));
+    vreal p = v_exp_parts(v_mul(a, v_set1(-2)), &n), s = v_pow2(n);
+    return v_copysign(v_div(v_fma(s, p, v_sub(s, one)), v_fma(s, p, v_add(s, one))), x);
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|) */
+INLINE vreal v_softplus(vreal x) {
+    return v_add(v_max(v_zero(), x), v_log1p(v_exp_fall(x)));
+}
+
+/* x sigmoid(x); the power of two comes last, so that a subnormal result is rounded once */
+INLINE vreal v_silu(vreal x) {
+    vreal n, one = v_set1(1);
+    vmask negative = v_lt(x, v_zero());
+    vreal p = v_exp_parts(v_max(v_set1(EXP_LOW), v_neg(v_abs(x))), &n);
+    vreal m = v_add(one, p), z = v_scale(m, n), q = v_div(z, v_add(one, z));
+    vreal w = v_select(negative, m, one);
+    vreal y = v_mul(v_max(v_set1(EXP_LOW), x), v_fnma(w, q, w));
+    return v_scale(y, v_select(negative, n, v_zero()));
+}

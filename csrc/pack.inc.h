@@ -1,0 +1,154 @@
+/* Copies between row-major matrices and panels; the affine map and the column sum on panels.
+ *
+ * Panels of a matrix (rows, cols): element (r, c) at [(c / P) * panel + r * P + c % P]. Packing zeroes
+ * the columns that pad the last panel, so that whole vectors of it can be read.
+ */
+
+/* one row of one panel: dst[0 .. P) = src[0 .. cols), then zeros */
+INLINE void pack_row(ptrdiff_t cols, const real *src, real *dst) {
+    if (cols >= P) {
+        for (int v = 0; v < NV; v++) v_store(dst + v * VL, v_load(src + v * VL));
+    } else {
+        for (int v = 0; v < NV; v++) {
+            const ptrdiff_t left = cols - v * VL;
+            vreal x = left >= VL ? v_load(src + v * VL)
+                    : left > 0 ? v_load_m(v_first(left), src + v * VL) : v_zero();
+            v_store(dst + v * VL, x);
+        }
+    }
+}
+
+INLINE void unpack_row(ptrdiff_t cols, const real *src, real *dst) {
+    for (int v = 0; v < NV && v * VL < cols; v++) {
+        if (cols - v * VL >= VL) v_store(dst + v * VL, v_load(src + v * VL));
+        else v_store_m(v_first(cols - v * VL), dst + v * VL, v_load(src + v * VL));
+    }
+}
+
+static void FNN_NAME(pack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
+                           ptrdiff_t panel, void *dst) {
+    for (ptrdiff_t j = 0; j * P < cols; j++) {
+        const real *x = (const real *)src + j * P;
+        real *y = (real *)dst + j * panel;
+        for (ptrdiff_t r = 0; r < rows; r++, x += ld, y += P) pack_row(cols - j * P, x, y);
+    }
+}
+
+static void FNN_NAME(unpack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
+                             ptrdiff_t panel, void *dst) {
+    for (ptrdiff_t j = 0; j * P < cols; j++) {
+        const real *x = (const real *)src + j * panel;
+        real *y = (real *)dst + j * P;
+        for (ptrdiff_t r = 0; r < rows; r++, x += P, y += ld) unpack_row(cols - j * P, x, y);
+    }
+}
+
+/* dst[i * ldd + j] = src[j * lds + i] for i < m, j < n, both at most VL; nothing else is touched
+ * and nothing past src's n rows of m is read */
+INLINE void transpose_block(ptrdiff_t m, ptrdiff_t n, const real *src, ptrdiff_t lds, real *dst,
+                            ptrdiff_t ldd) {
+    vreal x[VL];
+    if (m == VL && n == VL) {
+        for (int j = 0; j < VL; j++) x[j] = v_load(src + j * lds);
+        v_transpose(x);
+        for (int i = 0; i < VL; i++) v_store(dst + i * ldd, x[i]);
+    } else {
+        const vmask mm = v_first(m), mn = v_first(n);
+        for (int j = 0; j < VL; j++) x[j] = j < n ? v_load_m(mm, src + j * lds) : v_zero();
+        v_transpose(x);
+        for (int i = 0; i < m; i++) v_store_m(mn, dst + i * ldd, x[i]);
+    }
+}
+
+static void FNN_NAME(pack_transpose)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
+                                     ptrdiff_t panel, void *dst) {
+    for (ptrdiff_t j = 0; j * P < cols; j++) {
+        const ptrdiff_t width = min_size(cols - j * P, P);
+        const real *x = (const real *)src + j * P * ld;
+        real *y = (real *)dst + j * panel;
+        if (width < P) {
+            for (ptrdiff_t i = 0; i < rows * P; i += VL) v_store(y + i, v_zero());
+        }
+        for (ptrdiff_t r = 0; r < rows; r += VL) {
+            for (ptrdiff_t c = 0; c < width; c += VL) {
+                transpose_block(min_size(rows - r, VL), min_size(width - c, VL), x + c * ld + r, ld,
+                                y + r * P + c, P);
+            }
+        }
+    }
+}
+
+static void FNN_NAME(unpack_transpose)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
+                                       ptrdiff_t panel, void *dst) {
+    for (ptrdiff_t j = 0; j * P < cols; j++) {
+        const ptrdiff_t width = min_size(cols - j * P, P);
+        const real *x = (const real *)src + j * panel;
+        real *y = (real *)dst + j * P * ld;
+        for (ptrdiff_t c = 0; c < width; c += VL) {
+            for (ptrdiff_t r = 0; r < rows; r += VL) {
+                transpose_block(min_size(width - c, VL), min_size(rows - r, VL), x + r * P + c, P,
+                                y + c * ld + r, ld);
+            }
+        }
+    }
+}
+
+/* Row by row, all of its panels: the rows lie far apart and in any order, and reading one to its end
+ * lets the prefetcher run; the next rows' first lines are asked for meanwhile. */
+static void FNN_NAME(gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index, const void *x,
+                             ptrdiff_t ldx, const void *scale, const void *shift, ptrdiff_t panel,
+                             void *dst) {
+    enum { AHEAD = 8, LINE = 64 / sizeof(real) };
+    const real *a = scale, *b = shift;
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const real *src = (const real *)x + (index ? index[r] : r) * ldx;
+        if (index && r + AHEAD < rows) {
+            const real *next = (const real *)x + index[r + AHEAD] * ldx;
+            for (ptrdiff_t c = 0; c < cols && c < 4 * LINE; c += LINE) __builtin_prefetch(next + c);
+        }
+        real *y = (real *)dst + r * P;
+        for (ptrdiff_t j = 0; j < cols; j += P, y += panel) {
+            pack_row(cols - j, src + j, y);
+            if (!scale) continue;
+            for (ptrdiff_t v = 0; v < min_size(cols - j, P); v += VL) {
+                const vmask m = v_first(min_size(cols - j - v, VL));
+                vreal z = v_fma(v_load(y + v), v_load_m(m, a + j + v), v_load_m(m, b + j + v));
+                v_store_m(m, y + v, z);
+            }
+        }
+    }
+}
+
+static void FNN_NAME(scale_shift)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                                  const void *x, const void *scale, const void *shift, void *y) {
+    const real *a = scale, *b = shift;
+    for (ptrdiff_t j = 0; j < cols; j += VL) {
+        const ptrdiff_t at = j / P * panel + j % P;
+        const vmask m = v_first(min_size(cols - j, VL));
+        const vreal va = v_load_m(m, a + j), vb = b ? v_load_m(m, b + j) : v_zero();
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            vreal z = v_load_m(m, (const real *)x + at + r * row);
+            z = b ? v_fma(z, va, vb) : v_mul(z, va);
+            v_store_m(m, (real *)y + at + r * row, z);
+        }
+    }
+}
+
+/* Four partial sums over r mod 4, so that the additions' latencies overlap; then (0+1)+(2+3). */
+static void FNN_NAME(colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                             const void *x, ptrdiff_t sum_panel, void *sum) {
+    for (ptrdiff_t j = 0; j < cols; j += VL) {
+        const real *p = (const real *)x + j / P * panel + j % P;
+        const vmask m = v_first(min_size(cols - j, VL));
+        vreal acc[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+        ptrdiff_t r = 0;
+        for (; r + 4 <= rows; r += 4, p += 4 * row) {
+            UNROLL(4) for (int i = 0; i < 4; i++) acc[i] = v_add(acc[i], v_load_m(m, p + i * row));
+        }
+        UNROLL(3) for (int i = 0; i < 3; i++) {
+            if (r + i < rows) acc[i] = v_add(acc[i], v_load_m(m, p + i * row));
+        }
+        v_store_m(m, (real *)sum + j / P * sum_panel + j % P,
+                  v_add(v_add(acc[0], acc[1]), v_add(acc[2], acc[3])));
+    }
+}

@@ -1,0 +1,147 @@
+/* The SIMD vocabulary for AVX2 + FMA, 16 registers of 32 bytes.
+ *
+ * The same names stand in every simd_<isa>.h. Haswell / Skylake / Zen 3, cycles: fma latency
+ * 5 / 4 / 4, throughput 2 a cycle; load 2 / 2 / 3 and store 1 / 1 / 2 a cycle; div f32 latency
+ * 21 / 11 / 10, one in 14 / 5 / 3.5; maskload as a load, maskstore slow on Zen (18 uops): tails only.
+ */
+#ifndef FNN_SIMD_AVX2_H
+#define FNN_SIMD_AVX2_H
+#if !defined(__AVX2__) || !defined(__FMA__)
+#error "compile with -mavx2 -mfma"
+#endif
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FNN_ISA_NAME avx2
+#define NV 2 /* vectors of a panel */
+#define MR 6 /* rows of the largest tile: 6 x 2 accumulators + 2 of B + 1 of A = 15 registers */
+
+#define V_FN static inline __attribute__((always_inline, unused))
+
+/* a mask is a vector of all-ones and all-zeros lanes */
+#if FNN_F64
+#define VL 4
+typedef double real;
+typedef __m256d vreal;
+typedef __m256d vmask;
+#define V_(op) _mm256_##op##_pd
+#define V_INT(op) _mm256_##op##_epi64
+#define V_TO_BITS _mm256_castpd_si256
+#define V_OF_BITS _mm256_castsi256_pd
+#define V_LANES _mm256_setr_epi64x(0, 1, 2, 3)
+#define V_SET1_INT _mm256_set1_epi64x
+#define V_MANT 52
+#else
+#define VL 8
+typedef float real;
+typedef __m256 vreal;
+typedef __m256 vmask;
+#define V_(op) _mm256_##op##_ps
+#define V_INT(op) _mm256_##op##_epi32
+#define V_TO_BITS _mm256_castps_si256
+#define V_OF_BITS _mm256_castsi256_ps
+#define V_LANES _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+#define V_SET1_INT _mm256_set1_epi32
+#define V_MANT 23
+#endif
+#define V_MASK_ALL V_OF_BITS(_mm256_set1_epi32(-1))
+
+V_FN vreal v_zero(void) { return V_(setzero)(); }
+V_FN vreal v_set1(real x) { return V_(set1)(x); }
+V_FN vreal v_load(const real *p) { return V_(loadu)(p); }
+V_FN void v_store(real *p, vreal a) { V_(storeu)(p, a); }
+
+/* lanes 0 .. n-1, 0 <= n <= VL; masked-off lanes are not touched in memory and load as 0 */
+V_FN vmask v_first(ptrdiff_t n) { return V_OF_BITS(V_INT(cmpgt)(V_SET1_INT((int)n), V_LANES)); }
+V_FN vreal v_load_m(vmask m, const real *p) { return V_(maskload)(p, V_TO_BITS(m)); }
+V_FN void v_store_m(vmask m, real *p, vreal a) { V_(maskstore)(p, V_TO_BITS(m), a); }
+
+V_FN vreal v_add(vreal a, vreal b) { return V_(add)(a, b); }
+V_FN vreal v_sub(vreal a, vreal b) { return V_(sub)(a, b); }
+V_FN vreal v_mul(vreal a, vreal b) { return V_(mul)(a, b); }
+V_FN vreal v_div(vreal a, vreal b) { return V_(div)(a, b); }
+V_FN vreal v_sqrt(vreal a) { return V_(sqrt)(a); }
+V_FN vreal v_fma(vreal a, vreal b, vreal c) { return V_(fmadd)(a, b, c); }   /* a b + c */
+V_FN vreal v_fnma(vreal a, vreal b, vreal c) { return V_(fnmadd)(a, b, c); } /* c - a b */
+/* b where either is NaN */
+V_FN vreal v_max(vreal a, vreal b) { return V_(max)(a, b); }
+V_FN vreal v_min(vreal a, vreal b) { return V_(min)(a, b); }
+V_FN vreal v_abs(vreal a) { return V_(andnot)(v_set1((real)-0.0), a); }
+V_FN vreal v_neg(vreal a) { return V_(xor)(v_set1((real)-0.0), a); }
+/* |a| with the sign of b */
+V_FN vreal v_copysign(vreal a, vreal b) {
+    return V_(or)(v_abs(a), V_(and)(v_set1((real)-0.0), b));
+}
+/* to the nearest integer, ties to even; |a| < 2^22 */
+V_FN vreal v_round(vreal a) { return V_(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+V_FN vmask v_lt(vreal a, vreal b) { return V_(cmp)(a, b, _CMP_LT_OQ); }
+V_FN vmask v_gt(vreal a, vreal b) { return V_(cmp)(a, b, _CMP_GT_OQ); }
+V_FN vmask v_eq(vreal a, vreal b) { return V_(cmp)(a, b, _CMP_EQ_OQ); }
+V_FN vreal v_select(vmask m, vreal a, vreal b) { return V_(blendv)(b, a, m); } /* m ? a : b */
+V_FN vmask m_and(vmask a, vmask b) { return V_(and)(a, b); }
+V_FN vmask m_or(vmask a, vmask b) { return V_(or)(a, b); }
+V_FN vmask m_not(vmask a) { return V_(xor)(a, V_MASK_ALL); }
+V_FN int m_any(vmask a) { return V_(movemask)(a) != 0; }
+
+#if FNN_F64
+V_FN real v_sum(vreal a) { /* a fixed tree */
+    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+V_FN real v_largest(vreal a) {
+    __m128d s = _mm_max_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(s, _mm_unpackhi_pd(s, s)));
+}
+/* lane j of r[i] becomes lane i of r[j] */
+V_FN void v_transpose(vreal r[VL]) {
+    vreal a = _mm256_unpacklo_pd(r[0], r[1]), b = _mm256_unpackhi_pd(r[0], r[1]);
+    vreal c = _mm256_unpacklo_pd(r[2], r[3]), d = _mm256_unpackhi_pd(r[2], r[3]);
+    r[0] = _mm256_permute2f128_pd(a, c, 0x20);
+    r[1] = _mm256_permute2f128_pd(b, d, 0x20);
+    r[2] = _mm256_permute2f128_pd(a, c, 0x31);
+    r[3] = _mm256_permute2f128_pd(b, d, 0x31);
+}
+#else
+V_FN real v_sum(vreal a) { /* a fixed tree */
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+V_FN real v_largest(vreal a) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+/* lane j of r[i] becomes lane i of r[j]: 4x4 blocks within halves, then the halves */
+V_FN void v_transpose(vreal r[VL]) {
+    vreal t[VL];
+    #pragma GCC unroll 4
+    for (int i = 0; i < VL; i += 4) {
+        vreal a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        vreal c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    #pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+#endif
+
+/* the bits of a real as an integer, lane by lane, for simd_bits.h */
+typedef __m256i vint;
+V_FN vint i_bits(vreal a) { return V_TO_BITS(a); }
+V_FN vreal i_real(vint a) { return V_OF_BITS(a); }
+V_FN vint i_add(vint a, vint b) { return V_INT(add)(a, b); }
+V_FN vint i_sub(vint a, vint b) { return V_INT(sub)(a, b); }
+V_FN vint i_shl_mant(vint a) { return V_INT(slli)(a, V_MANT); } /* past the stored mantissa */
+V_FN vint i_shr_mant(vint a) { return V_INT(srli)(a, V_MANT); } /* logical */
+#include "simd_bits.h"
+
+#endif

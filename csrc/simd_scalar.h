@@ -1,0 +1,96 @@
+/* The vocabulary in plain C, one lane: what every CPU runs, and the shape of the others.
+ *
+ * No FMA, so that it is the same on every CPU of its kind: v_fma rounds twice. SSE2 on Zen 5,
+ * cycles: mul and add latency 3 and 2, throughput 2 a cycle each; div f32 latency 10, one in 3.
+ */
+#ifndef FNN_SIMD_SCALAR_H
+#define FNN_SIMD_SCALAR_H
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define FNN_ISA_NAME scalar
+#define NV 4 /* vectors of a panel */
+#define MR 4 /* rows of the largest tile */
+#define VL 1
+
+#define V_FN static inline __attribute__((always_inline, unused))
+
+#if FNN_F64
+typedef double real;
+typedef uint64_t vint;
+#define V_(op) op
+#define V_MANT 52
+#else
+typedef float real;
+typedef uint32_t vint;
+#define V_(op) op##f
+#define V_MANT 23
+#endif
+typedef real vreal;
+typedef int vmask;
+#define V_MASK_ALL 1
+
+V_FN vreal v_zero(void) { return 0; }
+V_FN vreal v_set1(real x) { return x; }
+V_FN vreal v_load(const real *p) { return *p; }
+V_FN void v_store(real *p, vreal a) { *p = a; }
+
+V_FN vmask v_first(ptrdiff_t n) { return n > 0; }
+V_FN vreal v_load_m(vmask m, const real *p) { return m ? *p : 0; }
+V_FN void v_store_m(vmask m, real *p, vreal a) { if (m) *p = a; }
+
+V_FN vreal v_add(vreal a, vreal b) { return a + b; }
+V_FN vreal v_sub(vreal a, vreal b) { return a - b; }
+V_FN vreal v_mul(vreal a, vreal b) { return a * b; }
+V_FN vreal v_div(vreal a, vreal b) { return a / b; }
+V_FN vreal v_sqrt(vreal a) { return V_(sqrt)(a); }
+V_FN vreal v_fma(vreal a, vreal b, vreal c) { return a * b + c; }  /* rounds twice: no FMA here */
+V_FN vreal v_fnma(vreal a, vreal b, vreal c) { return c - a * b; }
+/* b where either is NaN */
+V_FN vreal v_max(vreal a, vreal b) { return a > b ? a : b; }
+V_FN vreal v_min(vreal a, vreal b) { return a < b ? a : b; }
+V_FN vreal v_abs(vreal a) { return V_(fabs)(a); }
+V_FN vreal v_neg(vreal a) { return -a; }
+V_FN vreal v_copysign(vreal a, vreal b) { return V_(copysign)(a, b); } /* |a| with the sign of b */
+/* to the nearest integer, ties to even; |a| < 2^22: SSE2 has no instruction, adding pushes the
+ * fraction out */
+V_FN vreal v_round(vreal a) {
+    const real magic = (real)1.5 * (1ull << V_MANT);
+    return a + magic - magic;
+}
+
+V_FN vmask v_lt(vreal a, vreal b) { return a < b; }
+V_FN vmask v_gt(vreal a, vreal b) { return a > b; }
+V_FN vmask v_eq(vreal a, vreal b) { return a == b; }
+V_FN vreal v_select(vmask m, vreal a, vreal b) { return m ? a : b; } /* m ? a : b */
+V_FN vmask m_and(vmask a, vmask b) { return a & b; }
+V_FN vmask m_or(vmask a, vmask b) { return a | b; }
+V_FN vmask m_not(vmask a) { return !a; }
+V_FN int m_any(vmask a) { return a; }
+
+V_FN real v_sum(vreal a) { return a; } /* a fixed tree */
+V_FN real v_largest(vreal a) { return a; }
+
+/* lane j of r[i] becomes lane i of r[j] */
+V_FN void v_transpose(vreal r[VL]) { (void)r; }
+
+/* the bits of a real as an integer, for simd_bits.h */
+V_FN vint i_bits(vreal a) {
+    vint b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+V_FN vreal i_real(vint a) {
+    vreal b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+V_FN vint i_add(vint a, vint b) { return a + b; }
+V_FN vint i_sub(vint a, vint b) { return a - b; }
+V_FN vint i_shl_mant(vint a) { return a << V_MANT; } /* past the stored mantissa */
+V_FN vint i_shr_mant(vint a) { return a >> V_MANT; }
+#include "simd_bits.h"
+
+#endif

@@ -1,0 +1,1 @@
+"""The compiled half of fastnn: threads, tiles, workspace and phases."""

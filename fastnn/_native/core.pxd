@@ -1,0 +1,105 @@
+"""The contracts of csrc/fnn.h for Cython, and what its modules share: the kernels in use, threads."""
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+cdef extern from "fnn.h" nogil:
+    enum: FNN_FLOAT32
+    enum: FNN_FLOAT64
+    enum: FNN_ISAS
+
+    ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
+    ctypedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx) noexcept nogil
+    ctypedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                              const void *x, void *y) noexcept nogil
+    ctypedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                                   const void *y, const void *dy, void *dx) noexcept nogil
+    ctypedef struct fnn_gemm_args:
+        ptrdiff_t m, n, k
+        const void *a
+        ptrdiff_t a_panel
+        const void *b
+        ptrdiff_t b_panel
+        void *c
+        ptrdiff_t c_row, c_panel
+        int accumulate
+        const void *bias
+        ptrdiff_t bias_panel
+        fnn_unary act
+        fnn_grad grad
+        const void *s
+    ctypedef void (*fnn_gemm)(const fnn_gemm_args *args) noexcept nogil
+    ctypedef void (*fnn_pack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
+                              ptrdiff_t panel, void *dst) noexcept nogil
+    ctypedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index,
+                                const void *x, ptrdiff_t ldx, const void *scale,
+                                const void *shift, ptrdiff_t panel, void *dst) noexcept nogil
+    ctypedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                               const void *x, const void *scale, const void *shift,
+                               void *y) noexcept nogil
+    ctypedef void (*fnn_colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                                const void *x, ptrdiff_t sum_panel, void *sum) noexcept nogil
+    ctypedef struct fnn_loss_args:
+        ptrdiff_t rows, cols
+        const void *p
+        ptrdiff_t p_panel
+        const void *t
+        ptrdiff_t t_panel
+        const int32_t *label
+        const void *weight
+        double scale
+        void *dp
+        void *loss
+    ctypedef void (*fnn_loss)(const fnn_loss_args *args) noexcept nogil
+    ctypedef struct fnn_metric_args:
+        ptrdiff_t rows, cols
+        const void *p
+        ptrdiff_t p_panel
+        const void *t
+        ptrdiff_t t_panel
+        const int32_t *label
+        double threshold
+        void *value
+    ctypedef void (*fnn_metric)(const fnn_metric_args *args) noexcept nogil
+    ctypedef struct fnn_hyper:
+        double lr, momentum, beta1, beta2, epsilon
+        int nesterov
+    ctypedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
+                               const void *g, void *w, void *m, void *v) noexcept nogil
+    ctypedef double (*fnn_probe)(ptrdiff_t n) noexcept nogil
+
+    ctypedef struct fnn_kernels:
+        const char *isa
+        const char *dtype
+        ptrdiff_t itemsize, vl, panel, mr
+        fnn_unary sigmoid, tanh, relu, exp, log, softplus, silu
+        fnn_grad sigmoid_backward, tanh_backward, relu_backward, exp_backward, log_backward
+        fnn_grad softplus_backward, silu_backward
+        fnn_rows softmax
+        fnn_rows_grad softmax_backward
+        fnn_gemm gemm_nn, gemm_tn
+        fnn_pack pack, pack_transpose, unpack, unpack_transpose
+        fnn_gather gather
+        fnn_scale scale_shift
+        fnn_colsum colsum
+        fnn_loss mse, bce, bce_logits, xent, xent_logits
+        fnn_metric argmax_match, threshold_match, squared_error, absolute_error
+        fnn_optim sgd, adam
+        fnn_probe fma_peak
+
+cdef extern from "threads.h" nogil:
+    ctypedef struct fnn_barrier:
+        pass
+    void fnn_barrier_wait(fnn_barrier *barrier, int size)
+    int fnn_team_size()
+    int fnn_max_threads()
+    int fnn_has_openmp()
+    double fnn_now()
+    void fnn_sleep_us(long us)
+    void *fnn_zalloc(size_t size)
+
+# The kernels of the ISA in use; dtype is FNN_FLOAT32 or FNN_FLOAT64.
+cdef const fnn_kernels *kernels(int dtype) noexcept
+# Threads to use: None is the package's setting, an int is checked. 1 in a forked child.
+cdef int n_threads(object num_threads) except -1
+cdef uint64_t flush_subnormals() noexcept nogil
+cdef void restore_fp(uint64_t state) noexcept nogil

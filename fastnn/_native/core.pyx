@@ -1,0 +1,118 @@
+"""The ISA in use and the number of threads: what every compiled module asks before it works."""
+
+import os
+
+cdef extern from "fnn.h" nogil:
+    ctypedef int fnn_isa "enum fnn_isa"
+    ctypedef int fnn_dtype "enum fnn_dtype"
+    const fnn_kernels *fnn_get_kernels(fnn_isa isa, fnn_dtype dtype)
+    fnn_isa fnn_best_isa()
+    const char *fnn_isa_name(fnn_isa isa)
+    uint64_t fnn_flush_subnormals()
+    void fnn_restore_fp(uint64_t state)
+
+cdef const fnn_kernels *in_use[2]
+cdef int chosen_threads = 0     # 0: not set by the user
+cdef int cpu_limit = 1          # of the affinity mask and the cgroup's quota
+cdef bint forked = False
+
+
+def available_isas():
+    """Names of the instruction sets that this build holds and this CPU runs, worst first.
+
+    Returns
+    -------
+    list of str
+    """
+    return [fnn_isa_name(<fnn_isa>isa).decode() for isa in range(FNN_ISAS)
+            if fnn_get_kernels(<fnn_isa>isa, <fnn_dtype>FNN_FLOAT32) != NULL]
+
+
+def isa():
+    """Name of the instruction set in use."""
+    return in_use[FNN_FLOAT32].isa.decode()
+
+
+def openmp():
+    """Whether the package was built with OpenMP."""
+    return bool(fnn_has_openmp())
+
+
+def set_num_threads(int n):
+    """Use n threads from now on; the caller has checked that n >= 1."""
+    global chosen_threads
+    chosen_threads = n
+
+
+def get_num_threads():
+    """Threads that work is divided among."""
+    return n_threads(None)
+
+
+cdef const fnn_kernels *kernels(int dtype) noexcept:
+    return in_use[dtype]
+
+
+cdef int n_threads(object num_threads) except -1:
+    if forked or not fnn_has_openmp():
+        limit = 1
+    else:
+        limit = 0
+    if num_threads is None:
+        if limit == 1:
+            return 1
+        return chosen_threads or max(1, min(fnn_max_threads(), cpu_limit))
+    if isinstance(num_threads, bool) or not hasattr(num_threads, "__index__"):
+        raise TypeError(f"num_threads must be an integer >= 1 or None, got {num_threads!r}")
+    if num_threads < 1:
+        raise ValueError(f"num_threads must be an integer >= 1 or None, got {num_threads}")
+    return limit or min(int(num_threads), 1024)
+
+
+cdef uint64_t flush_subnormals() noexcept nogil:
+    return fnn_flush_subnormals()
+
+
+cdef void restore_fp(uint64_t state) noexcept nogil:
+    fnn_restore_fp(state)
+
+
+cdef object quota_cpus():
+    """CPUs that the cgroup's quota pays for, or None: cpu.max is "max 100000" or "150000 100000"."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+cdef void choose_isa() except *:
+    name = os.environ.get("FASTNN_ISA", "")
+    available = available_isas()
+    if name and name not in available:
+        raise ImportError(
+            f"FASTNN_ISA: expected one of {', '.join(available)} "
+            f"(what this build and this CPU have), got {name!r}")
+    for i in range(FNN_ISAS):
+        if fnn_isa_name(<fnn_isa>i).decode() == (name or available[len(available) - 1]):
+            in_use[FNN_FLOAT32] = fnn_get_kernels(<fnn_isa>i, <fnn_dtype>FNN_FLOAT32)
+            in_use[FNN_FLOAT64] = fnn_get_kernels(<fnn_isa>i, <fnn_dtype>FNN_FLOAT64)
+
+
+def _after_fork_in_child():
+    # The child has none of its parent's OpenMP threads, and waiting for them would hang.
+    global forked
+    forked = True
+
+
+cdef void choose_threads() except *:
+    global cpu_limit
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpu_limit = min(cpus, quota_cpus() or cpus)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+choose_isa()
+choose_threads()

@@ -1,0 +1,776 @@
+"""The training engine: a network compiled into a static plan, run by a team of threads.
+
+The plan, all parameters and all workspace are laid out before the first step; the workers are plain
+functions on them (SPMD: every thread runs the same one and takes its share), with a barrier between
+the phases and nothing else shared. See docs/architecture.md.
+"""
+
+from cython.parallel cimport parallel, threadid
+from libc.math cimport fmax
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.string cimport memset
+
+import numpy as np
+
+from fastnn._native.core cimport (
+    FNN_FLOAT32, FNN_FLOAT64, flush_subnormals, fnn_barrier, fnn_barrier_wait, fnn_grad, fnn_hyper,
+    fnn_kernels, fnn_metric, fnn_now, fnn_team_size, fnn_unary, kernels, n_threads, restore_fp,
+)
+from fastnn._native.phases cimport (
+    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, Plan, Rows, Step, Unit, Workspace,
+    add_rows, backward, forward, gather_inputs, gather_targets, hyper_at, losses, maybe_delay,
+    rows_of, through_activation, transpose_weights, weights_phase,
+)
+from fastnn._native.phases import set_test_delay  # noqa: F401  the tests' way to it
+
+# Below this many floating-point operations a step, a second thread costs more than it brings.
+cdef enum:
+    SERIAL_FLOPS = 8000000
+    # Panels of weight rows in one unit of phase 2: w, m, v and gradient of 128 x 32 are 64 KiB.
+    UNIT_PANELS = 4
+
+
+ctypedef struct Job:
+    Plan *plan
+    Workspace *w
+    Rows rows
+    ptrdiff_t start, stop, batch    # positions in rows.index
+    int64_t iteration
+    double *sums
+    char *out                       # predict
+    ptrdiff_t out_cols
+    bint input_gradient             # backward
+    fnn_barrier barrier
+
+
+cdef void train_worker(Job *job, int tid) noexcept nogil:
+    """All batches from start to stop: phase 1, barrier, phase 2, barrier."""
+    cdef Plan *p = job.plan
+    cdef Workspace *w = job.w
+    cdef int size = fnn_team_size()
+    cdef uint64_t fp = flush_subnormals()
+    cdef ptrdiff_t at = job.start, rows, r0, r1, r, end
+    cdef int64_t iteration = job.iteration
+    cdef fnn_hyper hyper
+    while at < job.stop:
+        rows = min(job.batch, job.stop - at)
+        iteration += 1
+        maybe_delay(tid)
+        rows_of(rows, tid, size, &r0, &r1)
+        r = r0
+        while r < r1:
+            end = min(r + ROW_BLOCK, r1)
+            gather_inputs(p, w, &job.rows, at, r, end)
+            gather_targets(p, w, &job.rows, at, r, end)
+            forward(p, w, r, end, max(p.loss_step, p.metric_step))
+            losses(p, w, &job.rows, r, end, 1.0 / rows, True)
+            backward(p, w, r, end, p.loss_step, p.first_dense + 1)
+            r = end
+        fnn_barrier_wait(&job.barrier, size)
+        maybe_delay(tid)
+        if tid == 0:
+            add_rows(p, w, rows, job.sums)
+        hyper = hyper_at(p, iteration)
+        weights_phase(p, w, rows, &hyper, True, True, tid, size)
+        fnn_barrier_wait(&job.barrier, size)
+        at += rows
+    restore_fp(fp)
+
+
+cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
+    """Losses and metrics of all rows of one batch."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t r0, r1, r, end
+    maybe_delay(tid)
+    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        gather_inputs(p, job.w, &job.rows, job.start, r, end)
+        gather_targets(p, job.w, &job.rows, job.start, r, end)
+        forward(p, job.w, r, end, max(p.loss_step, p.metric_step))
+        losses(p, job.w, &job.rows, r, end, 1.0, False)
+        r = end
+
+
+cdef void predict_worker(Job *job, int tid) noexcept nogil:
+    """out rows start .. stop, block by block through a part of the workspace of this thread's own.
+
+    Thread tid owns the workspace rows from tid * ROW_BLOCK on (all rows, where it is alone)."""
+    cdef Plan *p = job.plan
+    cdef Workspace own
+    cdef ptrdiff_t r0, r1, r, end, first = tid * ROW_BLOCK
+    cdef ptrdiff_t size = p.k.itemsize, cols = job.out_cols
+    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        # The block lies at row `first` of the workspace: shift the rows read to match.
+        gather_inputs(p, job.w, &job.rows, job.start + r - first, first, first + end - r)
+        forward(p, job.w, first, first + end - r, p.n_steps)
+        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + first * p.k.panel * size, cols,
+                   job.w.panel, job.out + (job.start + r) * cols * size)
+        r = end
+
+
+cdef void forward_worker(Job *job, int tid) noexcept nogil:
+    """out of all rows of one batch, the activations kept."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t r0, r1, r, end, size = p.k.itemsize, cols = job.out_cols
+    maybe_delay(tid)
+    rows_of(job.stop, tid, fnn_team_size(), &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        gather_inputs(p, job.w, &job.rows, 0, r, end)
+        forward(p, job.w, r, end, p.n_steps)
+        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * size, cols, job.w.panel,
+                   job.out + r * cols * size)
+        r = end
+
+
+cdef void backward_worker(Job *job, int tid) noexcept nogil:
+    """Gradients of the weights, and of the input to out, from the output's in rows.y."""
+    cdef Plan *p = job.plan
+    cdef Workspace *w = job.w
+    cdef int size = fnn_team_size()
+    cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
+    cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
+    maybe_delay(tid)
+    rows_of(job.stop, tid, size, &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
+                 w.d[p.n_steps] + r * P * itemsize)
+        through_activation(p, w, r, end, p.n_steps)
+        backward(p, w, r, end, p.n_steps, 0)
+        p.k.unpack(end - r, n_in, w.d[0] + r * P * itemsize, n_in, w.panel,
+                   job.out + r * n_in * itemsize)
+        r = end
+    fnn_barrier_wait(&job.barrier, size)
+    maybe_delay(tid)
+    weights_phase(p, w, job.stop, NULL, True, False, tid, size)
+
+
+cdef void update_worker(Job *job, int tid) noexcept nogil:
+    """One optimizer step from the gradients there are."""
+    cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1)
+    maybe_delay(tid)
+    weights_phase(job.plan, job.w, 0, &hyper, False, True, tid, fnn_team_size())
+
+
+ctypedef void (*Worker)(Job *job, int tid) noexcept nogil
+
+
+cdef void run(Worker worker, Job *job, int threads) noexcept nogil:
+    """The worker on a team of threads; alone, without OpenMP."""
+    memset(&job.barrier, 0, sizeof(job.barrier))
+    if threads == 1:
+        worker(job, 0)
+    else:
+        with parallel(num_threads=threads):
+            worker(job, threadid())
+
+
+cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize):
+    """A zeroed byte array at a 64-byte boundary."""
+    raw = np.zeros(items * itemsize + 64, np.uint8)
+    cdef size_t start = (64 - <size_t>address(raw) % 64) % 64
+    return raw[start:start + items * itemsize]
+
+
+cdef char *address(object array) except? NULL:
+    """Where a contiguous array of bytes lies; the caller keeps the array."""
+    cdef const unsigned char[::1] view = array
+    return <char *>&view[0]
+
+
+cdef ptrdiff_t up(ptrdiff_t n, ptrdiff_t unit) noexcept nogil:
+    return (n + unit - 1) // unit * unit
+
+
+cdef class Memory:
+    """A workspace: x and d for every step of a plan and the rows' losses, for batches of `rows`."""
+
+    cdef Workspace w
+    cdef object arena, pointers
+
+    def __cinit__(self, Network network, ptrdiff_t rows, bint training):
+        cdef Plan *p = &network.plan
+        cdef ptrdiff_t P = p.k.panel, size = p.k.itemsize, at = 0, cols, items
+        cdef int l
+        cdef char *base
+        self.w.rows = rows
+        self.w.panel = panel_stride(rows, P, size)
+        widths = [p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
+        panels = [up(cols, P) // P * self.w.panel for cols in widths]
+        items = sum(panels)
+        if training:
+            items = 2 * items + panels[len(panels) - 1] + up(rows, 16) * (3 + p.n_metrics)
+        self.arena = zeros(items, size)
+        self.pointers = zeros(2 * len(widths), sizeof(void *))
+        self.w.x = <char **>address(self.pointers)
+        self.w.d = self.w.x + len(widths)
+        base = address(self.arena)
+        for l, cols in enumerate(panels):
+            self.w.x[l] = base
+            base += cols * size
+        if not training:
+            return
+        for l, cols in enumerate(panels):
+            self.w.d[l] = base
+            base += cols * size
+        self.w.target = base
+        base += panels[len(panels) - 1] * size
+        self.w.label = <int32_t *>base
+        base += up(rows, 16) * size
+        self.w.weight = base
+        base += up(rows, 16) * size
+        self.w.loss = base
+        self.w.metric = base + up(rows, 16) * size
+
+
+cdef ptrdiff_t panel_stride(ptrdiff_t rows, ptrdiff_t P, ptrdiff_t size) noexcept:
+    """Elements from one panel to the next. Panels 64 KiB apart would fall on the same sets of a
+    1 MiB L2, and a block of rows would evict itself: keep them a quarter or half of that apart."""
+    cdef ptrdiff_t stride = rows * P
+    if stride * size >= 65536:
+        while not 12288 <= stride * size % 65536 <= 53248:
+            stride += ROW_BLOCK * P // 4
+    return stride
+
+
+cdef class Network:
+    """A dense network on the compiled kernels; the interface is in docs/architecture.md.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    input_size : int
+        Features of a row, at least 1.
+    ops : list of tuple
+        ("dense", units, activation, use_bias), ("activation", activation) or ("scale_shift",).
+    """
+
+    cdef Plan plan
+    cdef int type
+    cdef object steps_memory, units_memory, metrics_memory, params, transposed, constants
+    cdef object memory, sums
+    cdef dict slots
+    cdef list step_of       # index of the step that holds an op's weights
+    cdef list exits         # index of the step after an op
+    cdef ptrdiff_t forward_rows
+    cdef double step_seconds
+    cdef readonly str dtype
+    cdef readonly list ops
+    cdef readonly ptrdiff_t input_size, output_size
+    cdef readonly object flat_weights, flat_gradients
+    cdef readonly tuple slot_names
+    cdef public int64_t iterations
+
+    def __init__(self, str dtype, ptrdiff_t input_size, ops):
+        self.dtype, self.ops, self.input_size = dtype, [tuple(op) for op in ops], input_size
+        self.type = {"float32": FNN_FLOAT32, "float64": FNN_FLOAT64}[dtype]
+        self.plan.k = kernels(self.type)
+        self.slots, self.slot_names = {}, ()
+        self.forward_rows = -1
+        self.make_steps()
+        self.make_parameters()
+        self.make_units()
+        self.sums = np.zeros(1 + MAX_METRICS)
+
+    cdef void make_steps(self) except *:
+        """One step an op; a dense op whose activation cannot ride in its epilogue becomes two."""
+        cdef Step *s
+        cdef ptrdiff_t width = self.input_size
+        cdef int l
+        spec = []
+        self.step_of, self.exits = [], []
+        for i, op in enumerate(self.ops):
+            self.step_of.append(len(spec))
+            if op[0] == "dense":
+                act = op[2]
+                # The last sigmoid and softmax stay apart: losses are fused from what enters them.
+                apart = act in ("softmax", "silu") or (act == "sigmoid" and i == len(self.ops) - 1)
+                spec.append((DENSE, op[1], None if apart else act, op[3]))
+                if apart:
+                    spec.append((SOFTMAX if act == "softmax" else ACTIVATE, op[1], act, False))
+            elif op[0] == "activation" and op[1] != "linear":
+                spec.append((SOFTMAX if op[1] == "softmax" else ACTIVATE, None, op[1], False))
+            else:  # nothing to do, as a step: scale by 1
+                spec.append((SCALE, None, None, False))
+            self.exits.append(len(spec))
+        self.steps_memory = zeros(len(spec), sizeof(Step))
+        self.plan.steps = <Step *>address(self.steps_memory)
+        self.plan.n_steps = len(spec)
+        self.plan.first_dense = self.plan.n_steps
+        for l, (kind, units, act, bias) in enumerate(spec):
+            s = &self.plan.steps[l]
+            s.kind = kind
+            s.inputs = width
+            width = s.outputs = units or width
+            s.bias = bias
+            s.act = activation(self.plan.k, act)
+            s.grad = derivative(self.plan.k, act)
+            s.grad_of_input = act == "silu"
+            if s.kind == DENSE and self.plan.first_dense == self.plan.n_steps:
+                self.plan.first_dense = l
+        self.output_size = width
+
+    cdef void make_parameters(self) except *:
+        """The flat vectors: for each dense step its panels, one after the other."""
+        cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize, n = 0, n_t = 0, n_c = 0
+        cdef Step *s
+        cdef int l
+        for l in range(self.plan.n_steps):
+            s = &self.plan.steps[l]
+            if s.kind == DENSE:
+                s.w_panel = (s.inputs + s.bias) * P
+                s.wt_panel = s.outputs * P
+                s.w = <char *>(n * size)
+                s.wt = <char *>(n_t * size)
+                n += up(s.outputs, P) // P * s.w_panel
+                n_t += up(s.inputs, P) // P * s.wt_panel
+            elif s.kind == SCALE:
+                s.scale = <char *>(n_c * size)
+                n_c += up(s.inputs, P)
+                s.shift = <char *>(n_c * size)
+                n_c += up(s.inputs, P)
+        self.params = {name: zeros(n, size) for name in ("w", "g")}
+        self.transposed = zeros(n_t, size)
+        self.constants = zeros(n_c, size)
+        for l in range(self.plan.n_steps):
+            s = &self.plan.steps[l]
+            if s.kind == DENSE:
+                s.g = address(self.params["g"]) + <ptrdiff_t>s.w
+                s.w = address(self.params["w"]) + <ptrdiff_t>s.w
+                s.wt = address(self.transposed) + <ptrdiff_t>s.wt
+            elif s.kind == SCALE:
+                s.scale = address(self.constants) + <ptrdiff_t>s.scale
+                s.shift = address(self.constants) + <ptrdiff_t>s.shift
+        self.flat_weights = self.flat_view("w")
+        self.flat_gradients = self.flat_view("g")
+        for i, op in enumerate(self.ops):
+            if op[0] == "scale_shift" or op == ("activation", "linear"):
+                width = self.plan.steps[<int>self.step_of[i]].inputs
+                self.set_scale_shift(i, np.ones(width, self.dtype), np.zeros(width, self.dtype))
+
+    def flat_view(self, name):
+        view = self.params[name].view(self.dtype)
+        view.flags.writeable = False
+        return view
+
+    cdef void make_units(self) except *:
+        cdef ptrdiff_t P = self.plan.k.panel, i, j, chunk = UNIT_PANELS * P
+        cdef double cost = 0
+        cdef int l, n = 0
+        cdef Step *s
+        cdef Unit *u
+        found = []
+        for l in range(self.plan.n_steps):
+            s = &self.plan.steps[l]
+            if s.kind == DENSE:
+                found += [(l, j, i) for j in range(up(s.outputs, P) // P)
+                          for i in range(0, s.inputs, chunk)]
+        self.units_memory = zeros(len(found), sizeof(Unit))
+        self.plan.units = <Unit *>address(self.units_memory) if found else NULL
+        self.plan.n_units = len(found)
+        for n, (l, j, i) in enumerate(found):
+            s = &self.plan.steps[l]
+            u = &self.plan.units[n]
+            u.l, u.j, u.i0 = l, j, i
+            u.i1 = s.inputs + s.bias if i + chunk >= s.inputs else i + chunk
+            cost += (u.i1 - i) * up(min(P, s.outputs - j * P), self.plan.k.vl)
+            u.cost = cost
+
+    # Weights in and out: every writer packs, and refreshes the transposed copy.
+
+    cdef Step *dense(self, int op) except NULL:
+        if not 0 <= op < len(self.ops) or self.ops[op][0] != "dense":
+            raise ValueError(f"op {op} has no weights")
+        return &self.plan.steps[<int>self.step_of[op]]
+
+    cdef object read(self, int op, object flat, bint bias):
+        """The kernel or the bias of an op out of a flat vector."""
+        cdef Step *s = self.dense(op)
+        cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize
+        cdef char *w = address(flat) + (s.w - address(self.params["w"]))
+        out = np.empty((1 if bias else s.inputs, s.outputs), self.dtype)
+        self.plan.k.unpack(1 if bias else s.inputs, s.outputs,
+                           w + s.inputs * P * size if bias else w, s.outputs, s.w_panel,
+                           self.matrix(out, out.shape[0], s.outputs, "out"))
+        return out[0] if bias else out
+
+    cdef void write(self, int op, object flat, object value, bint bias) except *:
+        cdef Step *s = self.dense(op)
+        cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize, i, j
+        cdef char *w = address(flat) + (s.w - address(self.params["w"]))
+        cdef ptrdiff_t rows = 1 if bias else s.inputs
+        value = np.reshape(value, (rows, -1)) if bias else value
+        self.plan.k.pack(rows, s.outputs, self.matrix(value, rows, s.outputs, "value"), s.outputs,
+                         s.w_panel, w + s.inputs * P * size if bias else w)
+        if flat is self.params["w"]:
+            for j in range(up(s.outputs, P) // P):
+                transpose_weights(&self.plan, s, j, 0, s.inputs)
+
+    def get_kernel(self, int op):
+        return self.read(op, self.params["w"], False)
+
+    def get_bias(self, int op):
+        return self.read(op, self.params["w"], True) if self.dense(op).bias else None
+
+    def set_kernel(self, int op, value):
+        self.write(op, self.params["w"], value, False)
+
+    def set_bias(self, int op, value):
+        if not self.dense(op).bias:
+            raise ValueError(f"op {op} has no bias")
+        self.write(op, self.params["w"], value, True)
+
+    def get_slot(self, str name, int op):
+        flat = self.slots[name]
+        return self.read(op, flat, False), self.read(op, flat, True) if self.dense(op).bias else None
+
+    def set_slot(self, str name, int op, kernel, bias):
+        self.write(op, self.slots[name], kernel, False)
+        if self.dense(op).bias:
+            self.write(op, self.slots[name], bias, True)
+
+    def get_scale_shift(self, int op):
+        width = self.plan.steps[<int>self.step_of[op]].inputs
+        scale, shift = self.constants_of(op)
+        return scale[:width].copy(), shift[:width].copy()
+
+    def set_scale_shift(self, int op, scale, shift):
+        width = self.plan.steps[<int>self.step_of[op]].inputs
+        for part, value in zip(self.constants_of(op), (scale, shift), strict=True):
+            part[:width] = value
+
+    cdef object constants_of(self, int op):
+        """Views of the scale and the shift of an op."""
+        cdef Step *s = &self.plan.steps[<int>self.step_of[op]]
+        if s.kind != SCALE:
+            raise ValueError(f"op {op} does not scale")
+        flat = self.constants.view(self.dtype)
+        start = (s.scale - address(self.constants)) // self.plan.k.itemsize
+        width = up(s.inputs, self.plan.k.panel)
+        return flat[start:start + width], flat[start + width:start + 2 * width]
+
+    # Arguments: the caller has validated them; these checks are what memory safety needs.
+
+    cdef char *matrix(self, object a, ptrdiff_t rows, ptrdiff_t cols, str name) except? NULL:
+        """Where a C-contiguous (rows, cols) array of this dtype lies."""
+        cdef const float[:, ::1] singles
+        cdef const double[:, ::1] doubles
+        if a.shape != (rows, cols):
+            raise ValueError(f"{name}: expected shape {(rows, cols)}, got {a.shape}")
+        if self.type == FNN_FLOAT32:
+            singles = a
+            return <char *>&singles[0, 0]
+        doubles = a
+        return <char *>&doubles[0, 0]
+
+    cdef void take_rows(self, Rows *b, object x, object y, object weight, object index) except *:
+        cdef const int32_t[::1] labels
+        cdef const int64_t[::1] positions
+        cdef ptrdiff_t i, n = len(x)
+        b.x = self.matrix(x, n, self.input_size, "x")
+        b.y, b.label, b.weight = NULL, NULL, NULL
+        if y is not None and y.ndim == 1:
+            if self.plan.loss not in (self.plan.k.xent, self.plan.k.xent_logits):
+                raise ValueError("y: class ids go with the loss xent alone")
+            labels = y
+            if labels.shape[0] != n:
+                raise ValueError(f"y: expected {n} class ids, got {labels.shape[0]}")
+            for i in range(n):
+                if not 0 <= labels[i] < self.output_size:
+                    raise ValueError(f"y: class id {labels[i]} outside 0 .. {self.output_size - 1}")
+            b.label = &labels[0]
+        elif y is not None:
+            b.y = self.matrix(y, n, self.output_size, "y")
+        if weight is not None:
+            b.weight = self.matrix(np.reshape(weight, (1, -1)), 1, n, "sample_weight")
+        positions = index
+        for i in range(positions.shape[0]):
+            if not 0 <= positions[i] < n:
+                raise ValueError(f"index: {positions[i]} outside 0 .. {n - 1}")
+        b.index = &positions[0]
+
+    cdef Memory memory_for(self, ptrdiff_t rows):
+        """The training workspace, grown where it is too small."""
+        if self.memory is None or (<Memory>self.memory).w.rows < rows:
+            self.memory = Memory(self, rows, True)
+        return self.memory
+
+    # Training
+
+    def compile(self, loss, optimizer, metrics, hyper):
+        cdef Plan *p = &self.plan
+        cdef Step *last = &p.steps[p.n_steps - 1]
+        cdef Step *s
+        cdef int i
+        if len(metrics) > MAX_METRICS:
+            raise ValueError(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")
+        fused = {"bce": last.kind == ACTIVATE and last.act == p.k.sigmoid,
+                 "xent": last.kind == SOFTMAX}.get(loss, False)
+        self.set_loss(loss + "_logits" if fused else loss)
+        p.loss_step = p.n_steps - fused
+        # Ranks and signs can be read off the logits, distances cannot.
+        on_logits = fused and set(metrics) <= {"argmax_match", "threshold_match"}
+        p.metric_step = p.n_steps - on_logits
+        p.threshold = 0.0 if on_logits else 0.5
+        self.metrics_memory = zeros(max(1, len(metrics)), sizeof(fnn_metric))
+        p.metrics = <fnn_metric *>address(self.metrics_memory)
+        p.n_metrics = len(metrics)
+        for i, name in enumerate(metrics):
+            p.metrics[i] = metric(p.k, name)
+        self.memory = None
+        self.forward_rows = -1
+        self.step_seconds = 0
+        self.iterations = 0
+        self.set_optimizer(optimizer, hyper)
+
+    cdef void set_loss(self, loss) except *:
+        cdef const fnn_kernels *k = self.plan.k
+        if loss is None:
+            self.plan.loss = NULL
+        elif loss == "mse":
+            self.plan.loss = k.mse
+        elif loss == "bce":
+            self.plan.loss = k.bce
+        elif loss == "bce_logits":
+            self.plan.loss = k.bce_logits
+        elif loss == "xent":
+            self.plan.loss = k.xent
+        elif loss == "xent_logits":
+            self.plan.loss = k.xent_logits
+        else:
+            raise ValueError(f"loss: unknown {loss!r}")
+
+    cdef void set_optimizer(self, optimizer, hyper) except *:
+        cdef Plan *p = &self.plan
+        cdef Step *s
+        cdef int l
+        if optimizer == "adam":
+            self.slot_names = ("m", "v")
+            p.optim, p.adam = p.k.adam, True
+        elif optimizer == "sgd":
+            self.slot_names = ("momentum",) if hyper.get("momentum") else ()
+            p.optim, p.adam = p.k.sgd, False
+        elif optimizer is None:
+            self.slot_names = ()
+            p.optim = NULL
+        else:
+            raise ValueError(f"optimizer: unknown {optimizer!r}")
+        self.set_hyper(hyper or {})
+        self.slots = {name: zeros(len(self.params["w"]), 1) for name in self.slot_names}
+        flats = [address(self.slots[name]) - address(self.params["w"]) for name in self.slot_names]
+        for l in range(p.n_steps):
+            s = &p.steps[l]
+            s.m = s.w + <ptrdiff_t>flats[0] if len(flats) > 0 and s.kind == DENSE else NULL
+            s.v = s.w + <ptrdiff_t>flats[1] if len(flats) > 1 and s.kind == DENSE else NULL
+
+    def set_hyper(self, hyper):
+        if "momentum" in self.slot_names and not hyper.get("momentum"):
+            raise ValueError("hyper: momentum cannot become 0 once compiled; compile again")
+        cdef fnn_hyper *h = &self.plan.hyper
+        h.lr = hyper.get("learning_rate", 0.0)
+        h.momentum = hyper.get("momentum", 0.0)
+        h.nesterov = bool(hyper.get("nesterov", False))
+        h.beta1 = hyper.get("beta_1", 0.0)
+        h.beta2 = hyper.get("beta_2", 0.0)
+        h.epsilon = hyper.get("epsilon", 0.0)
+
+    def train_threads(self, ptrdiff_t batch_size, num_threads=None):
+        """Threads that a step on batch_size rows is divided among."""
+        return self.threads(batch_size, 6, num_threads)
+
+    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads) except -1:
+        cdef int n = n_threads(num_threads)
+        cdef double flops = flops_per_weight * <double>rows * len(self.params["w"])
+        if num_threads is None and flops / self.plan.k.itemsize < SERIAL_FLOPS:
+            return 1
+        return max(1, min(<ptrdiff_t>n, rows))
+
+    cdef tuple totals(self):
+        values = self.sums.tolist()
+        return values[0], values[1:1 + self.plan.n_metrics]
+
+    cdef void start_sums(self, ptrdiff_t start) except *:
+        """Sums run on from call to call, so that where a call stopped changes no bit of them."""
+        if start == 0:
+            self.sums[:] = 0
+
+    def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
+              double max_seconds, num_threads=None):
+        cdef Job job
+        cdef ptrdiff_t n = len(index), steps
+        cdef double began = fnn_now(), now, then
+        cdef int threads = self.threads(batch_size, 6, num_threads)
+        if self.plan.loss == NULL or self.plan.optim == NULL:
+            raise RuntimeError("train: compile with a loss and an optimizer first")
+        if y is None or batch_size < 1:
+            raise ValueError("train: expected y and batch_size >= 1")
+        self.take_rows(&job.rows, x, y, sample_weight, index)
+        self.start_sums(start)
+        batch_size = min(batch_size, max(n, 1))
+        memory = self.memory_for(batch_size)
+        self.forward_rows = -1
+        job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
+        job.sums = <double *>address(self.sums.view(np.uint8))
+        now = began
+        while job.start < n and (now - began < max_seconds or job.start == start):
+            # As many steps as fill the time that is left; one, where their time is not known.
+            steps = 1
+            if self.step_seconds > 0:
+                steps = max(1, <ptrdiff_t>((max_seconds - (now - began)) / self.step_seconds))
+            steps = min(steps, (n - job.start + batch_size - 1) // batch_size)
+            job.stop = min(n, job.start + steps * batch_size)
+            job.iteration = self.iterations
+            then = now
+            with nogil:
+                run(train_worker, &job, threads)
+                now = fnn_now()
+            self.step_seconds = (now - then) / steps
+            self.iterations += steps
+            job.start = job.stop
+        return job.start, *self.totals()
+
+    def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
+                 num_threads=None):
+        cdef Job job
+        cdef ptrdiff_t n = len(index)
+        cdef double began = fnn_now()
+        cdef int threads = self.threads(n - start, 2, num_threads)
+        if self.plan.loss == NULL:
+            raise RuntimeError("evaluate: compile with a loss first")
+        if y is None:
+            raise ValueError("evaluate: expected y")
+        self.take_rows(&job.rows, x, y, sample_weight, index)
+        self.start_sums(start)
+        self.forward_rows = -1
+        memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
+        job.plan, job.w, job.start = &self.plan, &memory.w, start
+        job.sums = <double *>address(self.sums.view(np.uint8))
+        with nogil:
+            while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
+                job.stop = min(n, job.start + job.w.rows)
+                run(evaluate_worker, &job, threads)
+                add_rows(job.plan, job.w, job.stop - job.start, job.sums)
+                job.start = job.stop
+        return job.start, *self.totals()
+
+    def predict(self, x, out, num_threads=None):
+        cdef Job job
+        cdef ptrdiff_t n = len(x)
+        cdef int threads = self.threads(n, 2, num_threads)
+        job.rows.x = self.matrix(x, n, self.input_size, "x")
+        job.rows.index = NULL
+        job.out = self.matrix(out, n, self.output_size, "out")
+        if n == 0:
+            return
+        memory = Memory(self, n if threads == 1 and n < ROW_BLOCK else threads * ROW_BLOCK, False)
+        job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, n
+        job.out_cols = self.output_size
+        with nogil:
+            run(predict_worker, &job, threads)
+
+    def forward(self, x, num_threads=None):
+        cdef Job job
+        cdef ptrdiff_t n = len(x)
+        cdef int threads = self.threads(n, 2, num_threads)
+        memory = self.memory_for(max(n, 1))
+        out = np.empty((n, self.output_size), self.dtype)
+        job.rows.x = self.matrix(x, n, self.input_size, "x")
+        job.rows.index = NULL
+        job.out = self.matrix(out, n, self.output_size, "out")
+        job.plan, job.w, job.stop, job.out_cols = &self.plan, &memory.w, n, self.output_size
+        with nogil:
+            run(forward_worker, &job, threads)
+        self.forward_rows = n
+        return out
+
+    def backward(self, dy, num_threads=None):
+        cdef Job job
+        cdef ptrdiff_t n = self.forward_rows
+        cdef int threads
+        if n < 0:
+            raise RuntimeError("backward: call forward first")
+        threads = self.threads(n, 6, num_threads)
+        memory = self.memory_for(max(n, 1))
+        dx = np.empty((n, self.input_size), self.dtype)
+        job.rows.y = self.matrix(dy, n, self.output_size, "dy")
+        job.out = self.matrix(dx, n, self.input_size, "dx")
+        job.plan, job.w, job.stop = &self.plan, &memory.w, n
+        self.refresh_input_weights()
+        with nogil:
+            run(backward_worker, &job, threads)
+        return dx
+
+    cdef void refresh_input_weights(self) noexcept:
+        """Training never reads the first weights transposed, and does not keep them up to date."""
+        cdef Step *s
+        cdef ptrdiff_t j
+        if self.plan.first_dense < self.plan.n_steps:
+            s = &self.plan.steps[self.plan.first_dense]
+            for j in range(up(s.outputs, self.plan.k.panel) // self.plan.k.panel):
+                transpose_weights(&self.plan, s, j, 0, s.inputs)
+
+    def apply_gradients(self, num_threads=None):
+        cdef Job job
+        cdef int threads = self.threads(1024, 6, num_threads)
+        if self.plan.optim == NULL:
+            raise RuntimeError("apply_gradients: compile with an optimizer first")
+        job.plan, job.w, job.iteration = &self.plan, NULL, self.iterations
+        with nogil:
+            run(update_worker, &job, threads)
+        self.iterations += 1
+
+
+cdef fnn_unary activation(const fnn_kernels *k, name) except? NULL:
+    if name is None or name == "linear" or name == "softmax":
+        return NULL
+    if name == "relu":
+        return k.relu
+    if name == "sigmoid":
+        return k.sigmoid
+    if name == "tanh":
+        return k.tanh
+    if name == "exp":
+        return k.exp
+    if name == "softplus":
+        return k.softplus
+    if name == "silu":
+        return k.silu
+    raise ValueError(f"activation: unknown {name!r}")
+
+
+cdef fnn_grad derivative(const fnn_kernels *k, name) except? NULL:
+    if name is None or name == "linear" or name == "softmax":
+        return NULL
+    if name == "relu":
+        return k.relu_backward
+    if name == "sigmoid":
+        return k.sigmoid_backward
+    if name == "tanh":
+        return k.tanh_backward
+    if name == "exp":
+        return k.exp_backward
+    if name == "softplus":
+        return k.softplus_backward
+    if name == "silu":
+        return k.silu_backward
+    raise ValueError(f"activation: unknown {name!r}")
+
+
+cdef fnn_metric metric(const fnn_kernels *k, name) except NULL:
+    if name == "argmax_match":
+        return k.argmax_match
+    if name == "threshold_match":
+        return k.threshold_match
+    if name == "squared_error":
+        return k.squared_error
+    if name == "absolute_error":
+        return k.absolute_error
+    raise ValueError(f"metrics: unknown {name!r}")

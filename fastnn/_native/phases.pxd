@@ -1,0 +1,103 @@
+"""A network as the engine runs it, and the two phases of a training step.
+
+Legend. l: a step of the plan; x[l]: what step l reads, x[l + 1]: what it writes; d[l]: the gradient
+of x[l], or, where x[l] is the output of a dense step with an activation, of what goes into the
+activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `panel`.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+
+from fastnn._native.core cimport (
+    fnn_barrier, fnn_grad, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim, fnn_unary,
+)
+
+cdef enum StepKind:
+    DENSE
+    ACTIVATE
+    SOFTMAX
+    SCALE
+
+ctypedef struct Step:
+    StepKind kind
+    ptrdiff_t inputs, outputs
+    fnn_unary act           # ACTIVATE, and DENSE with an activation in its epilogue; else NULL
+    fnn_grad grad
+    bint grad_of_input      # grad wants the step's input, not its output
+    # DENSE. Weights in panels [outputs/P][inputs + bias][P], the bias as the last row; gradients
+    # and slots likewise; the transposed weights in panels [inputs/P][outputs][P].
+    bint bias
+    char *w
+    char *g
+    char *m
+    char *v
+    char *wt
+    ptrdiff_t w_panel, wt_panel
+    # SCALE: plain vectors
+    char *scale
+    char *shift
+
+# A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
+ctypedef struct Unit:
+    int l
+    ptrdiff_t j, i0, i1
+    double cost             # of this unit and all before it
+
+ctypedef struct Plan:
+    const fnn_kernels *k
+    int n_steps
+    Step *steps
+    int first_dense         # the first step with weights; training needs no gradient of its input
+    int n_units
+    Unit *units
+    fnn_loss loss
+    int loss_step           # the loss reads x[loss_step]: before the last activation where fused
+    int n_metrics
+    fnn_metric *metrics
+    int metric_step         # the metrics read x[metric_step]
+    double threshold
+    fnn_optim optim
+    bint adam
+    fnn_hyper hyper
+
+# Memory for batches of up to `rows` rows.
+ctypedef struct Workspace:
+    ptrdiff_t rows, panel
+    char **x
+    char **d
+    char *target            # panels of outputs columns
+    int32_t *label
+    char *weight
+    char *loss              # a value a row
+    char *metric            # [n_metrics][rows]
+
+# Rows to work on: x[index[i]], y or label and weight likewise; index NULL: i itself.
+ctypedef struct Rows:
+    const char *x
+    const char *y           # NULL where the targets are class ids
+    const int32_t *label
+    const char *weight      # NULL: all 1
+    const int64_t *index
+
+cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
+                        ptrdiff_t r1) noexcept nogil
+cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
+                         ptrdiff_t r1) noexcept nogil
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) noexcept nogil
+cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
+                 bint gradient) noexcept nogil
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
+cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
+                   int stop) noexcept nogil
+cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint gradient,
+                        bint update, int tid, int size) noexcept nogil
+cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
+cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil
+cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
+
+# Rows that one thread carries through all layers at a time, so that they stay in its cache.
+cdef enum:
+    ROW_BLOCK = 128
+    MAX_METRICS = 8
+
+cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil
+cdef void maybe_delay(int tid) noexcept nogil

@@ -1,0 +1,246 @@
+"""The two phases of a training step, on the rows or the weights that one thread owns.
+
+Phase 1: a thread carries its rows through gather, forward, loss and backward; rows are independent,
+so there is no barrier between layers. Phase 2: a thread takes its weights through gradient, update
+and transposition, a block at a time while that is in cache.
+
+A result depends neither on how rows are cut into blocks nor on which thread does what: the kernels
+promise it (csrc/fnn.h), and sums over rows are taken in the order of rows.
+"""
+
+from libc.math cimport pow, sqrt
+
+from fastnn._native.core cimport (
+    fnn_gemm_args, fnn_loss_args, fnn_metric_args, fnn_sleep_us, fnn_now,
+)
+
+cdef int delayed_thread = -1
+cdef long delay_us = 0
+
+
+def set_test_delay(int thread, long microseconds):
+    """Make one thread late for every phase, so that tests see whether each barrier is there.
+
+    Parameters
+    ----------
+    thread : int
+        The thread to delay; negative: none.
+    microseconds : int
+    """
+    global delayed_thread, delay_us
+    delayed_thread, delay_us = thread, microseconds
+
+
+cdef void maybe_delay(int tid) noexcept nogil:
+    if tid == delayed_thread:
+        fnn_sleep_us(delay_us)
+
+
+cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil:
+    """The rows of thread tid of size: r0 .. r1."""
+    r0[0] = rows * tid // size
+    r1[0] = rows * (tid + 1) // size
+
+
+cdef ptrdiff_t panels(ptrdiff_t cols, ptrdiff_t P) noexcept nogil:
+    """Panels that hold so many columns."""
+    return (cols + P - 1) // P
+
+
+cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
+                        ptrdiff_t r1) noexcept nogil:
+    """x[0] rows r0 .. r1 from rows at + r0 ... of b; through the first step where that only scales."""
+    cdef ptrdiff_t size = p.k.itemsize, cols = p.steps[0].inputs
+    cdef ptrdiff_t first = 0 if b.index != NULL else at + r0
+    cdef bint scales = p.steps[0].kind == SCALE
+    p.k.gather(r1 - r0, cols, b.index + at + r0 if b.index != NULL else NULL,
+               b.x + first * cols * size, cols,
+               p.steps[0].scale if scales else NULL, p.steps[0].shift if scales else NULL,
+               w.panel, w.x[1 if scales else 0] + r0 * p.k.panel * size)
+
+
+cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
+                         ptrdiff_t r1) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, cols = p.steps[p.n_steps - 1].outputs, r, i
+    if b.y != NULL:
+        i = 0 if b.index != NULL else at + r0
+        p.k.gather(r1 - r0, cols, b.index + at + r0 if b.index != NULL else NULL,
+                   b.y + i * cols * size, cols, NULL, NULL, w.panel,
+                   w.target + r0 * p.k.panel * size)
+    for r in range(r0, r1):
+        i = b.index[at + r] if b.index != NULL else at + r
+        if b.label != NULL:
+            w.label[r] = b.label[i]
+        if b.weight != NULL:
+            if size == 4:
+                (<float *>w.weight)[r] = (<const float *>b.weight)[i]
+            else:
+                (<double *>w.weight)[r] = (<const double *>b.weight)[i]
+
+
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) noexcept nogil:
+    """x[l + 1] from x[l] for the steps before stop; a first step that scales is the gather's."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j
+    cdef int l
+    cdef Step *s
+    cdef char *x
+    cdef char *y
+    cdef fnn_gemm_args g
+    for l in range(1 if p.steps[0].kind == SCALE else 0, stop):
+        s = &p.steps[l]
+        x = w.x[l] + row
+        y = w.x[l + 1] + row
+        if s.kind == DENSE:
+            g.m, g.n, g.k = r1 - r0, s.outputs, s.inputs
+            g.a, g.a_panel = x, w.panel
+            g.b, g.b_panel = s.w, s.w_panel
+            g.c, g.c_row, g.c_panel = y, P, w.panel
+            g.accumulate = 0
+            g.bias, g.bias_panel = s.w + s.inputs * P * size if s.bias else NULL, s.w_panel
+            g.act, g.grad, g.s = s.act, NULL, NULL
+            p.k.gemm_nn(&g)
+        elif s.kind == ACTIVATE:
+            for j in range(panels(s.outputs, P)):
+                s.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
+        elif s.kind == SOFTMAX:
+            p.k.softmax(r1 - r0, s.outputs, P, w.panel, x, y)
+        else:
+            p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, x, s.scale, s.shift, y)
+
+
+cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
+                 bint gradient) noexcept nogil:
+    """Loss and metrics of rows r0 .. r1, and the gradient at the loss's input, d[loss_step]."""
+    cdef ptrdiff_t size = p.k.itemsize, row = r0 * p.k.panel * size
+    cdef int i
+    cdef fnn_loss_args a
+    cdef fnn_metric_args m
+    a.rows, a.cols = r1 - r0, p.steps[p.n_steps - 1].outputs
+    a.p, a.p_panel = w.x[p.loss_step] + row, w.panel
+    a.t, a.t_panel = w.target + row if b.y != NULL else NULL, w.panel
+    a.label = w.label + r0 if b.label != NULL else NULL
+    a.weight = w.weight + r0 * size if b.weight != NULL else NULL
+    a.scale = scale
+    a.dp = w.d[p.loss_step] + row if gradient else NULL
+    a.loss = w.loss + r0 * size
+    p.loss(&a)
+    m.rows, m.cols, m.p_panel = a.rows, a.cols, a.p_panel
+    m.p = w.x[p.metric_step] + row
+    m.t, m.t_panel, m.label, m.threshold = a.t, a.t_panel, a.label, p.threshold
+    for i in range(p.n_metrics):
+        m.value = w.metric + (i * w.rows + r0) * size
+        p.metrics[i](&m)
+    if gradient:
+        through_activation(p, w, r0, r1, p.loss_step)
+
+
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
+    """d[l] *= act'(x[l]) where x[l] is the output of a dense step with an activation."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
+    if l == 0 or p.steps[l - 1].kind != DENSE or p.steps[l - 1].grad == NULL:
+        return
+    for j in range(panels(p.steps[l - 1].outputs, P)):
+        at = (j * w.panel + r0 * P) * size
+        p.steps[l - 1].grad((r1 - r0) * P, w.x[l] + at, w.d[l] + at, w.d[l] + at)
+
+
+cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
+                   int stop) noexcept nogil:
+    """d[l] from d[l + 1] for the steps l = start - 1 down to stop."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j, at
+    cdef int l
+    cdef Step *s
+    cdef fnn_gemm_args g
+    for l in range(start - 1, stop - 1, -1):
+        s = &p.steps[l]
+        if s.kind == DENSE:
+            g.m, g.n, g.k = r1 - r0, s.inputs, s.outputs
+            g.a, g.a_panel = w.d[l + 1] + row, w.panel
+            g.b, g.b_panel = s.wt, s.wt_panel
+            g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
+            g.accumulate, g.bias, g.bias_panel, g.act = 0, NULL, 0, NULL
+            g.grad, g.s = NULL, NULL
+            if l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].grad != NULL:
+                g.grad, g.s = p.steps[l - 1].grad, w.x[l] + row
+            p.k.gemm_nn(&g)
+            continue
+        if s.kind == ACTIVATE:
+            for j in range(panels(s.outputs, P)):
+                at = j * w.panel * size + row
+                s.grad((r1 - r0) * P, w.x[l if s.grad_of_input else l + 1] + at,
+                       w.d[l + 1] + at, w.d[l] + at)
+        elif s.kind == SOFTMAX:
+            p.k.softmax_backward(r1 - r0, s.outputs, P, w.panel, w.x[l + 1] + row,
+                                 w.d[l + 1] + row, w.d[l] + row)
+        else:
+            p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, w.d[l + 1] + row, s.scale, NULL,
+                            w.d[l] + row)
+        through_activation(p, w, r0, r1, l)
+
+
+cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0,
+                            ptrdiff_t i1) noexcept nogil:
+    """The transposed weights that belong to rows i0 .. i1 of panel j."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i
+    cdef ptrdiff_t cols = min(P, s.outputs - j * P)
+    for i in range(i0 // P, panels(min(i1, s.inputs), P)):
+        p.k.pack_transpose(cols, min(P, s.inputs - i * P),
+                           s.w + (j * s.w_panel + i * P * P) * size, P, 0,
+                           s.wt + (i * s.wt_panel + j * P * P) * size)
+
+
+cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint gradient,
+                        bint update, int tid, int size) noexcept nogil:
+    """Gradient (dW = X^T dY, db) and update of the units of thread tid of size."""
+    cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel, cols, block
+    cdef double total = p.units[p.n_units - 1].cost if p.n_units else 0
+    cdef double cost, before = 0, low = total * tid / size, high = total * (tid + 1) / size
+    cdef int i
+    cdef Unit *u
+    cdef Step *s
+    cdef fnn_gemm_args g
+    for i in range(p.n_units):
+        u = &p.units[i]
+        # A unit is the thread's where its middle lies.
+        cost = (before + u.cost) / 2
+        before = u.cost
+        if cost < low or cost >= high:
+            continue
+        s = &p.steps[u.l]
+        cols = min(P, s.outputs - u.j * P)
+        block = (u.j * s.w_panel + u.i0 * P) * itemsize
+        if gradient:
+            g.m, g.n, g.k = min(u.i1, s.inputs) - u.i0, cols, rows
+            g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
+            g.b, g.b_panel = w.d[u.l + 1] + u.j * w.panel * itemsize, w.panel
+            g.c, g.c_row, g.c_panel = s.g + block, P, 0
+            g.accumulate, g.bias, g.bias_panel, g.act = 0, NULL, 0, NULL
+            g.grad, g.s = NULL, NULL
+            p.k.gemm_tn(&g)
+            if u.i1 > s.inputs:
+                p.k.colsum(rows, cols, P, w.panel, g.b, 0,
+                           s.g + (u.j * s.w_panel + s.inputs * P) * itemsize)
+        if update:
+            p.optim(u.i1 - u.i0, cols, hyper, s.g + block, s.w + block,
+                    s.m + block if s.m != NULL else NULL, s.v + block if s.v != NULL else NULL)
+            if u.l > p.first_dense:
+                transpose_weights(p, s, u.j, u.i0, u.i1)
+
+
+cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil:
+    """The scalars of optimizer step `iteration` = 1, 2, ...; Adam's bias correction is in lr."""
+    cdef fnn_hyper h = p.hyper
+    if p.adam:
+        h.lr *= sqrt(1.0 - pow(h.beta2, <double>iteration)) / (1.0 - pow(h.beta1, <double>iteration))
+    return h
+
+
+cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil:
+    """sums[0] += the losses of the rows, sums[1 + i] += metric i, in the order of the rows."""
+    cdef ptrdiff_t r
+    cdef int i
+    cdef char *values
+    for i in range(p.n_metrics + 1):
+        values = w.loss if i == 0 else w.metric + (i - 1) * w.rows * p.k.itemsize
+        for r in range(rows):
+            sums[i] += (<float *>values)[r] if p.k.itemsize == 4 else (<double *>values)[r]

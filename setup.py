@@ -1,0 +1,105 @@
+"""Builds fastnn's extension modules; everything declarative stands in pyproject.toml.
+
+Each csrc/isa_<isa>.c is compiled twice, for float32 and float64, with the flags of its own ISA, and
+linked into fastnn._native.core, the one module that holds kernels; the others call through its table.
+"""
+
+import os
+import platform
+import sysconfig
+import tempfile
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+COMMON_FLAGS = ["-std=gnu11", "-O2", "-g0", "-ffp-contract=off", "-fvisibility=hidden"]
+ISA_FLAGS = {
+    "x86_64": {
+        "avx2": ["-mavx2", "-mfma"],
+        "avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
+    },
+    "aarch64": {"neon": []},
+}
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(
+    platform.machine().lower(), platform.machine().lower()
+)
+ISAS = {"scalar": [], **ISA_FLAGS.get(MACHINE, {})}
+# A free-threaded interpreter has no stable ABI.
+ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+class BuildExt(build_ext):
+    """build_ext with per-ISA objects and OpenMP where the compiler has it."""
+
+    def build_extensions(self) -> None:
+        openmp = ["-fopenmp"] if self.has_openmp() else []
+        if not openmp:
+            self.warn("this compiler has no OpenMP: fastnn will run on one thread")
+        for extension in self.extensions:
+            extension.extra_compile_args = COMMON_FLAGS + openmp
+            extension.extra_link_args = [*openmp, "-Wl,-s"] if os.name == "posix" else openmp
+            if extension.name.endswith(".core"):
+                extension.extra_objects = self.kernel_objects()
+        super().build_extensions()
+
+    def kernel_objects(self) -> list[str]:
+        objects = []
+        for isa, flags in ISAS.items():
+            for is_f64, dtype in enumerate(("f32", "f64")):
+                objects += self.compiler.compile(
+                    [f"csrc/isa_{isa}.c"],
+                    output_dir=os.path.join(self.build_temp, dtype),
+                    macros=[("FNN_F64", str(is_f64))],
+                    include_dirs=["csrc"],
+                    extra_postargs=[*COMMON_FLAGS, *flags],
+                    depends=self.extensions[0].depends,
+                )
+        return objects
+
+    def has_openmp(self) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "probe.c")
+            with open(source, "w", encoding="ascii") as file:
+                file.write("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile(
+                    [source], output_dir=folder, extra_postargs=["-fopenmp"]
+                )
+                self.compiler.link_executable(
+                    objects, "probe", output_dir=folder, extra_postargs=["-fopenmp"]
+                )
+            except Exception as error:  # distutils raises errors of several unrelated classes
+                self.announce(f"OpenMP probe: {error}", level=2)
+                return False
+        return True
+
+
+def extension(name: str, sources: tuple[str, ...] = ()) -> Extension:
+    headers = [f"csrc/{file}" for file in os.listdir("csrc") if file.endswith((".h", ".def"))]
+    return Extension(
+        f"fastnn._native.{name}",
+        [f"fastnn/_native/{name}.pyx", *sources],
+        include_dirs=["csrc", "fastnn/_native"],
+        depends=[*sorted(headers), "fastnn/_native/threads.h"],
+        define_macros=[(f"FNN_HAVE_{isa.upper()}", None) for isa in ISAS]
+        + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
+        py_limited_api=ABI3,
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [extension("core", ("csrc/dispatch.c",)), extension("phases"), extension("network"), extension("arrays")],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+)
