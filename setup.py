@@ -4,6 +4,7 @@ Each csrc/isa_<isa>.c is compiled twice, for float32 and float64, with the flags
 linked into fastnn._native.core, the one module that holds kernels; the others call through its table.
 """
 
+import glob
 import os
 import platform
 import sysconfig
@@ -75,11 +76,12 @@ class BuildExt(build_ext):
         return True
 
 
-def extension(name: str, sources: tuple[str, ...] = ()) -> Extension:
+def extension(pyx: str) -> Extension:
+    name = os.path.splitext(os.path.basename(pyx))[0]
     headers = [f"csrc/{file}" for file in os.listdir("csrc") if file.endswith((".h", ".def"))]
     return Extension(
         f"fastnn._native.{name}",
-        [f"fastnn/_native/{name}.pyx", *sources],
+        [pyx, *(["csrc/dispatch.c"] if name == "core" else [])],
         include_dirs=["csrc", "fastnn/_native"],
         depends=[*sorted(headers), "fastnn/_native/threads.h"],
         define_macros=[(f"FNN_HAVE_{isa.upper()}", None) for isa in ISAS]
@@ -90,7 +92,7 @@ def extension(name: str, sources: tuple[str, ...] = ()) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("core", ("csrc/dispatch.c",)), extension("phases"), extension("network"), extension("arrays")],
+        [extension(pyx) for pyx in sorted(glob.glob("fastnn/_native/*.pyx"))],
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -37,7 +37,10 @@ INLINE void map2(vreal (*f)(vreal, vreal), ptrdiff_t n, const real *s, const rea
 /* v_max returns its second argument where one is NaN: relu(NaN) is NaN */
 INLINE vreal v_relu(vreal x) { return v_max(v_zero(), x); }
 
-INLINE vreal sigmoid_backward_1(vreal y, vreal dy) { return v_mul(dy, v_mul(y, v_sub(v_set1(1), y))); }
+/* The derivatives: op_backward_1(s, dy) for one vector. */
+INLINE vreal sigmoid_backward_1(vreal y, vreal dy) {
+    return v_mul(dy, v_mul(y, v_sub(v_set1(1), y)));
+}
 INLINE vreal tanh_backward_1(vreal y, vreal dy) { return v_mul(dy, v_fnma(y, y, v_set1(1))); }
 INLINE vreal relu_backward_1(vreal y, vreal dy) { /* NaN where y is */
     return v_select(v_gt(y, v_zero()), dy, v_relu(y));
@@ -45,7 +48,9 @@ INLINE vreal relu_backward_1(vreal y, vreal dy) { /* NaN where y is */
 INLINE vreal exp_backward_1(vreal y, vreal dy) { return v_mul(dy, y); }
 INLINE vreal log_backward_1(vreal y, vreal dy) { return v_mul(dy, v_exp(v_neg(y))); } /* 1/x */
 /* sigmoid(x) = 1 - e^-y */
-INLINE vreal softplus_backward_1(vreal y, vreal dy) { return v_mul(dy, v_neg(v_expm1(v_neg(y)))); }
+INLINE vreal softplus_backward_1(vreal y, vreal dy) {
+    return v_mul(dy, v_neg(v_expm1(v_neg(y))));
+}
 /* sigmoid(x) (1 + x sigmoid(-x)) */
 INLINE vreal silu_backward_1(vreal x, vreal dy) {
     vreal bound = v_set1(-EXP_LOW), one = v_set1(1);

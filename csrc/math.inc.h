@@ -1,4 +1,5 @@
-/* Elementary functions of a vector, accurate to 1-2 ulp in float32 and float64, with or without FMA.
+/* Elementary functions of a vector, to within 2 ulp (silu 3) in float32 and float64, with or
+ * without FMA; tests/ulp.c measures them.
  *
  * exp(x) = 2^n e^r,  n = round(x / ln 2),  r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2]
  *     ln 2 is split in two: n LN2_HIGH is exact, for LN2_HIGH ends in as many zeros as n has bits,
@@ -6,8 +7,10 @@
  * log(m 2^e) = e ln 2 + log(1 + f),  f = m - 1 in [sqrt(1/2) - 1, sqrt(2) - 1]
  *     log(1 + f) = 2 atanh(s), s = f / (2 + f); written as f - (f^2/2 - s (f^2/2 + z R(z))),
  *     z = s^2, the last subtraction is from the exact f.
+ * tanh(x) = x - x^3 N(x^2) / D(x^2) for |x| < 5/8, else 1 - 2 / (e^2x + 1) with x's sign; one
+ *     division serves both.
  *
- * Q and R: least worst relative error, each coefficient rounded before the next ones are fitted.
+ * Q, R, N, D: least worst relative error, each coefficient rounded before the next ones are fitted.
  */
 #include <math.h>
 
@@ -19,12 +22,15 @@
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
 static const real exp_q[] = {
-    0x1.0000000000005p-1, 0x1.555555555553fp-3, 0x1.5555555552109p-5, 0x1.11111111179bdp-7,
-    0x1.6c16c17f31564p-10, 0x1.a01a017c7e621p-13, 0x1.a019a69652d01p-16, 0x1.71de776a94b34p-19,
-    0x1.28a29e2894825p-22, 0x1.ae8615b4eb8cdp-26};
+    0.5, 0x1.5555555555559p-3, 0x1.555555555554fp-5, 0x1.111111110f653p-7,
+    0x1.6c16c16c19d02p-10, 0x1.a01a01b004d3bp-13, 0x1.a01a01925b20bp-16, 0x1.71ddf80ab1ba4p-19,
+    0x1.27e50a4ddc1bcp-22, 0x1.af5f36aea47c2p-26, 0x1.1f278b3c1734cp-29};
 static const real log_r[] = {
     0x1.5555555555593p-1, 0x1.999999997fa56p-2, 0x1.2492494221071p-2, 0x1.c71c51e1d4ad6p-3,
     0x1.7466473751f06p-3, 0x1.39a0de395eb46p-3, 0x1.2f0e54d246fa4p-3};
+static const real tanh_n[] = {1, 0x1.f7ba92f4a644p-5, 0x1.3923a17c47e18p-11};
+static const real tanh_d[] = {0x1.8000000000002p+1, 0x1.626cb0fa22bcep+0, 0x1.1e2bb7778c93p-4,
+                              0x1.44b2de46afa9ap-11};
 #else
 #define EXP_LOW -110.0f
 #define EXP_HIGH 89.0f
@@ -32,9 +38,11 @@ static const real log_r[] = {
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.62e4p-1f
 #define LN2_LOW 0x1.7f7d1cp-20f
-static const real exp_q[] = {0x1.fffffep-2f, 0x1.5554bp-3f, 0x1.55572ap-5f, 0x1.1227a2p-7f,
-                             0x1.6b5bfp-10f};
+static const real exp_q[] = {0.5f, 0x1.555554p-3f, 0x1.5554f4p-5f, 0x1.111318p-7f,
+                             0x1.6d3ed2p-10f, 0x1.9de298p-13f};
 static const real log_r[] = {0x1.55557ap-1f, 0x1.995ecep-2f, 0x1.31e1d6p-2f};
+static const real tanh_n[] = {1};
+static const real tanh_d[] = {0x1.800016p+1f, 0x1.33308p+0f, -0x1.6a625p-8f};
 #endif
 #define COUNT(c) ((int)(sizeof(c) / sizeof *(c)))
 
@@ -60,7 +68,7 @@ INLINE vreal v_exp(vreal x) {
     return v_scale(v_add(v_set1(1), p), n);
 }
 
-/* e^-|x| */
+/* e^-|x|, which cannot overflow */
 INLINE vreal v_exp_fall(vreal x) {
     vreal n;
     vreal p = v_exp_parts(v_max(v_set1(EXP_LOW), v_neg(v_abs(x))), &n);
@@ -108,12 +116,14 @@ INLINE vreal v_sigmoid(vreal x) {
     return v_fnma(w, q, w);
 }
 
-/* (e^2x - 1) / (e^2x + 1) at -|x|, both sums rounded once */
 INLINE vreal v_tanh(vreal x) {
-    vreal n, one = v_set1(1);
-    vreal a = v_min(v_set1(TANH_HIGH), v_abs(x));
-    vreal p = v_exp_parts(v_mul(a, v_set1(-2)), &n), s = v_pow2(n);
-    return v_copysign(v_div(v_fma(s, p, v_sub(s, one)), v_fma(s, p, v_add(s, one))), x);
+    vreal n, one = v_set1(1), two = v_set1(2);
+    vreal a = v_min(v_set1(TANH_HIGH), v_abs(x)), z = v_mul(a, a);
+    vreal p = v_exp_parts(v_mul(two, a), &n), s = v_pow2(n);
+    vmask small = v_lt(a, v_set1((real)0.625));
+    vreal num = v_select(small, v_mul(v_mul(a, z), v_poly(z, tanh_n, COUNT(tanh_n))), two);
+    vreal den = v_select(small, v_poly(z, tanh_d, COUNT(tanh_d)), v_fma(s, p, v_add(s, one)));
+    return v_copysign(v_sub(v_select(small, a, one), v_div(num, den)), x);
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|) */

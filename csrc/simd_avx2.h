@@ -2,7 +2,7 @@
  *
  * The same names stand in every simd_<isa>.h. Haswell / Skylake / Zen 3, cycles: fma latency
  * 5 / 4 / 4, throughput 2 a cycle; load 2 / 2 / 3 and store 1 / 1 / 2 a cycle; div f32 latency
- * 21 / 11 / 10, one in 14 / 5 / 3.5; maskload as a load, maskstore slow on Zen (18 uops): tails only.
+ * 21 / 11 / 10, one in 14 / 5 / 3.5; maskload as a load, maskstore slow on Zen: tails only.
  */
 #ifndef FNN_SIMD_AVX2_H
 #define FNN_SIMD_AVX2_H
@@ -120,7 +120,8 @@ V_FN void v_transpose(vreal r[VL]) {
     #pragma GCC unroll 4
     for (int i = 0; i < VL; i += 4) {
         vreal a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
-        vreal c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        vreal c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
+        vreal d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
         t[i] = _mm256_shuffle_ps(a, c, 0x44);
         t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
         t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);

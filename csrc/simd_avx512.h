@@ -1,8 +1,9 @@
 /* The SIMD vocabulary for AVX-512 (F, VL, DQ, BW), 32 registers of 64 bytes.
  *
  * The same names stand in every simd_<isa>.h; kernels are written over them once. Zen 5 / Zen 4 /
- * Ice Lake, cycles: fma latency 4, throughput 2 / 1 / 1-2 a cycle; load 2 / 1 / 2; store 1 / 0.5 / 1;
- * div f32 one in 6 / 7 / 10, f64 one in 9 / 9 / 16; scalef, getexp and getmant as an fma.
+ * Ice Lake, cycles: fma latency 4, throughput 2 / 1 / 1-2 a cycle; load 2 / 1 / 2; store
+ * 1 / 0.5 / 1; div f32 one in 6 / 7 / 10, f64 one in 9 / 9 / 16; scalef, getexp and getmant as
+ * an fma.
  */
 #ifndef FNN_SIMD_AVX512_H
 #define FNN_SIMD_AVX512_H
@@ -77,7 +78,9 @@ V_FN real v_sum(vreal a) { return V_(reduce_add)(a); } /* a fixed tree */
 V_FN real v_largest(vreal a) { return V_(reduce_max)(a); }
 
 /* to the nearest integer, ties to even; |a| < 2^22 */
-V_FN vreal v_round(vreal a) { return V_(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+V_FN vreal v_round(vreal a) {
+    return V_(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 /* 2^n for integral n of a normal result */
 V_FN vreal v_pow2(vreal n) { return V_(scalef)(v_set1(1), n); }
 /* a 2^n for integral n, rounded once */
@@ -119,7 +122,8 @@ V_FN void v_transpose(vreal r[VL]) {
     #pragma GCC unroll 8
     for (int i = 0; i < VL; i += 4) {
         vreal a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
-        vreal c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        vreal c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+        vreal d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
         t[i] = _mm512_shuffle_ps(a, c, 0x44);
         t[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
         t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);

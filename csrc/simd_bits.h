@@ -19,7 +19,9 @@
 #endif
 
 /* 2^n for integral n of a normal result */
-V_FN vreal v_pow2(vreal n) { return i_real(i_shl_mant(i_bits(v_add(n, v_set1(V_MAGIC + V_BIAS))))); }
+V_FN vreal v_pow2(vreal n) {
+    return i_real(i_shl_mant(i_bits(v_add(n, v_set1(V_MAGIC + V_BIAS)))));
+}
 
 /* a 2^n for integral n, |n| < 2 V_BIAS, rounded once: the first product is exact for |a| near 1 */
 V_FN vreal v_scale(vreal a, vreal n) {

@@ -1,176 +1,32 @@
 """The training engine: a network compiled into a static plan, run by a team of threads.
 
-The plan, all parameters and all workspace are laid out before the first step; the workers are plain
-functions on them (SPMD: every thread runs the same one and takes its share), with a barrier between
-the phases and nothing else shared. See docs/architecture.md.
+The plan, all parameters and all workspace are laid out before the first step; the workers
+(workers.pyx) are plain functions on them. See docs/architecture.md.
 """
 
-from cython.parallel cimport parallel, threadid
-from libc.math cimport fmax
-from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
 
 from fastnn._native.core cimport (
-    FNN_FLOAT32, FNN_FLOAT64, flush_subnormals, fnn_barrier, fnn_barrier_wait, fnn_grad, fnn_hyper,
-    fnn_kernels, fnn_metric, fnn_now, fnn_team_size, fnn_unary, kernels, n_threads, restore_fp,
+    FNN_FLOAT32, FNN_FLOAT64, fnn_grad, fnn_hyper, fnn_kernels, fnn_metric, fnn_now, fnn_unary,
+    kernels, n_threads,
 )
 from fastnn._native.phases cimport (
     ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, Plan, Rows, Step, Unit, Workspace,
-    add_rows, backward, forward, gather_inputs, gather_targets, hyper_at, losses, maybe_delay,
-    rows_of, through_activation, transpose_weights, weights_phase,
+    add_rows, transpose_weights,
 )
 from fastnn._native.phases import set_test_delay  # noqa: F401  the tests' way to it
+from fastnn._native.workers cimport (
+    Job, backward_worker, evaluate_worker, forward_worker, predict_worker, run, train_worker,
+    update_worker,
+)
 
 # Below this many floating-point operations a step, a second thread costs more than it brings.
 cdef enum:
     SERIAL_FLOPS = 8000000
     # Panels of weight rows in one unit of phase 2: w, m, v and gradient of 128 x 32 are 64 KiB.
     UNIT_PANELS = 4
-
-
-ctypedef struct Job:
-    Plan *plan
-    Workspace *w
-    Rows rows
-    ptrdiff_t start, stop, batch    # positions in rows.index
-    int64_t iteration
-    double *sums
-    char *out                       # predict
-    ptrdiff_t out_cols
-    bint input_gradient             # backward
-    fnn_barrier barrier
-
-
-cdef void train_worker(Job *job, int tid) noexcept nogil:
-    """All batches from start to stop: phase 1, barrier, phase 2, barrier."""
-    cdef Plan *p = job.plan
-    cdef Workspace *w = job.w
-    cdef int size = fnn_team_size()
-    cdef uint64_t fp = flush_subnormals()
-    cdef ptrdiff_t at = job.start, rows, r0, r1, r, end
-    cdef int64_t iteration = job.iteration
-    cdef fnn_hyper hyper
-    while at < job.stop:
-        rows = min(job.batch, job.stop - at)
-        iteration += 1
-        maybe_delay(tid)
-        rows_of(rows, tid, size, &r0, &r1)
-        r = r0
-        while r < r1:
-            end = min(r + ROW_BLOCK, r1)
-            gather_inputs(p, w, &job.rows, at, r, end)
-            gather_targets(p, w, &job.rows, at, r, end)
-            forward(p, w, r, end, max(p.loss_step, p.metric_step))
-            losses(p, w, &job.rows, r, end, 1.0 / rows, True)
-            backward(p, w, r, end, p.loss_step, p.first_dense + 1)
-            r = end
-        fnn_barrier_wait(&job.barrier, size)
-        maybe_delay(tid)
-        if tid == 0:
-            add_rows(p, w, rows, job.sums)
-        hyper = hyper_at(p, iteration)
-        weights_phase(p, w, rows, &hyper, True, True, tid, size)
-        fnn_barrier_wait(&job.barrier, size)
-        at += rows
-    restore_fp(fp)
-
-
-cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
-    """Losses and metrics of all rows of one batch."""
-    cdef Plan *p = job.plan
-    cdef ptrdiff_t r0, r1, r, end
-    maybe_delay(tid)
-    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
-    r = r0
-    while r < r1:
-        end = min(r + ROW_BLOCK, r1)
-        gather_inputs(p, job.w, &job.rows, job.start, r, end)
-        gather_targets(p, job.w, &job.rows, job.start, r, end)
-        forward(p, job.w, r, end, max(p.loss_step, p.metric_step))
-        losses(p, job.w, &job.rows, r, end, 1.0, False)
-        r = end
-
-
-cdef void predict_worker(Job *job, int tid) noexcept nogil:
-    """out rows start .. stop, block by block through a part of the workspace of this thread's own.
-
-    Thread tid owns the workspace rows from tid * ROW_BLOCK on (all rows, where it is alone)."""
-    cdef Plan *p = job.plan
-    cdef Workspace own
-    cdef ptrdiff_t r0, r1, r, end, first = tid * ROW_BLOCK
-    cdef ptrdiff_t size = p.k.itemsize, cols = job.out_cols
-    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
-    r = r0
-    while r < r1:
-        end = min(r + ROW_BLOCK, r1)
-        # The block lies at row `first` of the workspace: shift the rows read to match.
-        gather_inputs(p, job.w, &job.rows, job.start + r - first, first, first + end - r)
-        forward(p, job.w, first, first + end - r, p.n_steps)
-        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + first * p.k.panel * size, cols,
-                   job.w.panel, job.out + (job.start + r) * cols * size)
-        r = end
-
-
-cdef void forward_worker(Job *job, int tid) noexcept nogil:
-    """out of all rows of one batch, the activations kept."""
-    cdef Plan *p = job.plan
-    cdef ptrdiff_t r0, r1, r, end, size = p.k.itemsize, cols = job.out_cols
-    maybe_delay(tid)
-    rows_of(job.stop, tid, fnn_team_size(), &r0, &r1)
-    r = r0
-    while r < r1:
-        end = min(r + ROW_BLOCK, r1)
-        gather_inputs(p, job.w, &job.rows, 0, r, end)
-        forward(p, job.w, r, end, p.n_steps)
-        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * size, cols, job.w.panel,
-                   job.out + r * cols * size)
-        r = end
-
-
-cdef void backward_worker(Job *job, int tid) noexcept nogil:
-    """Gradients of the weights, and of the input to out, from the output's in rows.y."""
-    cdef Plan *p = job.plan
-    cdef Workspace *w = job.w
-    cdef int size = fnn_team_size()
-    cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
-    cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
-    maybe_delay(tid)
-    rows_of(job.stop, tid, size, &r0, &r1)
-    r = r0
-    while r < r1:
-        end = min(r + ROW_BLOCK, r1)
-        p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
-                 w.d[p.n_steps] + r * P * itemsize)
-        through_activation(p, w, r, end, p.n_steps)
-        backward(p, w, r, end, p.n_steps, 0)
-        p.k.unpack(end - r, n_in, w.d[0] + r * P * itemsize, n_in, w.panel,
-                   job.out + r * n_in * itemsize)
-        r = end
-    fnn_barrier_wait(&job.barrier, size)
-    maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, False, tid, size)
-
-
-cdef void update_worker(Job *job, int tid) noexcept nogil:
-    """One optimizer step from the gradients there are."""
-    cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1)
-    maybe_delay(tid)
-    weights_phase(job.plan, job.w, 0, &hyper, False, True, tid, fnn_team_size())
-
-
-ctypedef void (*Worker)(Job *job, int tid) noexcept nogil
-
-
-cdef void run(Worker worker, Job *job, int threads) noexcept nogil:
-    """The worker on a team of threads; alone, without OpenMP."""
-    memset(&job.barrier, 0, sizeof(job.barrier))
-    if threads == 1:
-        worker(job, 0)
-    else:
-        with parallel(num_threads=threads):
-            worker(job, threadid())
 
 
 cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize):
@@ -256,7 +112,7 @@ cdef class Network:
     cdef Plan plan
     cdef int type
     cdef object steps_memory, units_memory, metrics_memory, params, transposed, constants
-    cdef object memory, sums
+    cdef object memory, train_sums, evaluate_sums
     cdef dict slots
     cdef list step_of       # index of the step that holds an op's weights
     cdef list exits         # index of the step after an op
@@ -278,7 +134,8 @@ cdef class Network:
         self.make_steps()
         self.make_parameters()
         self.make_units()
-        self.sums = np.zeros(1 + MAX_METRICS)
+        self.train_sums = np.zeros(1 + MAX_METRICS)
+        self.evaluate_sums = np.zeros(1 + MAX_METRICS)
 
     cdef void make_steps(self) except *:
         """One step an op; a dense op whose activation cannot ride in its epilogue becomes two."""
@@ -471,7 +328,8 @@ cdef class Network:
         doubles = a
         return <char *>&doubles[0, 0]
 
-    cdef void take_rows(self, Rows *b, object x, object y, object weight, object index) except *:
+    cdef void take_rows(self, Rows *b, object x, object y, object weight, object index,
+                        ptrdiff_t start) except *:
         cdef const int32_t[::1] labels
         cdef const int64_t[::1] positions
         cdef ptrdiff_t i, n = len(x)
@@ -492,6 +350,8 @@ cdef class Network:
         if weight is not None:
             b.weight = self.matrix(np.reshape(weight, (1, -1)), 1, n, "sample_weight")
         positions = index
+        if not 0 <= start <= positions.shape[0]:
+            raise ValueError(f"start: expected 0 .. {positions.shape[0]}, got {start}")
         for i in range(positions.shape[0]):
             if not 0 <= positions[i] < n:
                 raise ValueError(f"index: {positions[i]} outside 0 .. {n - 1}")
@@ -516,8 +376,9 @@ cdef class Network:
                  "xent": last.kind == SOFTMAX}.get(loss, False)
         self.set_loss(loss + "_logits" if fused else loss)
         p.loss_step = p.n_steps - fused
-        # Ranks and signs can be read off the logits, distances cannot.
-        on_logits = fused and set(metrics) <= {"argmax_match", "threshold_match"}
+        # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
+        readable = {"xent": {"argmax_match"}, "bce": {"argmax_match", "threshold_match"}}
+        on_logits = fused and set(metrics) <= readable[loss]
         p.metric_step = p.n_steps - on_logits
         p.threshold = 0.0 if on_logits else 0.5
         self.metrics_memory = zeros(max(1, len(metrics)), sizeof(fnn_metric))
@@ -593,14 +454,17 @@ cdef class Network:
             return 1
         return max(1, min(<ptrdiff_t>n, rows))
 
-    cdef tuple totals(self):
-        values = self.sums.tolist()
+    cdef tuple totals(self, sums):
+        values = sums.tolist()
         return values[0], values[1:1 + self.plan.n_metrics]
 
-    cdef void start_sums(self, ptrdiff_t start) except *:
-        """Sums run on from call to call, so that where a call stopped changes no bit of them."""
+    cdef double *start_sums(self, sums, ptrdiff_t start) except NULL:
+        """Sums run on from call to call, so that where a call stopped changes no bit of them.
+
+        train and evaluate have their own, so that a callback may evaluate within an epoch."""
         if start == 0:
-            self.sums[:] = 0
+            sums[:] = 0
+        return <double *>address(sums.view(np.uint8))
 
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
               double max_seconds, num_threads=None):
@@ -612,13 +476,12 @@ cdef class Network:
             raise RuntimeError("train: compile with a loss and an optimizer first")
         if y is None or batch_size < 1:
             raise ValueError("train: expected y and batch_size >= 1")
-        self.take_rows(&job.rows, x, y, sample_weight, index)
-        self.start_sums(start)
+        self.take_rows(&job.rows, x, y, sample_weight, index, start)
         batch_size = min(batch_size, max(n, 1))
         memory = self.memory_for(batch_size)
         self.forward_rows = -1
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
-        job.sums = <double *>address(self.sums.view(np.uint8))
+        job.sums = self.start_sums(self.train_sums, start)
         now = began
         while job.start < n and (now - began < max_seconds or job.start == start):
             # As many steps as fill the time that is left; one, where their time is not known.
@@ -635,7 +498,7 @@ cdef class Network:
             self.step_seconds = (now - then) / steps
             self.iterations += steps
             job.start = job.stop
-        return job.start, *self.totals()
+        return job.start, *self.totals(self.train_sums)
 
     def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
                  num_threads=None):
@@ -647,19 +510,18 @@ cdef class Network:
             raise RuntimeError("evaluate: compile with a loss first")
         if y is None:
             raise ValueError("evaluate: expected y")
-        self.take_rows(&job.rows, x, y, sample_weight, index)
-        self.start_sums(start)
+        self.take_rows(&job.rows, x, y, sample_weight, index, start)
         self.forward_rows = -1
         memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
         job.plan, job.w, job.start = &self.plan, &memory.w, start
-        job.sums = <double *>address(self.sums.view(np.uint8))
+        job.sums = self.start_sums(self.evaluate_sums, start)
         with nogil:
             while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
                 job.stop = min(n, job.start + job.w.rows)
                 run(evaluate_worker, &job, threads)
                 add_rows(job.plan, job.w, job.stop - job.start, job.sums)
                 job.start = job.stop
-        return job.start, *self.totals()
+        return job.start, *self.totals(self.evaluate_sums)
 
     def predict(self, x, out, num_threads=None):
         cdef Job job

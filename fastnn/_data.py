@@ -1,0 +1,176 @@
+"""Checks and conversions of what users hand in. Every error names the argument, what was
+expected and what came; nothing has changed when one is raised."""
+
+import operator
+from math import isfinite
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+NUMERIC_KINDS = "fiub"
+
+
+def as_int(value: Any, name: str, minimum: int, maximum: int = 2**31 - 1) -> int:
+    """`value` as an int between `minimum` and `maximum`; booleans and floats are no integers."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected an integer >= {minimum}, got {value!r} of type "
+            f"{type(value).__name__}"
+        ) from None
+    if not minimum <= number <= maximum:
+        limit = f">= {minimum}" if number < minimum else f"<= {maximum}"
+        raise ValueError(f"{name}: expected an integer {limit}, got {number}")
+    return number
+
+
+def as_number(
+    value: Any, name: str, low: float, high: float = float("inf"), *, bounds: str = "[)"
+) -> float:
+    """`value` as a finite float between `low` and `high`; `bounds` are open "()" or closed "[]"."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    expected = f"a number in {bounds[0]}{low:g}, {high:g}{bounds[1]}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    number = float(value)
+    above = number > low or (bounds[0] == "[" and number == low)
+    below = number < high or (bounds[1] == "]" and number == high)
+    if not (isfinite(number) and above and below):
+        raise ValueError(f"{name}: expected {expected}, got {number}")
+    return number
+
+
+def as_bool(value: Any, name: str) -> bool:
+    """`value` as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def as_shape(value: Any, name: str) -> int:
+    """The number of features in a shape without the batch axis, such as (10,)."""
+    if not isinstance(value, (tuple, list)) or len(value) != 1:
+        raise ValueError(f"{name}: expected a tuple of one integer such as (10,), got {value!r}")
+    return as_int(value[0], name, 1)
+
+
+def numeric(value: Any, name: str) -> np.ndarray:
+    """`value` as an array of real numbers, in whatever dtype and layout it has."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected a rectangular array of numbers, got {error}") from None
+    if array.dtype.kind == "O":
+        array = _from_objects(array, name)
+    if array.dtype.kind not in NUMERIC_KINDS:
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
+        raise ValueError(f"{name}: expected an array without masked values, got masked ones")
+    return array
+
+
+def _from_objects(array: np.ndarray, name: str) -> np.ndarray:
+    """A data frame of mixed columns arrives as objects: numbers are taken, all else refused."""
+    strangers = {
+        type(value).__name__ for value in array.flat if not isinstance(value, (Real, np.bool_))
+    }
+    if strangers:
+        raise TypeError(f"{name}: expected real numbers, got {', '.join(sorted(strangers))}")
+    return array.astype(np.float64)
+
+
+def _ready(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """`array` as the engine takes it: C-contiguous, aligned, native; copied only where needed."""
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
+
+
+def as_features(x: Any, dtype: np.dtype, columns: int | None, name: str = "x") -> np.ndarray:
+    """`x` as an array (samples, features) of `dtype`; `columns` None takes any feature count."""
+    array = x if type(x) is np.ndarray and x.dtype == dtype else numeric(x, name)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name}: expected a 2-D array (samples, features), got shape {array.shape}"
+        )
+    if columns is None and array.shape[1] == 0:
+        raise ValueError(f"{name}: expected at least one feature, got shape {array.shape}")
+    if columns is not None and array.shape[1] != columns:
+        raise ValueError(f"{name}: expected {columns} features, got shape {array.shape}")
+    return _ready(array, dtype)
+
+
+def _check_rows(array: np.ndarray, rows: int, name: str) -> None:
+    if len(array) != rows:
+        raise ValueError(f"{name}: expected {rows} rows, as many as x, got {len(array)}")
+
+
+def as_targets(y: Any, dtype: np.dtype, rows: int, outputs: int, name: str = "y") -> np.ndarray:
+    """`y` as an array (rows, outputs) of `dtype`. (rows,) becomes (rows, 1): nothing broadcasts."""
+    array = numeric(y, name)
+    if array.ndim == 1 and outputs == 1:
+        array = array[:, None]
+    if array.ndim != 2 or array.shape[1] != outputs:
+        raise ValueError(
+            f"{name}: expected shape (samples, {outputs}), one column for each output, "
+            f"got shape {array.shape}"
+        )
+    _check_rows(array, rows, name)
+    return _ready(array, dtype)
+
+
+def as_labels(y: Any, rows: int, classes: int, name: str = "y") -> np.ndarray:
+    """`y` as int32 class ids (rows,), each in 0 .. classes - 1. (rows, 1) is taken as (rows,)."""
+    array = numeric(y, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name}: expected class ids of shape (samples,), got shape {array.shape} "
+            f"(one-hot targets go with categorical_crossentropy)"
+        )
+    _check_rows(array, rows, name)
+    if array.dtype.kind == "f" and not np.all(np.floor(array) == array):
+        raise ValueError(f"{name}: expected whole class ids, got fractional or missing ones")
+    if rows and not (array.min() >= 0 and array.max() < classes):
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise ValueError(
+            f"{name}: expected class ids 0 to {classes - 1} (the last layer has {classes} "
+            f"outputs), got {wrong:g}"
+        )
+    return _ready(array, np.int32)
+
+
+def as_sample_weight(
+    weight: Any, dtype: np.dtype, rows: int, name: str = "sample_weight"
+) -> np.ndarray | None:
+    """`weight` as an array (rows,) of `dtype`; None stays None."""
+    if weight is None:
+        return None
+    array = numeric(weight, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected shape (samples,), got shape {array.shape}")
+    _check_rows(array, rows, name)
+    return _ready(array, dtype)
+
+
+def as_weights(
+    weights: Any, shapes: list[tuple[int, ...]], dtype: np.dtype, name: str = "weights"
+) -> list[np.ndarray]:
+    """`weights` as a list of arrays of exactly these shapes."""
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(f"{name}: expected a list of arrays, got {type(weights).__name__}")
+    if len(weights) != len(shapes):
+        raise ValueError(f"{name}: expected {len(shapes)} arrays, got {len(weights)}")
+    arrays = []
+    for i, (value, shape) in enumerate(zip(weights, shapes, strict=True)):
+        array = numeric(value, f"{name}[{i}]")
+        if array.shape != shape:
+            raise ValueError(f"{name}[{i}]: expected shape {shape}, got shape {array.shape}")
+        arrays.append(_ready(array, dtype))
+    return arrays

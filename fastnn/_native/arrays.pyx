@@ -1,0 +1,807 @@
+"""The C kernels as functions on NumPy arrays; fastnn.kernels shows them to the user.
+
+An array that lies as the kernels want it (ndarray, float32 or float64 in native byte order, aligned,
+C-contiguous) is read where it is; anything else goes through NumPy once, to be made so. Results
+are allocated by NumPy; arithmetic is the kernels' alone.
+"""
+
+import numpy as np
+
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release
+from cython.parallel cimport parallel, threadid
+from libc.string cimport memset
+
+from fastnn._native.core cimport (
+    FNN_FLOAT32, FNN_FLOAT64, fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels,
+    fnn_now, fnn_probe, fnn_rows, fnn_rows_grad, fnn_team_size, fnn_unary, kernels, n_threads,
+)
+from fastnn._native.matmul cimport multiply, product, share
+
+cdef extern from "Python.h":
+    # -1 and an exception, or 0
+    int PyObject_GetBuffer(object x, Py_buffer *view, int flags) noexcept
+    void PyErr_Clear()
+
+cdef object ndarray = np.ndarray
+cdef object empty = np.empty
+cdef object float32 = np.dtype(np.float32)
+cdef object float64 = np.dtype(np.float64)
+cdef const fnn_kernels *f32 = kernels(FNN_FLOAT32)
+cdef const fnn_kernels *f64 = kernels(FNN_FLOAT64)
+
+# Elements for which another thread pays, and the fewest that it gets where the caller wants it.
+cdef enum:
+    ELEMENTS_PAY = 1 << 16
+    ELEMENTS_LEAST = 1 << 12
+    # multiply-adds for which another thread pays
+    PRODUCTS_PAY = 1 << 22
+
+
+# ---- arrays in ---------------------------------------------------------------------------------
+
+cdef struct Array:
+    char *data
+    int dtype               # FNN_FLOAT32 or FNN_FLOAT64
+    int ndim
+    ptrdiff_t rows, cols    # cols: the last axis, rows: the product of the others
+    ptrdiff_t size, bytes
+
+
+cdef bint look(object x, Array *a):
+    """Whether the kernels can read x where it lies; then `a` describes it."""
+    cdef Py_buffer view
+    cdef int i
+    cdef bint good = False
+    if type(x) is not ndarray:
+        return False
+    if PyObject_GetBuffer(x, &view, PyBUF_FORMAT | PyBUF_STRIDES) != 0:
+        PyErr_Clear()       # a dtype that buffers cannot say, such as datetime64
+        return False
+    if view.format[0] in (b"f", b"d") and view.format[1] == 0:
+        good = <size_t>view.buf % view.itemsize == 0 and PyBuffer_IsContiguous(&view, b"C")
+    if good:
+        a.data = <char *>view.buf
+        a.dtype = FNN_FLOAT32 if view.format[0] == b"f" else FNN_FLOAT64
+        a.ndim = view.ndim
+        a.bytes = view.len
+        a.size = view.len // view.itemsize
+        a.cols = view.shape[view.ndim - 1] if view.ndim else 1
+        a.rows = 1
+        for i in range(view.ndim - 1):
+            a.rows *= view.shape[i]
+    PyBuffer_Release(&view)
+    return good
+
+
+cdef object real_array(object x, str name):
+    """x as an ndarray of booleans, integers or floats."""
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of real numbers, got {type(x).__name__}: {error}") from None
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must be an array of real numbers (float32 or float64, or bool, integers or "
+            f"float16, which become float32), got dtype {array.dtype}")
+    return array
+
+
+cdef tuple plain(tuple names, tuple xs):
+    """xs as arrays for which look() is true, all of one dtype: float64 where one of them is."""
+    arrays = [real_array(x, name) for name, x in zip(names, xs)]
+    wide = any(a.dtype.kind == "f" and a.dtype.itemsize == 8 for a in arrays)
+    dtype = float64 if wide else float32
+    return tuple([np.require(a, dtype, "CA") for a in arrays])
+
+
+cdef inline const fnn_kernels *kernels_of(const Array *a) noexcept:
+    return f32 if a.dtype == FNN_FLOAT32 else f64
+
+
+# ---- arrays out --------------------------------------------------------------------------------
+
+cdef object same_array(object a, object b):
+    return (a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype
+            and a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
+
+
+cdef int check_apart(object out, object x, str name, bint in_place) except -1:
+    cdef Array a, b
+    if look(out, &a) and look(x, &b):
+        if a.data >= b.data + b.bytes or b.data >= a.data + a.bytes:
+            return 0
+        shared = a.bytes > 0 and b.bytes > 0
+    else:
+        shared = isinstance(x, ndarray) and np.shares_memory(out, x)
+    if shared and not (in_place and same_array(out, x)):
+        instead = " or be that very array" if in_place else ""
+        raise ValueError(f"out must not overlap {name}{instead}, got an array that shares memory with it")
+    return 0
+
+
+cdef object target(object out, tuple shape, int dtype_code, tuple names, tuple xs, bint in_place,
+                   Array *y):
+    """The array that `y` then describes, to compute into: a new one, `out`, or, where the kernels
+    cannot write `out` as it lies, a temporary for deliver(). xs are the arguments as given."""
+    dtype = float32 if dtype_code == FNN_FLOAT32 else float64
+    if out is not None:
+        if not isinstance(out, ndarray):
+            raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+        if out.dtype != dtype:
+            raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
+        if out.shape != shape:
+            raise ValueError(f"out must have shape {shape}, got {out.shape}")
+        if not out.flags.writeable:
+            raise ValueError("out must be writable, got a read-only array")
+        for name, x in zip(names, xs):
+            check_apart(out, x, name, in_place)
+        if look(out, y):
+            return out
+    result = empty(shape, dtype)
+    look(result, y)
+    return result
+
+
+cdef inline object deliver(object result, object out):
+    if out is None or result is out:
+        return result
+    out[...] = result
+    return out
+
+
+# ---- element by element ------------------------------------------------------------------------
+
+
+# One pass over arrays: the one kernel that is not NULL, on `total` elements, rows or (colsum)
+# columns, which are divided among the threads at multiples of `unit`. `stride`: bytes from one
+# to the next.
+cdef struct sweep:
+    fnn_unary unary
+    fnn_grad grad
+    fnn_rows rows
+    fnn_rows_grad rows_grad
+    fnn_colsum colsum
+    const char *x           # of the backward kernels, what the derivative is computed from
+    const char *dy
+    char *y
+    ptrdiff_t total, unit, stride
+    ptrdiff_t n_rows, n_cols, panel
+
+
+cdef void sweep_part(const sweep *s, ptrdiff_t part, ptrdiff_t parts) noexcept nogil:
+    cdef ptrdiff_t first = share(s.total, s.unit, part, parts)
+    cdef ptrdiff_t n = share(s.total, s.unit, part + 1, parts) - first
+    cdef ptrdiff_t offset = first * s.stride
+    cdef const char *x = s.x + offset
+    cdef char *y = s.y + offset
+    if s.unary != NULL:
+        s.unary(n, x, y)
+    elif s.grad != NULL:
+        s.grad(n, x, s.dy + offset, y)
+    elif s.rows != NULL:
+        s.rows(n, s.n_cols, s.n_cols, s.panel, x, y)
+    elif s.rows_grad != NULL:
+        s.rows_grad(n, s.n_cols, s.n_cols, s.panel, x, s.dy + offset, y)
+    else:
+        s.colsum(s.n_rows, n, s.n_cols, s.panel, x, s.panel, y)
+
+
+cdef void run(const sweep *s, ptrdiff_t threads):
+    """The pass on at most `threads` threads, as many as it has elements for, with the GIL released."""
+    cdef ptrdiff_t n = min(threads, s.n_rows * s.n_cols // ELEMENTS_LEAST)
+    if n <= 1:
+        with nogil:
+            sweep_part(s, 0, 1)
+    else:
+        with nogil, parallel(num_threads=n):
+            sweep_part(s, threadid(), fnn_team_size())
+
+
+cdef sweep elementwise(const Array *x, const Array *dy, Array *y):
+    cdef sweep s
+    memset(&s, 0, sizeof(s))
+    s.x = x.data
+    s.dy = dy.data
+    s.y = y.data
+    s.n_rows = x.rows
+    s.n_cols = x.cols
+    s.total = x.size
+    s.unit = 1024
+    s.stride = x.bytes // x.size if x.size else 0
+    s.panel = kernels_of(x).panel
+    return s
+
+
+cdef sweep row_by_row(const Array *x, const Array *dy, Array *y):
+    cdef sweep s = elementwise(x, dy, y)
+    s.total = x.rows
+    s.unit = 1
+    s.stride *= x.cols
+    return s
+
+
+cdef int pays(object num_threads, ptrdiff_t work, ptrdiff_t for_one) except -1:
+    """Threads to use: num_threads if given, else as many as have `for_one` of the work each."""
+    if num_threads is None:
+        return 1 if work < 2 * for_one else min(n_threads(None), work // for_one)
+    if type(num_threads) is int and num_threads == 1:
+        return 1
+    return n_threads(num_threads)
+
+
+cdef object unary(object x, object out, object num_threads, fnn_unary single, fnn_unary double):
+    cdef Array ax, ay
+    given = x
+    if not look(x, &ax):
+        x, = plain(("x",), (x,))
+        look(x, &ax)
+    cdef int threads = pays(num_threads, ax.size, ELEMENTS_PAY)
+    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay)
+    cdef sweep s = elementwise(&ax, &ax, &ay)
+    s.unary = single if ax.dtype == FNN_FLOAT32 else double
+    run(&s, threads)
+    return deliver(y, out)
+
+
+cdef tuple saved_and_gradient(tuple names, object saved, object dy, Array *a_saved, Array *a_dy):
+    """The two inputs of a backward kernel, plain and of one dtype and shape."""
+    if not (look(saved, a_saved) and look(dy, a_dy) and a_saved.dtype == a_dy.dtype):
+        saved, dy = plain(names, (saved, dy))
+        look(saved, a_saved)
+        look(dy, a_dy)
+    if saved.shape != dy.shape:
+        raise ValueError(f"dy must have the shape of {names[0]}, {saved.shape}, got {dy.shape}")
+    return saved, dy
+
+
+cdef object backward(tuple names, object saved, object dy, object out, object num_threads,
+                     fnn_grad single, fnn_grad double):
+    cdef Array a_saved, a_dy, a_dx
+    given = saved, dy
+    saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
+    cdef int threads = pays(num_threads, a_dy.size, ELEMENTS_PAY)
+    dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
+    cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
+    s.grad = single if a_dy.dtype == FNN_FLOAT32 else double
+    run(&s, threads)
+    return deliver(dx, out)
+
+
+cdef tuple Y_DY = ("y", "dy")
+cdef tuple X_DY = ("x", "dy")
+
+
+def sigmoid(x, *, out=None, num_threads=None):
+    """1 / (1 + exp(-x)), element by element.
+
+    Parameters
+    ----------
+    x : array_like of real numbers, any shape
+    out : ndarray, optional
+        Where to put the result: of its shape and dtype, `x` itself or apart from it. One that is
+        not C-contiguous is filled by way of a temporary.
+    num_threads : int, optional
+        At most this many threads; None: the package's setting, and one where more do not pay.
+
+    Returns
+    -------
+    ndarray of the shape of x
+        float64 if x is float64, else float32.
+
+    Raises
+    ------
+    TypeError
+        If x is complex, text or objects, or out is not an array of the right dtype.
+    ValueError
+        If out has the wrong shape, is read-only or overlaps x in part, or num_threads < 1.
+    """
+    return unary(x, out, num_threads, f32.sigmoid, f64.sigmoid)
+
+
+def tanh(x, *, out=None, num_threads=None):
+    """tanh(x), element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.tanh, f64.tanh)
+
+
+def relu(x, *, out=None, num_threads=None):
+    """max(x, 0); NaN stays NaN, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.relu, f64.relu)
+
+
+def exp(x, *, out=None, num_threads=None):
+    """exp(x), element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.exp, f64.exp)
+
+
+def log(x, *, out=None, num_threads=None):
+    """The natural logarithm: -inf at 0, NaN below, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.log, f64.log)
+
+
+def softplus(x, *, out=None, num_threads=None):
+    """log(1 + exp(x)), without overflow, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.softplus, f64.softplus)
+
+
+def silu(x, *, out=None, num_threads=None):
+    """x sigmoid(x), element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.silu, f64.silu)
+
+
+def sigmoid_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `sigmoid`: dy y (1 - y).
+
+    Parameters
+    ----------
+    y, dy : array_like of real numbers, of one shape
+        The output of `sigmoid`, and the gradient of the loss with respect to the output.
+    out, num_threads
+        As for `sigmoid`; out may be y or dy itself.
+
+    Returns
+    -------
+    ndarray of that shape
+        The gradient of the loss with respect to the input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sigmoid`, and ValueError if the shapes differ.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.sigmoid_backward, f64.sigmoid_backward)
+
+
+def tanh_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `tanh`: dy (1 - y^2).
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.tanh_backward, f64.tanh_backward)
+
+
+def relu_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `relu`: dy where y > 0, else 0.
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.relu_backward, f64.relu_backward)
+
+
+def exp_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `exp`: dy y.
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.exp_backward, f64.exp_backward)
+
+
+def log_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `log`: dy / x = dy exp(-y).
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.log_backward, f64.log_backward)
+
+
+def softplus_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `softplus`: dy sigmoid(x) = dy (1 - exp(-y)).
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.softplus_backward, f64.softplus_backward)
+
+
+def silu_backward(x, dy, *, out=None, num_threads=None):
+    """The gradient through `silu`: dy s (1 + x (1 - s)), s = sigmoid(x).
+
+    From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+    """
+    return backward(X_DY, x, dy, out, num_threads, f32.silu_backward, f64.silu_backward)
+
+
+# ---- row by row --------------------------------------------------------------------------------
+
+cdef int check_2d(const Array *a, str name, object x) except -1:
+    if a.ndim != 2:
+        raise ValueError(f"{name} must be 2-D, got {a.ndim}-D of shape {x.shape}")
+    return 0
+
+
+def softmax(x, *, out=None, num_threads=None):
+    """exp(x) / sum(exp(x)) of each row, without overflow.
+
+    Parameters
+    ----------
+    x : array_like of real numbers, shape (n, m)
+    out, num_threads
+        As for `sigmoid`.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sigmoid`, and ValueError if x is not 2-D.
+    """
+    cdef Array ax, ay
+    given = x
+    if not look(x, &ax):
+        x, = plain(("x",), (x,))
+        look(x, &ax)
+    check_2d(&ax, "x", x)
+    cdef int threads = pays(num_threads, ax.size, ELEMENTS_PAY)
+    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay)
+    cdef sweep s = row_by_row(&ax, &ax, &ay)
+    s.rows = kernels_of(&ax).softmax
+    run(&s, threads)
+    return deliver(y, out)
+
+
+def softmax_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `softmax`: y (dy - sum(y dy)) of each row.
+
+    Parameters
+    ----------
+    y, dy : array_like of real numbers, shape (n, m)
+        The output of `softmax`, and the gradient of the loss with respect to it.
+    out, num_threads
+        As for `sigmoid`; out may be y or dy itself.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+        The gradient of the loss with respect to the input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax`, and ValueError if the shapes differ.
+    """
+    cdef Array a_y, a_dy, a_dx
+    given = y, dy
+    y, dy = saved_and_gradient(Y_DY, y, dy, &a_y, &a_dy)
+    check_2d(&a_y, "y", y)
+    cdef int threads = pays(num_threads, a_y.size, ELEMENTS_PAY)
+    dx = target(out, dy.shape, a_dy.dtype, Y_DY, given, True, &a_dx)
+    cdef sweep s = row_by_row(&a_y, &a_dy, &a_dx)
+    s.rows_grad = kernels_of(&a_y).softmax_backward
+    run(&s, threads)
+    return deliver(dx, out)
+
+
+# ---- matrix products ---------------------------------------------------------------------------
+
+def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=None):
+    """The matrix product a @ b, or with either transposed.
+
+    Parameters
+    ----------
+    a : array_like of real numbers, shape (m, k), or (k, m) where transpose_a
+    b : array_like of real numbers, shape (k, n), or (n, k) where transpose_b
+    transpose_a, transpose_b : bool
+        Multiply by the transpose, which is never formed: cheaper than passing a.T.
+    out : ndarray of shape (m, n), optional
+        Where to put the result: of its dtype, apart from a and b. One that is not C-contiguous is
+        filled by way of a temporary.
+    num_threads : int, optional
+        At most this many threads, and never more than the product has work for; None: the
+        package's setting, and one where more do not pay. The result's bits are the same for any.
+
+    Returns
+    -------
+    ndarray of shape (m, n)
+        float64 if a or b is float64, else float32.
+
+    Raises
+    ------
+    TypeError
+        If a or b is complex, text or objects, or out is not an array of the right dtype.
+    ValueError
+        If a or b is not 2-D, their k differ, out has the wrong shape, is read-only or overlaps a
+        or b, or num_threads < 1.
+    """
+    cdef Array aa, ab, ac
+    cdef product p
+    cdef ptrdiff_t k
+    given = a, b
+    if not (look(a, &aa) and look(b, &ab) and aa.dtype == ab.dtype):
+        a, b = plain(("a", "b"), given)
+        look(a, &aa)
+        look(b, &ab)
+    check_2d(&aa, "a", a)
+    check_2d(&ab, "b", b)
+    p.transpose_a = transpose_a
+    p.transpose_b = transpose_b
+    p.m, p.k = (aa.cols, aa.rows) if p.transpose_a else (aa.rows, aa.cols)
+    k, p.n = (ab.cols, ab.rows) if p.transpose_b else (ab.rows, ab.cols)
+    if k != p.k:
+        raise ValueError(
+            f"b must have {p.k} {'columns' if p.transpose_b else 'rows'}, as a of shape {a.shape} "
+            f"has {'rows' if p.transpose_a else 'columns'}, got shape {b.shape}")
+    cdef int threads = pays(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
+    c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac)
+    p.a, p.lda = aa.data, aa.cols
+    p.b, p.ldb = ab.data, ab.cols
+    p.c, p.ldc = ac.data, p.n
+    p.bias = NULL
+    p.act = NULL
+    multiply(kernels_of(&aa), &p, threads)
+    return deliver(c, out)
+
+
+cdef tuple ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "exp", "softplus", "silu", "softmax")
+
+
+cdef object activation_name(object activation):
+    if activation is None:
+        return "linear"
+    if not isinstance(activation, str):
+        raise TypeError(f"activation must be a name or None, got {type(activation).__name__}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+    return activation
+
+
+cdef fnn_unary act_of(const fnn_kernels *k, object name) except? NULL:
+    """The kernel of an activation that goes element by element; else NULL."""
+    if name == "relu":
+        return k.relu
+    if name == "sigmoid":
+        return k.sigmoid
+    if name == "tanh":
+        return k.tanh
+    if name == "exp":
+        return k.exp
+    if name == "softplus":
+        return k.softplus
+    return k.silu if name == "silu" else NULL
+
+
+cdef fnn_grad grad_of(const fnn_kernels *k, object name) except? NULL:
+    """The same for its derivative, where the output determines it."""
+    if name == "relu":
+        return k.relu_backward
+    if name == "sigmoid":
+        return k.sigmoid_backward
+    if name == "tanh":
+        return k.tanh_backward
+    if name == "exp":
+        return k.exp_backward
+    return k.softplus_backward if name == "softplus" else NULL
+
+
+def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_threads=None):
+    """The dense layer activation(x @ kernel + bias).
+
+    Parameters
+    ----------
+    x : array_like of real numbers, shape (n, inputs)
+    kernel : array_like of real numbers, shape (inputs, units)
+    bias : array_like of real numbers, shape (units,), optional
+    activation : str, optional
+        "linear" (as None), "relu", "sigmoid", "tanh", "exp", "softplus", "silu" or "softmax".
+    out : ndarray of shape (n, units), optional
+        As for `matmul`: apart from all inputs.
+    num_threads : int, optional
+        As for `matmul`.
+
+    Returns
+    -------
+    ndarray of shape (n, units)
+        float64 if an input is float64, else float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `matmul`, and ValueError if the shapes do not fit or the activation is unknown.
+    """
+    cdef Array ax, ak, ab, ay
+    cdef product p
+    cdef sweep s
+    name = activation_name(activation)
+    names = ("x", "kernel") if bias is None else ("x", "kernel", "bias")
+    given = (x, kernel) if bias is None else (x, kernel, bias)
+    if not (look(x, &ax) and look(kernel, &ak) and ax.dtype == ak.dtype
+            and (bias is None or (look(bias, &ab) and ab.dtype == ax.dtype))):
+        inputs = plain(names, given)
+        x, kernel = inputs[:2]
+        look(x, &ax)
+        look(kernel, &ak)
+        if bias is not None:
+            bias = inputs[2]
+            look(bias, &ab)
+    check_2d(&ax, "x", x)
+    check_2d(&ak, "kernel", kernel)
+    if ak.rows != ax.cols:
+        raise ValueError(
+            f"kernel must have {ax.cols} rows, as x has columns, got shape {kernel.shape}")
+    if bias is not None and bias.shape != (ak.cols,):
+        raise ValueError(f"bias must have shape {(ak.cols,)}, got {bias.shape}")
+    p.m, p.n, p.k = ax.rows, ak.cols, ax.cols
+    cdef int threads = pays(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
+    y = target(out, (p.m, p.n), ax.dtype, names, given, False, &ay)
+    p.transpose_a = p.transpose_b = False
+    p.a, p.lda = ax.data, p.k
+    p.b, p.ldb = ak.data, p.n
+    p.c, p.ldc = ay.data, p.n
+    p.bias = NULL if bias is None else ab.data
+    p.act = act_of(kernels_of(&ax), name)
+    multiply(kernels_of(&ax), &p, threads)
+    if name == "softmax":
+        s = row_by_row(&ay, &ay, &ay)
+        s.rows = kernels_of(&ay).softmax
+        run(&s, threads)
+    return deliver(y, out)
+
+
+def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
+    """The gradients of `dense_forward` with respect to x, kernel and bias.
+
+    Parameters
+    ----------
+    x : array_like of real numbers, shape (n, inputs)
+    kernel : array_like of real numbers, shape (inputs, units)
+    y, dy : array_like of real numbers, shape (n, units)
+        The output of `dense_forward`, and the gradient of the loss with respect to it.
+    activation : str, optional
+        As for `dense_forward`, but for "silu", whose output does not determine its derivative.
+    num_threads : int, optional
+        As for `matmul`.
+
+    Returns
+    -------
+    dx : ndarray of shape (n, inputs)
+    dkernel : ndarray of shape (inputs, units)
+    dbias : ndarray of shape (units,)
+        All float64 if an input is float64, else float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `dense_forward`, and ValueError for activation="silu".
+    """
+    cdef Array ax, ak, ay, ady, adz, adx, adk, adb
+    cdef product p
+    cdef sweep s
+    name = activation_name(activation)
+    if name == "silu":
+        raise ValueError(
+            "activation must not be 'silu' here, since its derivative is not determined by its output "
+            "y: call dense_forward without activation, then silu, and silu_backward on the way back")
+    if not (look(x, &ax) and look(kernel, &ak) and look(y, &ay) and look(dy, &ady)
+            and ax.dtype == ak.dtype and ax.dtype == ay.dtype and ax.dtype == ady.dtype):
+        x, kernel, y, dy = plain(("x", "kernel", "y", "dy"), (x, kernel, y, dy))
+        look(x, &ax)
+        look(kernel, &ak)
+        look(y, &ay)
+        look(dy, &ady)
+    check_2d(&ax, "x", x)
+    check_2d(&ak, "kernel", kernel)
+    if ak.rows != ax.cols:
+        raise ValueError(
+            f"kernel must have {ax.cols} rows, as x has columns, got shape {kernel.shape}")
+    cdef tuple shape = (ax.rows, ak.cols)
+    if y.shape != shape:
+        raise ValueError(f"y must have shape {shape}, got {y.shape}")
+    if dy.shape != shape:
+        raise ValueError(f"dy must have shape {shape}, got {dy.shape}")
+    cdef const fnn_kernels *k = kernels_of(&ax)
+    cdef int threads = pays(num_threads, ax.rows * ax.cols * ak.cols, PRODUCTS_PAY)
+    dx = target(None, x.shape, ax.dtype, (), (), False, &adx)
+    dkernel = target(None, kernel.shape, ax.dtype, (), (), False, &adk)
+    dbias = target(None, (ak.cols,), ax.dtype, (), (), False, &adb)
+
+    adz = ady   # dz: the gradient of x @ kernel + bias
+    if name != "linear":
+        dz = target(None, shape, ax.dtype, (), (), False, &adz)
+        if name == "softmax":
+            s = row_by_row(&ay, &ady, &adz)
+            s.rows_grad = k.softmax_backward
+        else:
+            s = elementwise(&ay, &ady, &adz)
+            s.grad = grad_of(k, name)
+        run(&s, threads)
+    p.bias = NULL
+    p.act = NULL
+
+    p.m, p.n, p.k = ax.rows, ax.cols, ak.cols       # dx = dz kernel^T
+    p.a, p.lda, p.transpose_a = adz.data, adz.cols, False
+    p.b, p.ldb, p.transpose_b = ak.data, ak.cols, True
+    p.c, p.ldc = adx.data, ax.cols
+    multiply(k, &p, threads)
+
+    p.m, p.n, p.k = ax.cols, ak.cols, ax.rows       # dkernel = x^T dz
+    p.a, p.lda, p.transpose_a = ax.data, ax.cols, True
+    p.b, p.ldb, p.transpose_b = adz.data, adz.cols, False
+    p.c, p.ldc = adk.data, ak.cols
+    multiply(k, &p, threads)
+
+    s = elementwise(&adz, &adz, &adb)               # dbias = the sum of dz's rows
+    s.total, s.unit = adz.cols, k.panel
+    s.stride = k.itemsize
+    s.colsum = k.colsum
+    run(&s, threads)
+    return dx, dkernel, dbias
+
+
+# ---- the machine's peak ------------------------------------------------------------------------
+
+cdef struct race:
+    fnn_probe probe
+    ptrdiff_t rounds
+    fnn_barrier barrier
+    double start, end, done     # seconds, seconds, floating-point operations
+
+
+cdef void race_part(race *r, ptrdiff_t thread, int size) noexcept nogil:
+    cdef double done
+    fnn_barrier_wait(&r.barrier, size)
+    if thread == 0:
+        r.start = fnn_now()
+    done = r.probe(r.rounds)
+    fnn_barrier_wait(&r.barrier, size)
+    if thread == 0:
+        r.end = fnn_now()
+        r.done = done * size
+
+
+cdef double flops(race *r, int threads):
+    """Runs it on `threads` threads at once; floating-point operations per second."""
+    if threads == 1:
+        with nogil:
+            race_part(r, 0, 1)
+    else:
+        with nogil, parallel(num_threads=threads):
+            race_part(r, threadid(), fnn_team_size())
+    return r.done / (r.end - r.start)
+
+
+def fma_peak(dtype="float32", num_threads=None):
+    """Floating-point operations per second of multiply-adds in registers, the hardware's limit.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    num_threads : int, optional
+        Threads that run at once; None: the package's setting.
+
+    Returns
+    -------
+    float
+        Of all threads together, in the best of five runs of about 20 ms.
+
+    Raises
+    ------
+    ValueError
+        If dtype is another, or num_threads < 1.
+    """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    cdef race r
+    cdef int threads = n_threads(num_threads)
+    memset(&r, 0, sizeof(r))
+    r.probe = (f32 if dtype == "float32" else f64).fma_peak
+    r.rounds = 1 << 16
+    flops(&r, threads)
+    r.rounds = <ptrdiff_t>(r.rounds * 0.02 / (r.end - r.start)) + 1
+    return max([flops(&r, threads) for _ in range(5)])

@@ -1,0 +1,28 @@
+"""What one thread of a team does: a function for each thing that a network can be asked for."""
+
+from libc.stdint cimport int64_t
+
+from fastnn._native.core cimport fnn_barrier
+from fastnn._native.phases cimport Plan, Rows, Workspace
+
+ctypedef struct Job:
+    Plan *plan
+    Workspace *w
+    Rows rows
+    ptrdiff_t start, stop, batch    # positions in rows.index
+    int64_t iteration
+    double *sums
+    char *out                       # predict
+    ptrdiff_t out_cols
+    bint input_gradient             # backward
+    fnn_barrier barrier
+
+ctypedef void (*Worker)(Job *job, int tid) noexcept nogil
+
+cdef void train_worker(Job *job, int tid) noexcept nogil
+cdef void evaluate_worker(Job *job, int tid) noexcept nogil
+cdef void predict_worker(Job *job, int tid) noexcept nogil
+cdef void forward_worker(Job *job, int tid) noexcept nogil
+cdef void backward_worker(Job *job, int tid) noexcept nogil
+cdef void update_worker(Job *job, int tid) noexcept nogil
+cdef void run(Worker worker, Job *job, int threads) noexcept nogil

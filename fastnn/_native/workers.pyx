@@ -1,0 +1,143 @@
+"""The workers: SPMD, every thread of the team runs the same function and takes its share.
+
+They share the job, whose barrier stands between the phases, and nothing else.
+"""
+
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+from fastnn._native.core cimport (
+    flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_team_size, restore_fp,
+)
+from fastnn._native.phases cimport (
+    ROW_BLOCK, Plan, Workspace, add_rows, backward, forward, gather_inputs, gather_targets,
+    hyper_at, losses, maybe_delay, rows_of, through_activation, weights_phase,
+)
+
+
+cdef void train_worker(Job *job, int tid) noexcept nogil:
+    """All batches from start to stop: phase 1, barrier, phase 2, barrier."""
+    cdef Plan *p = job.plan
+    cdef Workspace *w = job.w
+    cdef int size = fnn_team_size()
+    cdef uint64_t fp = flush_subnormals()
+    cdef ptrdiff_t at = job.start, rows, r0, r1, r, end
+    cdef int64_t iteration = job.iteration
+    cdef fnn_hyper hyper
+    while at < job.stop:
+        rows = min(job.batch, job.stop - at)
+        iteration += 1
+        maybe_delay(tid)
+        rows_of(rows, tid, size, &r0, &r1)
+        r = r0
+        while r < r1:
+            end = min(r + ROW_BLOCK, r1)
+            gather_inputs(p, w, &job.rows, at, r, end)
+            gather_targets(p, w, &job.rows, at, r, end)
+            forward(p, w, r, end, max(p.loss_step, p.metric_step))
+            losses(p, w, &job.rows, r, end, 1.0 / rows, True)
+            backward(p, w, r, end, p.loss_step, p.first_dense + 1)
+            r = end
+        fnn_barrier_wait(&job.barrier, size)
+        maybe_delay(tid)
+        if tid == 0:
+            add_rows(p, w, rows, job.sums)
+        hyper = hyper_at(p, iteration)
+        weights_phase(p, w, rows, &hyper, True, True, tid, size)
+        fnn_barrier_wait(&job.barrier, size)
+        at += rows
+    restore_fp(fp)
+
+
+cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
+    """Losses and metrics of all rows of one batch."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t r0, r1, r, end
+    maybe_delay(tid)
+    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        gather_inputs(p, job.w, &job.rows, job.start, r, end)
+        gather_targets(p, job.w, &job.rows, job.start, r, end)
+        forward(p, job.w, r, end, max(p.loss_step, p.metric_step))
+        losses(p, job.w, &job.rows, r, end, 1.0, False)
+        r = end
+
+
+cdef void predict_worker(Job *job, int tid) noexcept nogil:
+    """out rows start .. stop, block by block through a part of the workspace of this thread's own.
+
+    Thread tid owns the workspace rows from tid * ROW_BLOCK on (all rows, where it is alone)."""
+    cdef Plan *p = job.plan
+    cdef Workspace own
+    cdef ptrdiff_t r0, r1, r, end, first = tid * ROW_BLOCK
+    cdef ptrdiff_t size = p.k.itemsize, cols = job.out_cols
+    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        # The block lies at row `first` of the workspace: shift the rows read to match.
+        gather_inputs(p, job.w, &job.rows, job.start + r - first, first, first + end - r)
+        forward(p, job.w, first, first + end - r, p.n_steps)
+        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + first * p.k.panel * size, cols,
+                   job.w.panel, job.out + (job.start + r) * cols * size)
+        r = end
+
+
+cdef void forward_worker(Job *job, int tid) noexcept nogil:
+    """out of all rows of one batch, the activations kept."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t r0, r1, r, end, size = p.k.itemsize, cols = job.out_cols
+    maybe_delay(tid)
+    rows_of(job.stop, tid, fnn_team_size(), &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        gather_inputs(p, job.w, &job.rows, 0, r, end)
+        forward(p, job.w, r, end, p.n_steps)
+        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * size, cols, job.w.panel,
+                   job.out + r * cols * size)
+        r = end
+
+
+cdef void backward_worker(Job *job, int tid) noexcept nogil:
+    """Gradients of the weights, and of the input to out, from the output's in rows.y."""
+    cdef Plan *p = job.plan
+    cdef Workspace *w = job.w
+    cdef int size = fnn_team_size()
+    cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
+    cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
+    maybe_delay(tid)
+    rows_of(job.stop, tid, size, &r0, &r1)
+    r = r0
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
+                 w.d[p.n_steps] + r * P * itemsize)
+        through_activation(p, w, r, end, p.n_steps)
+        backward(p, w, r, end, p.n_steps, 0)
+        p.k.unpack(end - r, n_in, w.d[0] + r * P * itemsize, n_in, w.panel,
+                   job.out + r * n_in * itemsize)
+        r = end
+    fnn_barrier_wait(&job.barrier, size)
+    maybe_delay(tid)
+    weights_phase(p, w, job.stop, NULL, True, False, tid, size)
+
+
+cdef void update_worker(Job *job, int tid) noexcept nogil:
+    """One optimizer step from the gradients there are."""
+    cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1)
+    maybe_delay(tid)
+    weights_phase(job.plan, job.w, 0, &hyper, False, True, tid, fnn_team_size())
+
+
+cdef void run(Worker worker, Job *job, int threads) noexcept nogil:
+    """The worker on a team of threads; alone, without OpenMP."""
+    memset(&job.barrier, 0, sizeof(job.barrier))
+    if threads == 1:
+        worker(job, 0)
+    else:
+        with parallel(num_threads=threads):
+            worker(job, threadid())

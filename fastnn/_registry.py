@@ -1,0 +1,57 @@
+"""Objects known by name: found by name, class, instance or config, and written down as a config."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Configurable:
+    """An object that its own `get_config()` describes and `from_config()` rebuilds."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that build an equal object, as plain numbers, strings, lists and dicts."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """An object built from what `get_config` returned."""
+        if not isinstance(config, Mapping):
+            raise TypeError(f"config: expected a dict, got {type(config).__name__}")
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def serialize(item: Configurable) -> dict[str, Any]:
+    """`item` as {"class_name": ..., "config": ...}."""
+    return {"class_name": type(item).__name__, "config": item.get_config()}
+
+
+def resolve(identifier: Any, kind: type[T], known: Mapping[str, type[T]], name: str) -> T:
+    """The object that `identifier` (an instance, class, name or serialized dict) stands for.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message lists what exists.
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(identifier, kind):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, kind):
+        return identifier()
+    config: Mapping[str, Any] = {}
+    if isinstance(identifier, Mapping) and set(identifier) == {"class_name", "config"}:
+        identifier, config = identifier["class_name"], identifier["config"]
+    if not isinstance(identifier, str):
+        raise TypeError(
+            f"{name}: expected a name or a fastnn {kind.__name__}, got {identifier!r} of type "
+            f"{type(identifier).__name__}"
+        )
+    if identifier not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(sorted(known))}; got {identifier!r}")
+    return known[identifier].from_config(config)  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,516 @@
+"""Layers, under Keras's names. A layer holds its settings; once its model is built, the weights
+live in the model's network, and a layer reads and writes them there."""
+
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastnn import activations, initializers
+from fastnn._data import as_bool, as_features, as_int, as_shape, as_weights, numeric
+from fastnn._registry import Configurable, resolve, serialize
+from fastnn.config import standardize_dtype
+
+_names_given: Counter[str] = Counter()
+
+
+def auto_name(base: str) -> str:
+    """`base`, then base_1, base_2, ..., as Keras counts."""
+    number = _names_given[base]
+    _names_given[base] += 1
+    return f"{base}_{number}" if number else base
+
+
+def as_name(name: Any, base: str) -> str:
+    """`name`, or a new one."""
+    if name is None:
+        return auto_name(base)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"name: expected a string, got {name!r}")
+    return name
+
+
+class Layer(Configurable):
+    """Base of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype : {"float32", "float64"}, optional
+        By default `fastnn.config.floatx()`. All layers of a model have the same.
+    input_shape : tuple of one int, optional
+        On a model's first layer: the number of features, such as (10,).
+    input_dim : int, optional
+        The same, as a number.
+    """
+
+    weight_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        self.dtype = standardize_dtype(dtype)
+        self.input_size_argument: int | None = None
+        if input_dim is not None:
+            self.input_size_argument = as_int(input_dim, "input_dim", 1)
+        if input_shape is not None:
+            self.input_size_argument = as_shape(input_shape, "input_shape")
+        self.name = as_name(name, type(self).__name__.lower())
+        self.input_size: int | None = None
+        self._owner: weakref.ref[Any] | None = None  # weak: a model dies with its last user
+        self.lock: Any = threading.RLock()  # the owner's, where there is one
+        self._weights: list[np.ndarray] | None = None  # while there is no network
+        self._network: Any = None
+        self._op = -1
+
+    # ---- what each kind of layer says about itself --------------------------------------------
+
+    def op(self) -> tuple[Any, ...]:
+        """This layer as the engine takes it."""
+        raise NotImplementedError
+
+    def output_size_for(self, input_size: int) -> int:
+        """How many outputs so many inputs give."""
+        return input_size
+
+    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
+        """Shapes of the weights, in the order of `weight_names`."""
+        return []
+
+    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
+        return []
+
+    def _push(self, weights: list[np.ndarray]) -> None:
+        """Write checked weights into the network."""
+
+    def _pull(self) -> list[np.ndarray]:
+        """Copies of the weights in the network."""
+        return []
+
+    # ---- the model's side ---------------------------------------------------------------------
+
+    def check_input_size(self, input_size: int) -> None:
+        """Refuse an input that this layer was not made for."""
+        known = self.input_size if self._weights else self.input_size_argument
+        if known is not None and known != input_size:
+            raise ValueError(
+                f"layer {self.name!r}: expected {known} inputs, got {input_size} from what is "
+                f"before it"
+            )
+
+    def first_weights(self, input_size: int) -> list[np.ndarray]:
+        """The weights to begin with: those the layer brings, or new ones."""
+        return self._initial_weights(input_size) if self._weights is None else self._weights
+
+    def attach(self, network: Any, op: int, input_size: int, weights: list[np.ndarray]) -> None:
+        """Move into a network: from now on the weights live there."""
+        self._network, self._op, self.input_size, self._weights = network, op, input_size, None
+        self._push(weights)
+
+    def detach(self) -> None:
+        """Move out of the network, with the weights."""
+        if self._network is not None:
+            self._weights, self._network = self._pull(), None
+
+    @property
+    def owner(self) -> Any:
+        """The model that this layer is in, or None."""
+        return self._owner() if self._owner is not None else None
+
+    def join(self, model: Any, lock: Any) -> None:
+        """Become a part of a model."""
+        self._owner, self.lock = weakref.ref(model), lock
+
+    def leave(self) -> None:
+        """Become free again, with the weights."""
+        self.detach()
+        self._owner, self.lock = None, threading.RLock()
+
+    # ---- for everyone -------------------------------------------------------------------------
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        return self._network is not None or self._weights is not None
+
+    @property
+    def input_shape(self) -> tuple[None, int]:
+        """(None, inputs)."""
+        if self.input_size is None:
+            raise AttributeError(f"layer {self.name!r} is not built yet: its input is unknown")
+        return (None, self.input_size)
+
+    @property
+    def output_shape(self) -> tuple[None, int]:
+        """(None, outputs)."""
+        return (None, self.output_size_for(self.input_shape[1]))
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the weights; [] while the input is unknown."""
+        return [] if self.input_size is None else self.weight_shapes(self.input_size)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights, in Keras's order; [] before the layer is built."""
+        if self._network is not None:
+            return self._pull()
+        return [weight.copy() for weight in self._weights or []]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Replace the weights.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If their number or a shape is wrong, or they are no numbers. Nothing has changed then.
+        """
+        arrays = self.checked_weights(weights)
+        with self.lock:
+            if self._network is not None:
+                self._push(arrays)
+            else:
+                self._weights = [array.copy() for array in arrays]
+
+    def checked_weights(self, weights: Any, name: str = "weights") -> list[np.ndarray]:
+        """`weights` as `set_weights` takes them."""
+        return as_weights(weights, self.shapes, np.dtype(self.dtype), name)
+
+    def count_params(self) -> int:
+        """How many numbers the weights are."""
+        if self.input_size is None:
+            raise ValueError(f"layer {self.name!r} is not built yet: its input is unknown")
+        return sum(prod(shape) for shape in self.shapes)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"layer {self.name!r} cannot be called: fastnn has no functional models; put the "
+            f"layers into fastnn.Sequential([...]) and call that"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (serialize(self), self.input_size, self.get_weights())
+
+
+def _restore(config: Mapping[str, Any], input_size: int | None, weights: Any) -> Layer:
+    """A pickled layer."""
+    layer = get(config)
+    layer.input_size = input_size
+    if input_size is not None:
+        layer.set_weights(weights)
+    return layer
+
+
+class InputLayer(Layer):
+    """Says how many features the model takes. Not listed in `model.layers`."""
+
+    def __init__(
+        self, shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.input_size = as_shape(shape, "shape")
+
+    @property
+    def shape(self) -> tuple[None, int]:
+        """(None, features)."""
+        return self.input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {"shape": [self.input_size], **super().get_config()}
+
+
+def Input(shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None) -> InputLayer:
+    """The start of a model: how many features it takes.
+
+    Parameters
+    ----------
+    shape : tuple of one int
+        Such as (10,), without the batch axis.
+
+    Raises
+    ------
+    ValueError
+        If `shape` is anything else.
+    """
+    return InputLayer(shape, name=name, dtype=dtype)
+
+
+class Dense(Layer):
+    """y = activation(x @ kernel + bias).
+
+    Parameters
+    ----------
+    units : int >= 1
+        Number of outputs.
+    activation : str or function of fastnn.activations, optional
+        None is "linear".
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    name, dtype, input_shape, input_dim
+        As for every layer.
+
+    Raises
+    ------
+    ValueError
+        If `units` is below 1 or a name is unknown.
+    TypeError
+        If an argument is of the wrong type.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        self.units = as_int(units, "units", 1)
+        self.activation = activations.get(activation)
+        self.use_bias = as_bool(use_bias, "use_bias")
+        self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
+        self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
+        self.weight_names = ("kernel", "bias") if self.use_bias else ("kernel",)
+        super().__init__(name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim)
+
+    def op(self) -> tuple[Any, ...]:
+        return ("dense", self.units, activations.ENGINE_NAMES[self.activation], self.use_bias)
+
+    def output_size_for(self, input_size: int) -> int:
+        return self.units
+
+    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
+        kernel = (input_size, self.units)
+        return [kernel, (self.units,)] if self.use_bias else [kernel]
+
+    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
+        makers = (self.kernel_initializer, self.bias_initializer)
+        shapes = self.weight_shapes(input_size)
+        return [make(shape, self.dtype) for make, shape in zip(makers, shapes, strict=False)]
+
+    def _push(self, weights: list[np.ndarray]) -> None:
+        self._network.set_kernel(self._op, weights[0])
+        if self.use_bias:
+            self._network.set_bias(self._op, weights[1])
+
+    def _pull(self) -> list[np.ndarray]:
+        kernel = self._network.get_kernel(self._op)
+        return [kernel, self._network.get_bias(self._op)] if self.use_bias else [kernel]
+
+    def get_slot(self, slot: str) -> list[np.ndarray]:
+        """Copies of an optimizer slot, in the weights' order and shapes."""
+        return list(self._network.get_slot(slot, self._op))[: len(self.weight_names)]
+
+    def set_slot(self, slot: str, arrays: list[np.ndarray]) -> None:
+        """Write an optimizer slot."""
+        self._network.set_slot(slot, self._op, arrays[0], arrays[1] if self.use_bias else None)
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """A copy of the kernel, (inputs, units)."""
+        return self._weight(0)
+
+    @property
+    def bias(self) -> np.ndarray | None:
+        """A copy of the bias, (units,); None without one."""
+        return self._weight(1) if self.use_bias else None
+
+    def _weight(self, number: int) -> np.ndarray:
+        if not self.built:
+            raise AttributeError(f"layer {self.name!r} is not built yet: it has no weights")
+        return self.get_weights()[number]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": self.activation.__name__,
+            "use_bias": self.use_bias,
+            "kernel_initializer": serialize(self.kernel_initializer),
+            "bias_initializer": serialize(self.bias_initializer),
+        }
+
+
+class Activation(Layer):
+    """y = activation(x).
+
+    Parameters
+    ----------
+    activation : str or function of fastnn.activations
+    name, dtype, input_shape, input_dim
+        As for every layer.
+    """
+
+    def __init__(
+        self,
+        activation: Any,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        self.activation = activations.get(activation)
+        super().__init__(name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim)
+
+    def op(self) -> tuple[Any, ...]:
+        return ("activation", activations.ENGINE_NAMES[self.activation])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": self.activation.__name__}
+
+
+class Normalization(Layer):
+    """y = (x - mean) / max(sqrt(variance), epsilon), per feature, not trained.
+
+    Parameters
+    ----------
+    axis : int
+        The features' axis: -1 or 1.
+    mean, variance : array_like, optional
+        Numbers for each feature, or one for all; both or neither. Without them, `adapt` measures
+        them; before that the layer changes nothing.
+    name, dtype, input_shape, input_dim
+        As for every layer.
+    """
+
+    # Keras has 1e-7. A power of two of the same size multiplies exactly, so that a constant
+    # feature becomes 0 and not the rounding error of x * 1e7.
+    EPSILON = 2.0**-23
+
+    def __init__(
+        self,
+        axis: int = -1,
+        mean: Any = None,
+        variance: Any = None,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+    ) -> None:
+        if isinstance(axis, (tuple, list)) and len(axis) == 1:
+            axis = axis[0]
+        if axis not in (-1, 1):
+            raise ValueError(f"axis: expected -1 or 1, the features' axis, got {axis!r}")
+        if (mean is None) != (variance is None):
+            raise ValueError("mean, variance: expected both or neither, got one")
+        self.axis = -1
+        self._given: tuple[np.ndarray, np.ndarray] | None = None
+        if mean is not None:
+            self._given = (_statistic(mean, "mean"), _statistic(variance, "variance"))
+            if (self._given[1] < 0).any():
+                raise ValueError("variance: expected numbers >= 0, got negative ones")
+        else:
+            self.weight_names = ("mean", "variance", "count")
+        super().__init__(name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim)
+
+    def op(self) -> tuple[Any, ...]:
+        return ("scale_shift",)
+
+    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
+        return [] if self._given else [(input_size,), (input_size,), ()]
+
+    def check_input_size(self, input_size: int) -> None:
+        super().check_input_size(input_size)
+        for given in self._given or ():
+            if given.size not in (1, input_size):
+                raise ValueError(
+                    f"layer {self.name!r}: expected {given.size} inputs, as many as mean and "
+                    f"variance have, got {input_size}"
+                )
+
+    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
+        if self._given:
+            return []
+        shape = (input_size,)
+        return [np.zeros(shape, self.dtype), np.ones(shape, self.dtype), np.zeros((), self.dtype)]
+
+    def _push(self, weights: list[np.ndarray]) -> None:
+        """The network keeps a scale and a shift; the statistics stay here."""
+        self._statistics = [weight.copy() for weight in weights]
+        mean, variance = self._given or weights[:2]
+        scale = 1 / np.maximum(np.sqrt(variance.astype(np.float64)), self.EPSILON)
+        shift = -mean.astype(np.float64) * scale
+        self._network.set_scale_shift(
+            self._op, *(np.full(self.input_shape[1], v, self.dtype) for v in (scale, shift))
+        )
+
+    def _pull(self) -> list[np.ndarray]:
+        return [weight.copy() for weight in self._statistics]
+
+    def adapt(self, data: Any) -> None:
+        """Measure mean and variance of each feature.
+
+        Parameters
+        ----------
+        data : array_like (samples, features)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `data` is not such an array, is empty, or the layer was given mean and variance.
+        """
+        if self._given:
+            raise ValueError("adapt: expected a layer without mean and variance, got one with them")
+        size = self.input_size or self.input_size_argument
+        data = as_features(data, np.dtype(self.dtype), size, "data")
+        if len(data) == 0:
+            raise ValueError(f"data: expected at least one row, got shape {data.shape}")
+        mean = data.mean(axis=0, dtype=np.float64)
+        variance = data.var(axis=0, dtype=np.float64)
+        self.input_size = data.shape[1]
+        self.set_weights([mean, variance, float(len(data))])
+
+    @property
+    def mean(self) -> np.ndarray | None:
+        """A copy of the means, (features,); None before they are known."""
+        return self._statistic(0)
+
+    @property
+    def variance(self) -> np.ndarray | None:
+        """A copy of the variances, (features,); None before they are known."""
+        return self._statistic(1)
+
+    def _statistic(self, number: int) -> np.ndarray | None:
+        if self._given:
+            return self._given[number].astype(self.dtype)
+        return self.get_weights()[number] if self.built else None
+
+    def get_config(self) -> dict[str, Any]:
+        mean, variance = (given.tolist() for given in self._given) if self._given else (None, None)
+        return {**super().get_config(), "axis": self.axis, "mean": mean, "variance": variance}
+
+
+def _statistic(value: Any, name: str) -> np.ndarray:
+    """One number for all features or one for each, finite."""
+    array = np.atleast_1d(np.squeeze(numeric(value, name))).astype(np.float64)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers (features,), got shape {array.shape}")
+    return array
+
+
+_KNOWN: dict[str, type[Layer]] = {
+    cls.__name__: cls for cls in (InputLayer, Dense, Activation, Normalization)
+}
+
+
+def get(identifier: Any) -> Layer:
+    """The layer that `identifier` (a layer or its serialized dict) stands for."""
+    return resolve(identifier, Layer, _KNOWN, "layer")

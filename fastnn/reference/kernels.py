@@ -1,0 +1,462 @@
+"""The kernels of csrc/kernels.def in plain NumPy, on row-major arrays.
+
+Shapes: n rows of a batch, k inputs, m outputs. `dx` is the gradient of the loss with respect to
+`x`. float32 and float64 keep their dtype, everything else is computed in float32, as in
+`fastnn.kernels`; `out` may be the input itself here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+CLIP = 1e-7  # Keras's epsilon: probabilities are clipped to [CLIP, 1 - CLIP] before the logarithm
+
+
+def _real(x: ArrayLike) -> Array:
+    """Return `x` as a float32 or float64 array in native byte order."""
+    x = np.asarray(x)
+    return np.asarray(x, dtype=np.float64 if x.dtype.type is np.float64 else np.float32)
+
+
+# ---- activations: y = f(x) ------------------------------------------------------------------
+
+
+def sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return 1 / (1 + exp(-x)); an exp that overflows gives the right limit, 0."""
+    y = np.negative(_real(x), out=out)
+    with np.errstate(over="ignore"):
+        np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
+
+
+def tanh(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return tanh(x)."""
+    return np.tanh(_real(x), out=out)
+
+
+def relu(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return max(x, 0)."""
+    return np.maximum(_real(x), 0, out=out)
+
+
+def exp(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return exp(x)."""
+    with np.errstate(over="ignore"):
+        return np.exp(_real(x), out=out)
+
+
+def log(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return log(x): -inf at 0, NaN below."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(_real(x), out=out)
+
+
+def softplus(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|)), which never overflows."""
+    x = _real(x)
+    tail = np.abs(x)
+    np.negative(tail, out=tail)
+    np.exp(tail, out=tail)
+    np.log1p(tail, out=tail)
+    y = np.maximum(x, 0, out=out)
+    y += tail
+    return y
+
+
+def silu(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x sigmoid(x)."""
+    x = _real(x)
+    return np.multiply(x, sigmoid(x), out=out)
+
+
+def softmax(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return exp(x) / sum(exp(x)) of each row of the 2-D array `x`."""
+    x = _real(x)
+    if x.shape[1] == 0:
+        return x.copy() if out is None else out
+    with np.errstate(invalid="ignore"):  # inf - inf: a row with an infinity is a row of NaN
+        y: Array = np.subtract(x, x.max(axis=1, keepdims=True), out=out)
+    np.exp(y, out=y)
+    y /= y.sum(axis=1, keepdims=True)
+    return y
+
+
+# ---- their derivatives: dx = dy f'(x), from y = f(x); silu's from x --------------------------
+
+
+def sigmoid_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy y (1 - y)."""
+    y = _real(y)
+    slope: Array = 1 - y
+    slope *= y
+    return np.multiply(slope, dy, out=out)
+
+
+def tanh_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy (1 - y^2)."""
+    y = _real(y)
+    slope: Array = y * y
+    np.subtract(1, slope, out=slope)
+    return np.multiply(slope, dy, out=out)
+
+
+def relu_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy where y > 0, else 0."""
+    return np.multiply(_real(dy), _real(y) > 0, out=out)
+
+
+def exp_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy y."""
+    return np.multiply(_real(y), dy, out=out)
+
+
+def log_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy / x = dy exp(-y)."""
+    return np.multiply(exp(-_real(y)), dy, out=out)
+
+
+def softplus_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy sigmoid(x) = dy (1 - exp(-y))."""
+    slope = np.expm1(-_real(y))
+    np.negative(slope, out=slope)
+    return np.multiply(slope, dy, out=out)
+
+
+def silu_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy s (1 + x (1 - s)), s = sigmoid(x); from the input `x`, since y has no inverse."""
+    x = _real(x)
+    s = sigmoid(x)
+    slope: Array = 1 - s
+    slope *= x
+    slope += 1
+    slope *= s
+    return np.multiply(slope, dy, out=out)
+
+
+def softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return y (dy - sum(y dy)) of each row."""
+    y, dy = _real(y), _real(dy)
+    inner = np.einsum("nm,nm->n", y, dy)[:, None]
+    dx: Array = np.subtract(dy, inner, out=out)
+    dx *= y
+    return dx
+
+
+# ---- matrix products -------------------------------------------------------------------------
+
+
+def matmul(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """Return op(a) @ op(b) of two 2-D arrays, op being the transpose where asked for."""
+    a, b = _real(a), _real(b)
+    return np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
+
+
+def gemm_nn(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """Return a (m, k) @ b (k, n) + bias (n,)."""
+    c: Array = a @ b
+    if bias is not None:
+        c += bias
+    return c
+
+
+def gemm_tn(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """Return a^T @ b + bias, a being (k, m): the product of a gradient of weights."""
+    return gemm_nn(a.T, b, bias)
+
+
+def dense_forward(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    activation: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return y (n, m) = activation(x (n, k) @ kernel (k, m) + bias (m,))."""
+    y = matmul(x, kernel, out=out)
+    if bias is not None:
+        y += _real(bias)
+    return y if activation in (None, "linear") else FORWARD[activation](y, out=y)
+
+
+def dense_backward(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    activation: str | None = None,
+) -> tuple[Array, Array, Array]:
+    """Return (dx, dkernel, dbias) of `dense_forward`, from its input, output `y` and `dy`.
+
+    "silu" is a ValueError: its output does not determine its derivative.
+    """
+    if activation in SAVES_INPUT:
+        raise ValueError(f"activation must have a derivative that y determines, got {activation!r}")
+    x, kernel, dz = _real(x), _real(kernel), _real(dy)
+    if activation not in (None, "linear"):
+        dz = BACKWARD[activation](y, dz)
+    return dz @ kernel.T, x.T @ dz, dz.sum(axis=0)
+
+
+FORWARD: dict[str, Callable[..., Array]] = {
+    "relu": relu,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "exp": exp,
+    "softplus": softplus,
+    "silu": silu,
+    "softmax": softmax,
+}
+BACKWARD: dict[str, Callable[..., Array]] = {
+    "relu": relu_backward,
+    "sigmoid": sigmoid_backward,
+    "tanh": tanh_backward,
+    "exp": exp_backward,
+    "softplus": softplus_backward,
+    "silu": silu_backward,
+    "softmax": softmax_backward,
+}
+
+
+SAVES_INPUT = {"silu"}  # the derivative is a function of x, not of y
+
+
+# ---- copies: panels [columns / P][rows][P], rows by index, scale, column sums -----------------
+
+
+def pack(x: Array, panel: int = 32) -> Array:
+    """Return `x` (rows, cols) as panels (ceil(cols / panel), rows, panel), padded with zeros."""
+    rows, cols = x.shape
+    count = -(-cols // panel)
+    padded = np.zeros((rows, count * panel), x.dtype)
+    padded[:, :cols] = x
+    return np.ascontiguousarray(padded.reshape(rows, count, panel).transpose(1, 0, 2))
+
+
+def pack_transpose(x: Array, panel: int = 32) -> Array:
+    """Return the transpose of `x` as panels."""
+    return pack(x.T, panel)
+
+
+def unpack(panels: Array, cols: int) -> Array:
+    """Return the first `cols` columns of `panels` as a matrix (rows, cols)."""
+    count, rows, panel = panels.shape
+    return panels.transpose(1, 0, 2).reshape(rows, count * panel)[:, :cols].copy()
+
+
+def unpack_transpose(panels: Array, cols: int) -> Array:
+    """Return the transpose of `unpack`, (cols, rows)."""
+    return np.ascontiguousarray(unpack(panels, cols).T)
+
+
+def gather(x: Array, index: Array, scale: Array | None = None, shift: Array | None = None) -> Array:
+    """Return the rows x[index], scaled and shifted by feature where asked for."""
+    rows: Array = x.take(index, axis=0)
+    return rows if scale is None else scale_shift(rows, scale, shift)
+
+
+def scale_shift(x: Array, scale: Array, shift: Array | None = None) -> Array:
+    """Return x scale + shift, a scale and a shift for each column."""
+    y: Array = x * scale
+    if shift is not None:
+        y += shift
+    return y
+
+
+def colsum(x: Array) -> Array:
+    """Return the sum of each column."""
+    total: Array = x.sum(axis=0)
+    return total
+
+
+# ---- losses: (loss of each row, dp) ----------------------------------------------------------
+# p (n, m); targets t (n, m), or for xent integer class ids (n,). weight (n,) multiplies the loss of
+# its row; dp is the gradient of scale * the sum of the losses.
+
+
+def _weighted(loss: Array, dp: Array, weight: Array | None, scale: float) -> tuple[Array, Array]:
+    """Apply the rows' weights to the loss, weights and scale to its gradient, both in place."""
+    if weight is not None:
+        loss *= weight
+        dp *= weight[:, None]
+    if scale != 1.0:
+        dp *= scale
+    return loss, dp
+
+
+def mse(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> tuple[Array, Array]:
+    """Return the mean over columns of (p - t)^2, and dp."""
+    dp = p - t
+    loss = np.einsum("nm,nm->n", dp, dp)
+    loss /= p.shape[1]
+    return _weighted(loss, dp, weight, scale * 2 / p.shape[1])
+
+
+def bce(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> tuple[Array, Array]:
+    """Return the binary cross-entropy of probabilities `p`, mean over columns, and dp.
+
+    `p` is clipped to [CLIP, 1 - CLIP] as in Keras; outside, the gradient is 0.
+    """
+    q = p.clip(CLIP, 1 - CLIP)
+    loss = -(t * np.log(q) + (1 - t) * np.log1p(-q)).mean(axis=1)
+    dp = (q - t) / (q * (1 - q))
+    dp *= q == p
+    return _weighted(loss, dp, weight, scale / p.shape[1])
+
+
+def bce_logits(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the binary cross-entropy of sigmoid(p), mean over columns, and dp."""
+    loss = softplus(p)
+    loss -= p * t
+    dp = sigmoid(p)
+    dp -= t
+    return _weighted(loss.mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def xent(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the cross-entropy of the probabilities q = p / sum(p), clipped as in `bce`, and dp."""
+    if t.ndim == 1:
+        t = np.eye(p.shape[1], dtype=p.dtype)[t]
+    total = p.sum(axis=1, keepdims=True)
+    q = p / total
+    clipped = q.clip(CLIP, 1 - CLIP)
+    loss = -(t * np.log(clipped)).sum(axis=1)
+    dq = -t / clipped
+    dq *= clipped == q
+    dp = dq - np.einsum("nm,nm->n", dq, q)[:, None]
+    dp /= total
+    return _weighted(loss, dp, weight, scale)
+
+
+def xent_logits(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the cross-entropy of q = softmax(p), fused so that nothing overflows, and dp."""
+    z = p - p.max(axis=1, keepdims=True)
+    dp = np.exp(z)
+    total = dp.sum(axis=1, keepdims=True)
+    dp /= total
+    log_total = np.log(total[:, 0])
+    if t.ndim == 1:  # class ids: -log q[label] and q - onehot(label)
+        rows = np.arange(len(t))
+        loss = log_total - z[rows, t]
+        dp[rows, t] -= 1
+    else:
+        mass = t.sum(axis=1)
+        loss = mass * log_total - np.einsum("nm,nm->n", t, z)
+        dp *= mass[:, None]
+        dp -= t
+    return _weighted(loss, dp, weight, scale)
+
+
+# ---- metrics: a value for each row -----------------------------------------------------------
+
+
+def argmax_match(p: Array, t: Array) -> Array:
+    """Return 1 where the first largest `p` is the class id `t` (n,), or the first largest `t`."""
+    label = t if t.ndim == 1 else t.argmax(axis=1)
+    match: Array = p.argmax(axis=1) == label
+    return match.astype(p.dtype)
+
+
+def threshold_match(p: Array, t: Array, threshold: float = 0.5) -> Array:
+    """Return the mean over columns of (p > threshold) == (t != 0)."""
+    match: Array = ((p > threshold) == (t != 0)).mean(axis=1, dtype=p.dtype)
+    return match
+
+
+def squared_error(p: Array, t: Array) -> Array:
+    """Return the mean over columns of (p - t)^2."""
+    difference = p - t
+    error: Array = np.einsum("nm,nm->n", difference, difference) / p.shape[1]
+    return error
+
+
+def absolute_error(p: Array, t: Array) -> Array:
+    """Return the mean over columns of |p - t|."""
+    error: Array = np.abs(p - t).mean(axis=1)
+    return error
+
+
+# ---- optimizers: one step, in place on w, m and v ---------------------------------------------
+
+
+def sgd(g: Array, w: Array, m: Array | None, v: None, hyper: Mapping[str, float]) -> None:
+    """Take a step of gradient descent: m = momentum m - lr g; w += m, or Nesterov's look ahead.
+
+    `hyper`: learning_rate, momentum, nesterov. `m` is None where momentum is 0; `v` is not used.
+    """
+    step = g * -hyper["learning_rate"]
+    if m is not None:
+        m *= hyper["momentum"]
+        m += step
+        if hyper["nesterov"]:
+            step += hyper["momentum"] * m
+        else:
+            step = m
+    w += step
+
+
+def adam(g: Array, w: Array, m: Array, v: Array, hyper: Mapping[str, float]) -> None:
+    """Take a step of Adam: w -= lr m / (sqrt(v) + epsilon) after the moving means m and v.
+
+    `hyper`: learning_rate (already corrected for bias), beta_1, beta_2, epsilon.
+    """
+    t = g - m
+    t *= 1 - hyper["beta_1"]
+    m += t
+    np.multiply(g, g, out=t)
+    t -= v
+    t *= 1 - hyper["beta_2"]
+    v += t
+    np.sqrt(v, out=t)
+    t += hyper["epsilon"]
+    np.divide(m, t, out=t)
+    t *= hyper["learning_rate"]
+    w -= t
+
+
+def fma_peak(n: int) -> float:
+    """Run n rounds of multiply-adds on an array that stays in cache; return their operations."""
+    x = np.ones(4096, np.float32)
+    for _ in range(n):
+        x *= 0.5
+        x += 0.5
+    return 2.0 * n * x.size
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    kernel.__name__: kernel
+    for kernel in (
+        sigmoid, tanh, relu, exp, log, softplus, silu,
+        sigmoid_backward, tanh_backward, relu_backward, exp_backward, log_backward,
+        softplus_backward, silu_backward,
+        softmax, softmax_backward,
+        gemm_nn, gemm_tn,
+        pack, pack_transpose, unpack, unpack_transpose, gather,
+        scale_shift, colsum,
+        mse, bce, bce_logits, xent, xent_logits,
+        argmax_match, threshold_match, squared_error, absolute_error,
+        sgd, adam,
+        fma_peak,
+    )
+}  # fmt: skip

@@ -1,0 +1,466 @@
+"""The training engine in plain NumPy: the interface of docs/architecture.md.
+
+All weights are views into one flat vector, and so are the gradients and the optimizer's slots, so
+that an optimizer step is a few NumPy calls however many layers there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fastnn.reference import kernels
+from fastnn.reference.kernels import Array
+
+Batch = tuple[Array, Array, Array | None]  # x, y, sample weights
+
+BLOCK_ROWS = 1024  # rows of one forward pass in evaluate and predict
+FUSED: dict[tuple[str | None, str], Callable[..., tuple[Array, Array]]] = {
+    ("bce", "sigmoid"): kernels.bce_logits,
+    ("xent", "softmax"): kernels.xent_logits,
+}
+
+
+class _Activation:
+    """y = f(x)."""
+
+    sizes: tuple[int, ...] = ()  # of the trained arrays in the flat vector: none
+
+    def __init__(self, features: int, name: str) -> None:
+        self.features = features
+        self.name = name
+
+    def bind(self, views: list[Array], gradients: list[Array]) -> None:
+        """Take no views: nothing is trained here."""
+
+    def linear(self, x: Array) -> Array:
+        """Return what the activation is applied to."""
+        return x.copy()  # apply() works in place
+
+    def apply(self, z: Array) -> tuple[Array, Array]:
+        """Return y = f(z), in place where possible, and what its derivative is computed from."""
+        if self.name == "linear":
+            return z, z
+        y = kernels.FORWARD[self.name](z, out=None if self.name in kernels.SAVES_INPUT else z)
+        return y, z if self.name in kernels.SAVES_INPUT else y
+
+    def activation_backward(self, saved: Array, dy: Array) -> Array:
+        """Return dz from dy."""
+        return dy if self.name == "linear" else kernels.BACKWARD[self.name](saved, dy)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        """Return dx, or None where nobody needs it; store the gradients of the weights."""
+        return dz
+
+
+class _Dense(_Activation):
+    """y = f(x @ kernel + bias)."""
+
+    def __init__(self, inputs: int, units: int, activation: str, use_bias: bool) -> None:
+        super().__init__(units, activation)
+        self.shape = (inputs, units)
+        self.use_bias = use_bias
+        self.sizes = (inputs * units, units) if use_bias else (inputs * units,)
+
+    def split(self, views: list[Array]) -> tuple[Array, Array | None]:
+        """Return kernel and bias from their pieces of a flat vector."""
+        return views[0].reshape(self.shape), views[1] if self.use_bias else None
+
+    def bind(self, views: list[Array], gradients: list[Array]) -> None:
+        self.kernel, self.bias = self.split(views)
+        self.dkernel, self.dbias = self.split(gradients)
+
+    def linear(self, x: Array) -> Array:
+        z: Array = x @ self.kernel
+        if self.bias is not None:
+            z += self.bias
+        return z
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        np.matmul(x.T, dz, out=self.dkernel)
+        if self.dbias is not None:
+            dz.sum(axis=0, out=self.dbias)
+        return dz @ self.kernel.T if need_dx else None
+
+
+class _ScaleShift(_Activation):
+    """y = x * scale + shift, one of each a feature, not trained."""
+
+    def __init__(self, features: int, dtype: np.dtype[Any]) -> None:
+        super().__init__(features, "linear")
+        self.scale = np.ones(features, dtype)
+        self.shift = np.zeros(features, dtype)
+
+    def linear(self, x: Array) -> Array:
+        return kernels.scale_shift(x, self.scale, self.shift)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        return dz * self.scale if need_dx else None
+
+
+class Network:
+    """A dense network that trains and predicts in plain NumPy.
+
+    The twin of `fastnn._native.network.Network`; docs/architecture.md describes the interface.
+    `num_threads` is accepted everywhere and left to NumPy's BLAS, which chooses for itself.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    input_size : int
+        Features of the input.
+    ops : sequence of tuples
+        ("dense", units, activation, use_bias), ("activation", name) or ("scale_shift",).
+    """
+
+    def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f'dtype must be "float32" or "float64", got {dtype!r}')
+        if not ops:
+            raise ValueError("ops must hold at least one op, got none")
+        self.dtype = dtype
+        self.input_size = input_size
+        self.ops = list(ops)
+        self._ops: list[_Activation] = []
+        features = input_size
+        for op in ops:
+            self._ops.append(self._make_op(features, *op))
+            features = self._ops[-1].features
+        self.output_size = features
+        self._weights = self._zeros()
+        self._gradients = self._zeros()
+        for layer, views, gradients in zip(
+            self._ops, self._views(self._weights), self._views(self._gradients), strict=True
+        ):
+            layer.bind(views, gradients)
+        self._kept: list[tuple[Array, Array]] | None = None
+        self._loss: Callable[..., tuple[Array, Array]] = _no_loss
+        self._fused = False
+        self._metrics: list[str] = []
+        self._train_sums, self._evaluate_sums = [0.0], [0.0]
+        self._optimizer: str | None = None
+        self._hyper: dict[str, Any] = {}
+        self.iterations = 0
+        self.slot_names: tuple[str, ...] = ()
+        self._slots: dict[str, Array] = {}
+
+    def _make_op(self, features: int, kind: str, *arguments: Any) -> _Activation:
+        match kind:
+            case "dense":
+                return _Dense(features, *arguments)
+            case "activation":
+                return _Activation(features, *arguments)
+            case "scale_shift":
+                return _ScaleShift(features, np.dtype(self.dtype))
+        raise ValueError(f'ops must be "dense", "activation" or "scale_shift", got {kind!r}')
+
+    def _zeros(self) -> Array:
+        return np.zeros(sum(sum(op.sizes) for op in self._ops), self.dtype)
+
+    def _views(self, flat: Array) -> list[list[Array]]:
+        """Cut a flat vector into the trained arrays of each op."""
+        views, start = [], 0
+        for op in self._ops:
+            stops = np.cumsum((start, *op.sizes))
+            views.append([flat[a:b] for a, b in pairwise(stops)])
+            start = stops[-1]
+        return views
+
+    # ---- weights -----------------------------------------------------------------------------
+
+    def _dense(self, op: int) -> _Dense:
+        layer = self._ops[op]
+        if not isinstance(layer, _Dense):
+            raise ValueError(f"op must be the index of a dense op, got {op}: {self.ops[op]}")
+        return layer
+
+    def get_kernel(self, op: int) -> Array:
+        """Return a copy of the kernel (inputs, units) of op number `op`."""
+        return self._dense(op).kernel.copy()
+
+    def get_bias(self, op: int) -> Array | None:
+        """Return a copy of the bias (units,), or None where the op has none."""
+        bias = self._dense(op).bias
+        return None if bias is None else bias.copy()
+
+    def set_kernel(self, op: int, array: Array) -> None:
+        """Copy `array` (inputs, units) into the kernel."""
+        _copy("kernel", self._dense(op).kernel, array)
+
+    def set_bias(self, op: int, array: Array) -> None:
+        """Copy `array` (units,) into the bias."""
+        _copy("bias", _required(self._dense(op).bias), array)
+
+    def get_scale_shift(self, op: int) -> tuple[Array, Array]:
+        """Return copies of the scale and the shift, each (features,)."""
+        layer = self._scale_shift(op)
+        return layer.scale.copy(), layer.shift.copy()
+
+    def set_scale_shift(self, op: int, scale: Array, shift: Array) -> None:
+        """Copy a scale and a shift, each (features,), into a scale_shift op."""
+        layer = self._scale_shift(op)
+        _copy("scale", layer.scale, scale)
+        _copy("shift", layer.shift, shift)
+
+    def _scale_shift(self, op: int) -> _ScaleShift:
+        layer = self._ops[op]
+        if not isinstance(layer, _ScaleShift):
+            raise ValueError(f"op must be the index of a scale_shift op, got {op}: {self.ops[op]}")
+        return layer
+
+    @property
+    def flat_weights(self) -> Array:
+        """All trained weights as one read-only live vector."""
+        return _read_only(self._weights)
+
+    @property
+    def flat_gradients(self) -> Array:
+        """The gradients in the order of `flat_weights`, read-only and live."""
+        return _read_only(self._gradients)
+
+    # ---- loss and optimizer ------------------------------------------------------------------
+
+    def compile(
+        self,
+        loss: str | None,
+        optimizer: str | None,
+        metrics: Sequence[str],
+        hyper: Mapping[str, Any],
+    ) -> None:
+        """Choose the loss ("mse", "bce", "xent" or None), the optimizer and the metrics.
+
+        The optimizer's slots and `iterations` start from zero. "bce" after a sigmoid and "xent"
+        after a softmax are computed from the logits.
+        """
+        fused = FUSED.get((loss, self._ops[-1].name))
+        self._fused = fused is not None
+        self._loss = fused or (kernels.KERNELS[loss] if loss else _no_loss)
+        self._metrics = list(metrics)
+        self._train_sums = [0.0] * (1 + len(metrics))
+        self._evaluate_sums = [0.0] * (1 + len(metrics))
+        self._optimizer = optimizer
+        self.set_hyper(hyper)
+        if optimizer == "adam":
+            self.slot_names = ("m", "v")
+        else:
+            self.slot_names = ("momentum",) if optimizer and hyper["momentum"] else ()
+        self._slots = {name: self._zeros() for name in self.slot_names}
+        self.iterations = 0
+
+    def set_hyper(self, hyper: Mapping[str, Any]) -> None:
+        """Set the optimizer's numbers, such as learning_rate; its slots stay."""
+        self._hyper = dict(hyper)
+
+    def get_slot(self, name: str, op: int) -> tuple[Array, Array | None]:
+        """Return copies of an optimizer slot: kernel-shaped, and bias-shaped or None."""
+        kernel, bias = self._dense(op).split(self._views(self._slots[name])[op])
+        return kernel.copy(), None if bias is None else bias.copy()
+
+    def set_slot(self, name: str, op: int, kernel: Array, bias: Array | None) -> None:
+        """Copy arrays into an optimizer slot."""
+        slot_kernel, slot_bias = self._dense(op).split(self._views(self._slots[name])[op])
+        _copy("kernel", slot_kernel, kernel)
+        if slot_bias is not None:
+            _copy("bias", slot_bias, _required(bias))
+
+    # ---- training ----------------------------------------------------------------------------
+
+    def train(
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None,
+        index: Array,
+        batch_size: int,
+        start: int = 0,
+        max_seconds: float = math.inf,
+        num_threads: int | None = None,
+    ) -> tuple[int, float, list[float]]:
+        """Train on batches of rows `index` from position `start` on.
+
+        Returns
+        -------
+        stop : int
+            The position in `index` reached after about `max_seconds`, at least one batch.
+        loss_sum : float
+            Sum of the weighted losses of the rows seen since the call with start 0.
+        metric_sums : list of float
+            Sum of each metric over the same rows, unweighted.
+        """
+        batches = self._batches(x, y, sample_weight, index, batch_size, start, max_seconds)
+        return self._run(self._step, batches, self._train_sums, start)
+
+    def evaluate(
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None,
+        index: Array,
+        start: int = 0,
+        max_seconds: float = math.inf,
+        num_threads: int | None = None,
+    ) -> tuple[int, float, list[float]]:
+        """Return what `train` does, without training."""
+        batches = self._batches(x, y, sample_weight, index, BLOCK_ROWS, start, max_seconds)
+        return self._run(self._measure, batches, self._evaluate_sums, start)
+
+    def _batches(
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None,
+        index: Array,
+        batch_size: int,
+        start: int,
+        max_seconds: float,
+    ) -> Iterator[Batch]:
+        """Yield x, y and weights of one batch after the other, until the time is up."""
+        self._check(x, y, sample_weight, index)
+        deadline = perf_counter() + max_seconds
+        while start < len(index):
+            rows = index[start : start + batch_size]
+            weight = None if sample_weight is None else sample_weight.take(rows)
+            yield x.take(rows, axis=0), y.take(rows, axis=0), weight
+            start += len(rows)
+            if perf_counter() >= deadline:
+                return
+
+    def _run(
+        self,
+        step: Callable[[Array, Array, Array | None], list[float]],
+        batches: Iterator[Batch],
+        sums: list[float],
+        start: int,
+    ) -> tuple[int, float, list[float]]:
+        """Call `step` on each batch and add what it returns to `sums`, which start anew at 0."""
+        if start == 0:
+            sums[:] = [0.0] * (1 + len(self._metrics))
+        for x, y, weight in batches:
+            sums[:] = [a + b for a, b in zip(sums, step(x, y, weight), strict=True)]
+            start += len(x)
+        return start, sums[0], sums[1:]
+
+    def _step(self, x: Array, y: Array, weight: Array | None) -> list[float]:
+        """Take one optimizer step on a batch; return the sums of its losses and metrics."""
+        output, kept = self._forward(x, activate_last=not self._fused)
+        loss, dp = self._loss(output, y, weight, 1.0 / len(x))
+        sums = [float(loss.sum()), *self._metric_sums(output, y)]
+        self._backward(kept, dp, need_dx=False)
+        self.apply_gradients()
+        return sums
+
+    def _measure(self, x: Array, y: Array, weight: Array | None) -> list[float]:
+        """Return the sums of losses and metrics of a block of rows."""
+        output, _ = self._forward(x, activate_last=not self._fused)
+        loss, _ = self._loss(output, y, weight)
+        return [float(loss.sum()), *self._metric_sums(output, y)]
+
+    def _metric_sums(self, output: Array, y: Array) -> list[float]:
+        """Sum each metric over the batch; `output` is logits where the loss is fused."""
+        p = output
+        if self._fused and set(self._metrics) - {"argmax_match"}:  # logits rank as p does
+            p = self._ops[-1].apply(output.copy())[0]
+        return [float(kernels.KERNELS[name](p, y).sum()) for name in self._metrics]
+
+    def predict(self, x: Array, out: Array, num_threads: int | None = None) -> None:
+        """Write the outputs for `x` (n, input_size) into `out` (n, output_size)."""
+        for start in range(0, len(x), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            out[rows], _ = self._forward(x[rows])
+
+    def forward(self, x: Array, num_threads: int | None = None) -> Array:
+        """Return the outputs for `x` and keep the activations for `backward`."""
+        y, self._kept = self._forward(x)
+        return y.copy()
+
+    def backward(self, dy: Array, num_threads: int | None = None) -> Array:
+        """Store the gradients of the weights for the gradient `dy` of the output; return dx."""
+        if self._kept is None or dy.shape != (len(self._kept[0][0]), self.output_size):
+            raise ValueError(f"dy must have the shape of the last forward's output: {dy.shape}")
+        return _required(self._backward(self._kept, dy, need_dx=True))
+
+    def apply_gradients(self, num_threads: int | None = None) -> None:
+        """Take one optimizer step with the stored gradients."""
+        g, w, hyper = self._gradients, self._weights, self._hyper
+        if self._optimizer is None:
+            raise ValueError("apply_gradients needs an optimizer: call compile with one")
+        self.iterations += 1
+        if self._optimizer == "adam":
+            t = self.iterations
+            correction = math.sqrt(1 - hyper["beta_2"] ** t) / (1 - hyper["beta_1"] ** t)
+            corrected = {**hyper, "learning_rate": hyper["learning_rate"] * correction}
+            kernels.adam(g, w, self._slots["m"], self._slots["v"], corrected)
+        else:
+            kernels.sgd(g, w, self._slots.get("momentum"), None, hyper)
+
+    def train_threads(self, batch_size: int, num_threads: int | None = None) -> int:
+        """Return 1: this class starts no threads of its own."""
+        return 1
+
+    def _forward(
+        self, x: Array, activate_last: bool = True
+    ) -> tuple[Array, list[tuple[Array, Array]]]:
+        """Return the output, and of each op its input and what its derivative needs."""
+        kept = []
+        for op in self._ops:
+            z = op.linear(x)
+            y, saved = op.apply(z) if activate_last or op is not self._ops[-1] else (z, z)
+            kept.append((x, saved))
+            x = y
+        return x, kept
+
+    def _backward(self, kept: list[tuple[Array, Array]], dy: Array, need_dx: bool) -> Array | None:
+        """Carry dy back through the ops; with need_dx False, `dy` is dz of a fused last op."""
+        for number in reversed(range(len(self._ops))):
+            op, (x, saved) = self._ops[number], kept[number]
+            fused = not need_dx and self._fused and op is self._ops[-1]
+            dz = dy if fused else op.activation_backward(saved, dy)
+            dx = op.linear_backward(x, dz, need_dx or number > 0)
+            if dx is not None:
+                dy = dx
+        return dy if need_dx else None
+
+    def _check(self, x: Array, y: Array, sample_weight: Array | None, index: Array) -> None:
+        """Refuse what NumPy would read silently wrong: lengths that differ, ids out of range."""
+        if len(y) != len(x):
+            raise ValueError(f"y must have as many rows as x ({len(x)}), got {len(y)}")
+        if sample_weight is not None and sample_weight.shape != (len(x),):
+            raise ValueError(
+                f"sample_weight must have shape ({len(x)},), got {sample_weight.shape}"
+            )
+        if index.size and not 0 <= index.min() <= index.max() < len(x):
+            raise ValueError(f"index must lie in [0, {len(x)})")
+        if y.ndim == 1:
+            if y.size and not 0 <= y.min() <= y.max() < self.output_size:
+                raise ValueError(f"y must hold class ids in [0, {self.output_size})")
+        elif y.shape[1] != self.output_size:
+            raise ValueError(f"y must have {self.output_size} columns, got {y.shape[1]}")
+
+
+def _no_loss(*arguments: Any) -> tuple[Array, Array]:
+    """Stand in for the loss until `compile` sets one."""
+    raise ValueError("the network has no loss: call compile with one")
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _required(array: Array | None) -> Array:
+    if array is None:
+        raise ValueError("op has no bias")
+    return array
+
+
+def _copy(name: str, target: Array, source: Array) -> None:
+    """Copy without broadcasting."""
+    if source.shape != target.shape:
+        raise ValueError(f"{name} must have shape {target.shape}, got {source.shape}")
+    target[...] = source

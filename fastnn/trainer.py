@@ -1,0 +1,533 @@
+"""Training, evaluation and prediction of a model: everything that takes data."""
+
+from collections.abc import Mapping
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+
+from fastnn import losses, optimizers
+from fastnn._data import (
+    as_bool,
+    as_features,
+    as_int,
+    as_labels,
+    as_number,
+    as_sample_weight,
+    as_targets,
+)
+from fastnn._registry import serialize
+from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
+from fastnn.metrics import Metric
+from fastnn.metrics import get_list as metric_list
+from fastnn.utils import draw_permutation
+
+# The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
+SLICE_SECONDS = 0.05
+# predict does about so many multiply-adds at a time, for the same reason, but not fewer rows.
+SLICE_WORK = 10**9
+SLICE_ROWS = 256
+
+# x (samples, features), y (samples,) class ids or (samples, outputs), sample_weight or None
+Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+class Trainer:
+    """The half of a model that takes data; `Sequential` is the other, which holds the layers.
+
+    Attributes
+    ----------
+    optimizer : Optimizer or None
+    loss : Loss or None
+    stop_training : bool
+        A callback sets it to end `fit` after the current epoch.
+    """
+
+    _lock: Any
+    _network: Any
+    _dtype: np.dtype[Any]
+    count_params: Any
+    _output_size_for: Any
+    _build_for: Any
+    input_size: int | None
+
+    def __init__(self) -> None:
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.Loss | None = None
+        self.stop_training = False
+        self._metrics: list[Metric] = []
+        self._hyper_sent: Mapping[str, Any] | None = None
+        self._rows_forward: int | None = None  # of the activations that the network keeps
+        self._has_gradients = False
+
+    # ---- compile ------------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None) -> None:
+        """Choose how to train. The optimizer begins anew.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            Keras's default is "rmsprop"; here it is "adam".
+        loss : str or Loss, optional
+            Not needed for `forward`, `backward` and `apply_gradients`.
+        metrics : list of str or Metric, optional
+            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, or a metric needs other targets than the loss.
+        TypeError
+            If an argument is of the wrong type, such as a function as loss.
+        """
+        new_optimizer = optimizers.get(optimizer)
+        new_loss = losses.get(loss)
+        new_metrics = metric_list(metrics, new_loss)
+        with self._lock:
+            self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, new_metrics
+            if self._network is not None:
+                self._compile_network()
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What `compile` was called with, as plain data; None before it was."""
+        if self.optimizer is None:
+            return None
+        return {
+            "optimizer": serialize(self.optimizer),
+            "loss": serialize(self.loss) if self.loss else None,
+            "metrics": [serialize(metric) for metric in self._metrics],
+        }
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as `get_compile_config` says."""
+        self.compile(**config)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what `evaluate` returns."""
+        return ["loss", *(metric.name for metric in self._metrics)]
+
+    def _compile_network(self) -> None:
+        if self.optimizer is None:
+            return
+        loss, network = self.loss, self._network
+        names = [metric.engine_name(loss, network.output_size) for metric in self._metrics]
+        self._hyper_sent = self.optimizer.hyper
+        engine_loss = loss.engine_name if loss else None
+        network.compile(engine_loss, self.optimizer.engine_name, names, self._hyper_sent)
+        self._has_gradients = False
+
+    def _send_hyper(self) -> None:
+        """Pass a changed learning rate on."""
+        hyper = self.optimizer.hyper  # type: ignore[union-attr]
+        if hyper is not self._hyper_sent:
+            self._network.set_hyper(hyper)
+            self._hyper_sent = hyper
+
+    # ---- checks -------------------------------------------------------------------------------
+
+    def _check_compiled(self, call: str) -> None:
+        if self.optimizer is None:
+            raise ValueError(f"{call}: expected a compiled model; call model.compile(...) first")
+        if self.loss is None:
+            raise ValueError(f"{call}: expected a model compiled with a loss, got loss=None")
+
+    def _check_data(
+        self, x: Any, y: Any, sample_weight: Any, *, columns: int | None, prefix: str = ""
+    ) -> Data:
+        """Training or test data as the engine takes them."""
+        x = as_features(x, self._dtype, columns, prefix + "x")
+        rows, outputs = len(x), self._output_size_for(x.shape[1])
+        if rows == 0:
+            raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
+        if y is None:
+            raise ValueError(f"{prefix}y: expected targets, got None")
+        if self.loss.sparse:  # type: ignore[union-attr]
+            y = as_labels(y, rows, outputs, prefix + "y")
+        else:
+            y = as_targets(y, self._dtype, rows, outputs, prefix + "y")
+        return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
+
+    def _inputs(self, x: Any) -> np.ndarray:
+        """`x` as the engine takes it; builds the model at its first data."""
+        array = as_features(x, self._dtype, self.input_size)
+        if self._network is None:
+            with self._lock:
+                self._build_for(array.shape[1])
+        return array
+
+    # ---- fit ----------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        *,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        validation_batch_size: int | None = None,
+    ) -> History:
+        """Train.
+
+        Parameters
+        ----------
+        x : array_like (samples, features)
+        y : array_like
+            Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
+            there is one output.
+        batch_size : int, default 32
+            Samples a step; the last step of an epoch may have fewer.
+        epochs : int >= 1
+            The epoch to end with.
+        verbose : {"auto", 0, 1, 2}
+            0 silent, 1 (and "auto") a progress bar, 2 a line an epoch.
+        callbacks : list of Callback, optional
+        validation_split : float in [0, 1)
+            The last fraction of the samples, before shuffling, is kept out for validation.
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+            Used instead of `validation_split`.
+        shuffle : bool
+            Whether each epoch has an order of its own.
+        sample_weight : array_like (samples,), optional
+            Multiplies each sample's loss.
+        initial_epoch : int >= 0
+            The epoch to begin with.
+        validation_batch_size : int, optional
+            Taken for Keras's sake; the result does not depend on it.
+
+        Returns
+        -------
+        History
+            `history.history["loss"]` and so on, one number an epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is wrong. Nothing has changed then.
+        """
+        with self._lock:
+            self._check_compiled("fit")
+            batch_size = 32 if batch_size is None else as_int(batch_size, "batch_size", 1)
+            epochs = as_int(epochs, "epochs", 1)
+            initial_epoch = as_int(initial_epoch, "initial_epoch", 0)
+            validation_split = as_number(validation_split, "validation_split", 0, 1)
+            shuffle = as_bool(shuffle, "shuffle")
+            if validation_batch_size is not None:
+                as_int(validation_batch_size, "validation_batch_size", 1)
+            shown = _check_verbose(verbose)
+            chosen = _callback_list(callbacks)
+            data = self._check_data(x, y, sample_weight, columns=self.input_size)
+            samples, validation = len(data[0]), None
+            if validation_data is not None:
+                validation = self._check_validation(validation_data, data[0].shape[1])
+            elif validation_split:
+                samples, validation = _split(data, validation_split)
+            self._build_for(data[0].shape[1])
+            self._rows_forward = None
+            params = {
+                "epochs": epochs,
+                "steps": ceil(samples / batch_size),
+                "batch_size": batch_size,
+                "verbose": verbose,
+            }
+            history = History()
+            if shown:
+                chosen.append(ProgressBar() if shown == 1 else EpochLines())
+            hooks = CallbackList([*chosen, history], self, params)
+            span = range(initial_epoch, epochs)
+            try:
+                self._fit(data, validation, samples, batch_size, span, shuffle, hooks)
+            finally:
+                hooks.close()
+            return history
+
+    def _check_validation(self, validation_data: Any, columns: int) -> Data:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise ValueError(
+                "validation_data: expected a tuple (x, y) or (x, y, sample_weight), got "
+                f"{type(validation_data).__name__}"
+            )
+        x, y, *weight = validation_data
+        return self._check_data(
+            x, y, weight[0] if weight else None, columns=columns, prefix="validation_"
+        )
+
+    def _fit(
+        self,
+        data: Data,
+        validation: Data | None,
+        samples: int,
+        batch_size: int,
+        epochs: range,
+        shuffle: bool,
+        hooks: CallbackList,
+    ) -> None:
+        """Train on the first `samples` of checked data."""
+        self.stop_training = False
+        hooks.on_train_begin()
+        index = np.arange(samples)
+        logs: dict[str, float] = {}
+        for epoch in epochs:
+            hooks.on_epoch_begin(epoch)
+            if shuffle:
+                index = draw_permutation(samples)
+            logs = self._train_epoch(data, index, batch_size, hooks)
+            if validation:
+                hooks.on_test_begin()
+                results = self._evaluate(validation)
+                hooks.on_test_end(results)
+                logs |= {f"val_{name}": value for name, value in results.items()}
+            hooks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        hooks.on_train_end(logs)
+
+    def _train_epoch(
+        self, data: Data, index: np.ndarray, batch_size: int, hooks: CallbackList
+    ) -> dict[str, float]:
+        """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
+        train, each_batch = self._network.train, hooks.wants_batches
+        seconds = 0.0 if each_batch else SLICE_SECONDS
+        stop = 0
+        logs: dict[str, float] = {}
+        while stop < len(index):
+            if each_batch:
+                hooks.on_train_batch_begin(stop // batch_size, logs)
+            self._send_hyper()
+            stop, loss, values = train(*data, index, batch_size, stop, seconds, None)
+            logs = self._means(loss, values, stop)
+            if each_batch:
+                hooks.on_train_batch_end((stop - 1) // batch_size, logs)
+            hooks.on_progress(stop, logs)
+        return logs
+
+    def _means(self, loss: float, values: list[float], samples: int) -> dict[str, float]:
+        """Sums over the samples since the pass began, as means with their names."""
+        means = [value / samples for value in (loss, *values)]
+        return dict(zip(self.metrics_names, means, strict=True))
+
+    # ---- evaluate and predict -----------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        *,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on data, without training.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        batch_size : int, optional
+            Taken for Keras's sake; the result does not depend on it.
+        verbose : {"auto", 0, 1, 2}
+            0 silent, else the results are printed.
+        callbacks : list of Callback, optional
+        return_dict : bool
+            Whether to return a dict of names and numbers.
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss, or with metrics the list [loss, metrics...].
+        """
+        with self._lock:
+            self._check_compiled("evaluate")
+            if batch_size is not None:
+                as_int(batch_size, "batch_size", 1)
+            shown = _check_verbose(verbose)
+            chosen = _callback_list(callbacks)
+            data = self._check_data(x, y, sample_weight, columns=self.input_size)
+            self._build_for(data[0].shape[1])
+            hooks = CallbackList(chosen, self, {"verbose": verbose})
+            hooks.on_test_begin()
+            logs = self._evaluate(data)
+            hooks.on_test_end(logs)
+        if shown:
+            print(results_line(logs))
+        return _results(logs, return_dict)
+
+    def _evaluate(self, data: Data) -> dict[str, float]:
+        index = np.arange(len(data[0]))
+        stop = 0
+        while stop < len(index):
+            stop, loss, values = self._network.evaluate(*data, index, stop, SLICE_SECONDS, None)
+        return self._means(loss, values, stop)
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: str | int = "auto"
+    ) -> np.ndarray:
+        """Outputs for `x`. Several threads may call it at once, also during `fit`.
+
+        Parameters
+        ----------
+        x : array_like (samples, features)
+        batch_size, verbose
+            Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
+
+        Returns
+        -------
+        ndarray (samples, outputs); no rows give no rows
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `x` is no such array.
+        """
+        if batch_size is not None:
+            as_int(batch_size, "batch_size", 1)
+        _check_verbose(verbose)
+        x = self._inputs(x)
+        network = self._network
+        out = np.empty((len(x), network.output_size), self._dtype)
+        step = SLICE_ROWS
+        if len(x) > step:
+            step = max(step, SLICE_WORK // max(1, self.count_params()))
+        for start in range(0, len(x), step):
+            network.predict(x[start : start + step], out[start : start + step], None)
+        return out
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """Outputs for `x`, in one call of the engine."""
+        x = self._inputs(x)
+        network = self._network
+        out = np.empty((len(x), network.output_size), self._dtype)
+        if len(x):
+            network.predict(x, out, None)
+        return out
+
+    def __call__(self, x: Any, training: bool = False) -> np.ndarray:
+        """Outputs for `x`. No layer of today behaves differently in training."""
+        as_bool(training, "training")
+        return self.predict_on_batch(x)
+
+    # ---- one batch at a time ------------------------------------------------------------------
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
+    ) -> Any:
+        """One optimizer step on these samples; returns this batch's results as `evaluate` does."""
+        with self._lock:
+            self._check_compiled("train_on_batch")
+            data = self._check_data(x, y, sample_weight, columns=self.input_size)
+            rows, columns = data[0].shape
+            self._build_for(columns)
+            self._rows_forward = None
+            self._send_hyper()
+            _, loss, values = self._network.train(*data, np.arange(rows), rows, 0, 0.0, None)
+        return _results(self._means(loss, values, rows), return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
+    ) -> Any:
+        """Loss and metrics on these samples, as `evaluate` returns them."""
+        return self.evaluate(x, y, None, 0, sample_weight, return_dict=return_dict)
+
+    def forward(self, x: Any, training: bool = False) -> np.ndarray:
+        """Outputs for `x`, keeping what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like (samples, features), at least one row
+        training : bool
+            No layer of today behaves differently in training.
+
+        Returns
+        -------
+        ndarray (samples, outputs)
+        """
+        as_bool(training, "training")
+        with self._lock:
+            x = self._inputs(x)
+            if len(x) == 0:
+                raise ValueError(f"x: expected at least one row, got shape {x.shape}")
+            y: np.ndarray = self._network.forward(x, None)
+            self._rows_forward = len(x)
+        return y
+
+    def backward(self, dy: Any) -> np.ndarray:
+        """Gradients of the weights, for the gradient `dy` of the total loss to the outputs.
+
+        Overwrites the gradients of before.
+
+        Parameters
+        ----------
+        dy : array_like (samples, outputs)
+            For the samples of the last `forward`; nothing is averaged.
+
+        Returns
+        -------
+        ndarray (samples, features)
+            The gradient to `x`.
+        """
+        with self._lock:
+            if self._rows_forward is None:
+                raise ValueError("backward: expected a forward before it, got none")
+            outputs = self._network.output_size
+            dy = as_targets(dy, self._dtype, self._rows_forward, outputs, "dy")
+            dx: np.ndarray = self._network.backward(dy, None)
+            self._has_gradients = True
+        return dx
+
+    def apply_gradients(self) -> None:
+        """One optimizer step with the gradients of the last `backward`."""
+        with self._lock:
+            if self.optimizer is None:
+                raise ValueError("apply_gradients: expected a compiled model; call model.compile")
+            if not self._has_gradients:
+                raise ValueError("apply_gradients: expected a backward before it, got none")
+            self._send_hyper()
+            self._network.apply_gradients(None)
+
+
+def _results(logs: dict[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]
+
+
+def _split(data: Data, fraction: float) -> tuple[int, Data]:
+    """How many samples remain for training, and the last `fraction` of them for validation."""
+    x, y, weight = data
+    samples = floor(len(x) * (1 - fraction))
+    if not 0 < samples < len(x):
+        raise ValueError(
+            f"validation_split: expected a fraction that leaves rows on both sides, got "
+            f"{fraction} of {len(x)} rows"
+        )
+    return samples, (x[samples:], y[samples:], None if weight is None else weight[samples:])
+
+
+def _check_verbose(verbose: Any) -> int:
+    """0, 1 or 2; "auto" is 1."""
+    if isinstance(verbose, bool) or verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"verbose: expected 'auto', 0, 1 or 2; got {verbose!r}")
+    return 1 if verbose == "auto" else int(verbose)
+
+
+def _callback_list(callbacks: Any) -> list[Callback]:
+    if callbacks is None:
+        return []
+    chosen: list[Callback] = (
+        list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+    )
+    for callback in chosen:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks: expected objects of fastnn.callbacks, got {callback!r}")
+    return chosen

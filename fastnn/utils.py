@@ -1,0 +1,76 @@
+"""Random numbers and small helpers."""
+
+import random
+from typing import Any
+
+import numpy as np
+
+from fastnn._data import as_int, numeric
+
+_generator = np.random.default_rng()
+
+
+def set_random_seed(seed: int) -> None:
+    """Make everything random that follows the same in every run.
+
+    Seeds fastnn's own generator (initial weights of layers made from now on, order of the
+    samples in `fit`) and, as Keras does, Python's `random` and NumPy's global generator.
+
+    Parameters
+    ----------
+    seed : int
+        0 to 2**32 - 1.
+
+    Raises
+    ------
+    TypeError
+        If `seed` is not an integer.
+    ValueError
+        If it is out of range.
+    """
+    global _generator
+    seed = as_int(seed, "seed", 0, 2**32 - 1)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the user's code may draw from it
+    _generator = np.random.default_rng(seed)
+
+
+def draw_seed() -> int:
+    """A fresh seed from fastnn's own generator."""
+    return int(_generator.integers(2**63))
+
+
+def draw_permutation(n: int) -> np.ndarray:
+    """0 .. n-1 in random order, int64."""
+    return _generator.permutation(n).astype(np.int64, copy=False)
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
+    """One-hot rows of class ids.
+
+    Parameters
+    ----------
+    x : array_like of int, any shape
+    num_classes : int, optional
+        Columns of the result; by default the largest id plus one.
+
+    Returns
+    -------
+    ndarray of float32, x.shape + (num_classes,)
+
+    Raises
+    ------
+    ValueError
+        If an id is fractional, negative or not below `num_classes`.
+    """
+    array = numeric(x, "x")
+    ids = array.astype(np.int64)
+    if not np.array_equal(ids, array) or np.any(ids < 0):
+        raise ValueError("x: expected whole class ids >= 0, got others")
+    classes = int(ids.max(initial=0)) + 1
+    if num_classes is not None:
+        given = as_int(num_classes, "num_classes", 1)
+        if ids.size and given < classes:
+            raise ValueError(f"num_classes: expected at least {classes}, got {given}")
+        classes = given
+    return np.eye(classes, dtype=np.float32)[ids]

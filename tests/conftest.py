@@ -1,0 +1,100 @@
+"""Fixtures shared by the tests of the kernels and of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fastnn import reference
+
+Array = NDArray[Any]
+
+HYPER: dict[str, dict[str, Any]] = {
+    "sgd": {"learning_rate": 0.05, "momentum": 0.0, "nesterov": False},
+    "momentum": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": False},
+    "nesterov": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
+    "adam": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
+}
+
+
+@pytest.fixture(params=["native", "reference"])
+def engine(request: pytest.FixtureRequest) -> type:
+    """Each of the two engines with the interface of docs/architecture.md."""
+    if request.param == "reference":
+        return reference.Network
+    from fastnn._native.network import Network
+
+    return Network
+
+
+@pytest.fixture
+def build() -> Callable[..., Any]:
+    """Build a network with random weights: equal seeds give equal weights, whatever the engine."""
+
+    def build(engine: type, dtype: str, inputs: int, ops: list[tuple[Any, ...]], seed: int = 0):
+        rng = np.random.default_rng(seed)
+        net = engine(dtype, inputs, ops)
+        features = inputs
+        for op, (kind, *arguments) in enumerate(ops):
+            if kind == "dense":
+                units = arguments[0]
+                scale = 1 / np.sqrt(features)
+                net.set_kernel(op, rng.normal(0, scale, (features, units)).astype(dtype))
+                if arguments[2]:
+                    net.set_bias(op, rng.normal(0, 0.1, units).astype(dtype))
+                features = units
+            elif kind == "scale_shift":
+                scale = rng.uniform(0.5, 2, features).astype(dtype)
+                net.set_scale_shift(op, scale, rng.normal(size=features).astype(dtype))
+        return net
+
+    return build
+
+
+@pytest.fixture
+def compile_with() -> Callable[..., None]:
+    """Compile with an optimizer of HYPER, by name; other numbers override its own."""
+
+    def compile_with(
+        net: Any, loss: str | None, optimizer: str, metrics: tuple[str, ...] = (), **hyper: Any
+    ) -> None:
+        name = "adam" if optimizer == "adam" else "sgd"
+        net.compile(loss, name, list(metrics), {**HYPER[optimizer], **hyper})
+
+    return compile_with
+
+
+@pytest.fixture
+def problem() -> Callable[..., tuple[Array, Array, Array]]:
+    """Make x (n, inputs), y and sample weights (n,) that suit a loss.
+
+    y is (n, outputs): anything for "mse", in [0, 1] for "bce", rows that sum to one for "xent";
+    with labels=True class ids (n,).
+    """
+
+    def problem(
+        n: int,
+        inputs: int,
+        outputs: int,
+        loss: str,
+        dtype: str,
+        labels: bool = False,
+        seed: int = 1,
+    ) -> tuple[Array, Array, Array]:
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(n, inputs)).astype(dtype)
+        if labels:
+            y = rng.integers(0, outputs, n).astype(np.int32)
+        elif loss == "mse":
+            y = rng.normal(size=(n, outputs)).astype(dtype)
+        elif loss == "bce":
+            y = (rng.random((n, outputs)) > 0.5).astype(dtype)
+        else:
+            y = rng.dirichlet(np.ones(outputs), n).astype(dtype)
+        return x, y, rng.uniform(0.5, 2, n).astype(dtype)
+
+    return problem

@@ -1,0 +1,286 @@
+"""Models and layers: building, weights, configs."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import initializers
+from fastnn.layers import Activation, Dense, Input, Normalization
+from fastnn.models import Model, Sequential
+from fastnn.utils import set_random_seed, to_categorical
+
+SHAPES = [(4, 3), (3,), (3, 2), (2,)]
+
+
+def shapes_of(model: Sequential) -> list[tuple[int, ...]]:
+    return [weight.shape for weight in model.get_weights()]
+
+
+def two_layers() -> list[Dense]:
+    return [Dense(3, activation="relu"), Dense(2)]
+
+
+def test_three_ways_to_say_the_input_are_one():
+    models = [
+        Sequential([Input((4,)), *two_layers()]),
+        Sequential([Input(shape=(4,)), *two_layers()]),
+        Sequential([Dense(3, "relu", input_shape=(4,)), Dense(2)]),
+        Sequential([Dense(3, "relu", input_dim=4), Dense(2)]),
+    ]
+    added = Sequential()
+    added.add(Input((4,)))
+    for layer in two_layers():
+        added.add(layer)
+    for model in [*models, added]:
+        assert model.built
+        assert shapes_of(model) == SHAPES
+        assert len(model.layers) == 2
+        assert (model.input_shape, model.output_shape) == ((None, 4), (None, 2))
+        assert model.layers[0].output_shape == model.layers[1].input_shape == (None, 3)
+        assert model.count_params() == 4 * 3 + 3 + 3 * 2 + 2
+
+
+def test_without_input_the_first_data_builds():
+    model = Sequential(two_layers())
+    assert not model.built
+    assert model.get_weights() == []
+    with pytest.raises(ValueError, match="built"):
+        model.count_params()
+    with pytest.raises(AttributeError, match="not built"):
+        model.layers[0].kernel  # noqa: B018
+    assert model.predict(np.ones((5, 4))).shape == (5, 2)
+    assert shapes_of(model) == SHAPES
+    built = Sequential(two_layers())
+    built.build((None, 4))
+    assert shapes_of(built) == SHAPES
+
+
+def test_predict_is_what_the_weights_say():
+    model = Sequential(
+        [Dense(5, "tanh", input_shape=(4,)), Dense(3, use_bias=False), Activation("relu")]
+    )
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=w.shape).astype(np.float32) for w in model.get_weights()]
+    model.set_weights(weights)
+    x = rng.normal(size=(7, 4)).astype(np.float32)
+    expected = np.maximum(np.tanh(x @ weights[0] + weights[1]) @ weights[2], 0)
+    for y in (model.predict(x), model(x), model.predict_on_batch(x), model.forward(x)):
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model.layers[0].kernel, weights[0])
+    np.testing.assert_array_equal(model.layers[0].bias, weights[1])
+    assert model.layers[1].bias is None
+
+
+def test_weights_are_copies_both_ways():
+    model = Sequential([Dense(2, input_shape=(3,))])
+    before = model.get_weights()
+    model.layers[0].kernel[:] = 7
+    model.get_weights()[1][:] = 7
+    given = [np.ones((3, 2), np.float32), np.ones(2, np.float32)]
+    for got, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    model.layers[0].set_weights(given)
+    given[0][:] = 5
+    np.testing.assert_array_equal(model.layers[0].kernel, 1)
+    assert not model.flat_weights.flags.writeable
+
+
+def test_add_and_pop_keep_the_other_weights():
+    model = Sequential([Dense(3, input_shape=(4,)), Dense(2)])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    head = model.pop()
+    np.testing.assert_array_equal(head.get_weights()[0], before[2])
+    model.add(Dense(5, name="other"))
+    assert model.output_shape == (None, 5)
+    for got, expected in zip(model.get_weights()[:2], before[:2], strict=True):
+        np.testing.assert_array_equal(got, expected)
+    model.fit(np.ones((4, 4)), np.ones((4, 5)), verbose=0)
+    again = Sequential([Dense(3, input_shape=(4,)), head])
+    np.testing.assert_array_equal(again.get_weights()[2], before[2])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Sequential([Dense(3), "relu"]), "layer"),
+        (lambda: Sequential([Dense(3, name="a"), Dense(3, name="a")]), "name"),
+        (lambda: Sequential([Dense(3), Dense(3, dtype="float64")]), "dtype"),
+        (lambda: Sequential([Dense(3, input_shape=(4,)), Dense(3, input_shape=(4,))]), "4 inputs"),
+        (lambda: Sequential([Dense(3), Input((3,))]), "first"),
+        (lambda: Sequential([Input((3,)), Normalization(mean=[0, 1], variance=[1, 1])]), "inputs"),
+        (lambda: Input((3, 4)), "shape"),
+        (lambda: Input(3), "shape"),
+        (lambda: Dense(3, input_shape=(0,)), "input_shape"),
+        (lambda: Dense(3)(Input((3,))), "functional"),
+        (lambda: Model(inputs=1, outputs=2), "Sequential"),
+        (lambda: Sequential().pop(), "pop"),
+        (lambda: Sequential().predict(np.ones((2, 2))), "at least one layer"),
+        (lambda: Sequential([Input((3,))]).predict(np.ones((2, 3))), "at least one layer"),
+        (lambda: Normalization(axis=0), "axis"),
+        (lambda: Normalization(mean=1.0), "variance"),
+        (lambda: Normalization(mean=1.0, variance=-1.0), "variance"),
+        (lambda: Normalization().adapt(np.ones(3)), "data"),
+        (lambda: Normalization().adapt(np.ones((0, 3))), "data"),
+        (lambda: Normalization(input_shape=(4,)).adapt(np.ones((5, 3))), "data"),
+    ],
+)
+def test_models_that_do_not_fit_are_refused(make, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        make()
+
+
+def test_a_layer_belongs_to_one_model_and_a_refused_model_lets_go():
+    layer = Dense(3)
+    with pytest.raises(TypeError):
+        Sequential([layer, 3])
+    model = Sequential([layer])
+    with pytest.raises(ValueError, match=model.name):
+        Sequential([layer])
+
+
+def test_a_model_dies_with_its_last_user_and_leaves_its_layers_their_weights():
+    layer = Dense(3, input_shape=(2,))
+    model = Sequential([layer])
+    kernel = layer.kernel
+    gone = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert gone() is None
+    finally:
+        gc.enable()
+    np.testing.assert_array_equal(Sequential([layer]).layers[0].kernel, kernel)
+
+
+def test_a_failed_add_changes_nothing():
+    model = Sequential([Dense(3, input_shape=(2,))])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="two axes"):
+        model.add(Dense(3, bias_initializer="identity"))
+    assert len(model.layers) == 1
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_normalization_standardizes_inside_the_model():
+    rng = np.random.default_rng(1)
+    x = rng.normal(3, 2, (50, 3)).astype(np.float32)
+    x[:, 2] = 1234.567  # a constant feature becomes 0
+    layer = Normalization()
+    layer.adapt(x)
+    model = Sequential([layer])
+    expected = (x - x.mean(0)) / np.maximum(x.std(0), 1e-7)
+    np.testing.assert_allclose(model.predict(x)[:, :2], expected[:, :2], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(model.predict(x)[:, 2], 0)
+    np.testing.assert_allclose(layer.mean, x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(layer.variance[:2], x.var(0)[:2], rtol=1e-5)
+    mean, variance, count = layer.get_weights()
+    assert (mean.shape, variance.shape, float(count)) == ((3,), (3,), 50)
+    model.layers[0].adapt(2 * x)  # also once it is in a model
+    np.testing.assert_allclose(model.predict(2 * x)[:, :2], expected[:, :2], rtol=1e-4, atol=1e-5)
+
+
+def test_normalization_with_given_or_no_statistics():
+    x = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(Sequential([Normalization()]).predict(x), x)
+    given = Sequential([Normalization(mean=[1, 2], variance=[4, 0.25])])
+    np.testing.assert_allclose(given.predict(x), (x - [1, 2]) / [2, 0.5], rtol=1e-6)
+    assert given.get_weights() == []
+    one = Sequential([Normalization(mean=1, variance=4)])
+    np.testing.assert_allclose(one.predict(x), (x - 1) / 2, rtol=1e-6)
+    with pytest.raises(ValueError, match="adapt"):
+        given.layers[0].adapt(x)
+
+
+def test_dtypes():
+    model = Sequential([Dense(3, dtype="float64", input_shape=(2,)), Dense(1, dtype=np.float64)])
+    assert {w.dtype.name for w in model.get_weights()} == {"float64"}
+    assert model.predict([[1, 2]]).dtype == np.float64
+    fastnn.config.set_floatx("float64")
+    try:
+        assert Dense(3).dtype == "float64"
+    finally:
+        fastnn.config.set_floatx("float32")
+    for wrong in ("float16", "int32", "number", 3):
+        with pytest.raises(ValueError, match="dtype"):
+            fastnn.config.set_floatx(wrong)
+    assert Dense(3).dtype == "float32"
+
+
+def test_config_round_trip_makes_an_equal_model():
+    model = Sequential(
+        [
+            Input((4,)),
+            Normalization(mean=[0, 1, 2, 3], variance=[1, 2, 3, 4]),
+            Dense(3, "swish", kernel_initializer=initializers.HeNormal(seed=3)),
+            Activation("softmax"),
+        ],
+        name="mine",
+    )
+    again = Sequential.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert again.name == "mine"
+    for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_summary_names_every_layer():
+    model = Sequential([Dense(3, input_shape=(4,), name="first"), Dense(2, name="second")])
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    text = "\n".join(lines)
+    for part in ("first (Dense)", "(None, 3)", "15", "second (Dense)", "8", "23"):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", sorted({k for k in initializers._KNOWN if k.islower()}))
+def test_initializers(name):
+    shape, other = (300, 300), (40, 200)
+    values = initializers.get(name)(shape)
+    assert (values.shape, values.dtype) == (shape, np.float32)
+    deviation = {
+        "zeros": 0,
+        "ones": 0,
+        "constant": 0,
+        "identity": np.sqrt(1 / 300),
+        "orthogonal": np.sqrt(1 / 300),
+        "random_normal": 0.05,
+        "truncated_normal": 0.05 * 0.8796,
+        "random_uniform": 0.1 / np.sqrt(12),
+        "variance_scaling": np.sqrt(1 / 300),
+    }.get(name, np.sqrt((2 if name.startswith("he") else 1) / 300))
+    assert values.std() == pytest.approx(deviation, rel=0.02, abs=1e-7)
+    if name not in ("zeros", "ones", "constant", "identity"):
+        make = initializers._KNOWN[name]
+        np.testing.assert_array_equal(make(seed=3)(other), make(seed=3)(other))
+        assert not np.array_equal(make(seed=3)(other), make(seed=4)(other))
+        assert not np.array_equal(make()(other), make()(other))
+    if name == "orthogonal":
+        wide = initializers.get(name)(other, "float64")
+        np.testing.assert_allclose(wide @ wide.T, np.eye(40), atol=1e-12)
+    for fan in ("fan_in", "fan_out"):
+        if name == "variance_scaling":
+            values = initializers.VarianceScaling(2.0, fan, "uniform")(other)
+            inputs = {"fan_in": 40, "fan_out": 200}[fan]
+            assert values.std() == pytest.approx(np.sqrt(2 / inputs), rel=0.03)
+
+
+def test_random_seed_fixes_the_weights():
+    def weights() -> np.ndarray:
+        set_random_seed(5)
+        return Sequential([Dense(4, input_shape=(3,)), Dense(2)]).layers[1].kernel
+
+    np.testing.assert_array_equal(weights(), weights())
+    assert not np.array_equal(weights(), Dense(2).kernel_initializer((4, 2)))
+
+
+def test_to_categorical():
+    np.testing.assert_array_equal(to_categorical([0, 2]), [[1, 0, 0], [0, 0, 1]])
+    assert to_categorical([1], 4).shape == (1, 4)
+    for wrong, classes in (([-1], None), ([0.5], None), ([3], 3)):
+        with pytest.raises(ValueError, match="expected"):
+            to_categorical(wrong, classes)

@@ -1,0 +1,156 @@
+"""Training steps in float64 against PyTorch's gradients and optimizers."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is missing: pip install 'fastnn[oracles]'")
+torch.set_num_threads(1)  # its matrices are small here
+pytestmark = pytest.mark.oracles
+
+ACTIVATIONS = {
+    "linear": lambda z: z,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "exp": torch.exp,
+    "softplus": torch.nn.functional.softplus,
+    "silu": torch.nn.functional.silu,
+    "softmax": lambda z: torch.softmax(z, 1),
+}
+CLIP = 1e-7
+
+
+def cross_entropy(p, t):
+    if t.ndim == 1:
+        t = torch.nn.functional.one_hot(t.long(), p.shape[1])
+    q = (p / p.sum(1, keepdim=True)).clip(CLIP, 1 - CLIP)
+    return -(t * q.log()).sum(1)
+
+
+LOSSES = {
+    "mse": lambda p, t: ((p - t) ** 2).mean(1),
+    "bce": lambda p, t: torch.nn.functional.binary_cross_entropy(
+        p.clip(CLIP, 1 - CLIP), t, reduction="none"
+    ).mean(1),
+    "xent": cross_entropy,
+}
+
+
+class TorchNetwork:
+    """The network of `net`, in PyTorch."""
+
+    def __init__(self, net):
+        self.ops = net.ops
+        self.weights = {}
+        for op, (kind, *_) in enumerate(net.ops):
+            if kind == "dense":
+                for name, value in (("kernel", net.get_kernel(op)), ("bias", net.get_bias(op))):
+                    self.weights[op, name] = torch.tensor(value, requires_grad=True)
+            elif kind == "scale_shift":
+                self.scale, self.shift = map(torch.tensor, net.get_scale_shift(op))
+
+    def __call__(self, y):
+        for op, (kind, *arguments) in enumerate(self.ops):
+            if kind == "dense":
+                z = y @ self.weights[op, "kernel"] + self.weights[op, "bias"]
+                y = ACTIVATIONS[arguments[1]](z)
+            elif kind == "activation":
+                y = ACTIVATIONS[arguments[0]](y)
+            else:
+                y = y * self.scale + self.shift
+        return y
+
+    def assert_same_weights(self, net):
+        for (op, name), value in self.weights.items():
+            mine = net.get_kernel(op) if name == "kernel" else net.get_bias(op)
+            np.testing.assert_allclose(mine, value.detach().numpy(), rtol=1e-9, atol=1e-11)
+
+
+def network_ops(activation, last):
+    return [
+        ("scale_shift",),
+        ("dense", 33, activation, True),
+        ("activation", "tanh"),
+        ("dense", 6, last, True),
+    ]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("loss", "last", "labels"),
+    [
+        ("mse", "linear", False),
+        ("mse", "softmax", False),
+        ("bce", "sigmoid", False),
+        ("bce", "softmax", False),
+        ("xent", "softmax", True),
+        ("xent", "softmax", False),
+        ("xent", "sigmoid", True),
+    ],
+)
+def test_gradients(engine, build, compile_with, problem, activation, loss, last, labels):
+    """One step of SGD at learning rate 1 moves the weights by PyTorch's gradient."""
+    net = build(engine, "float64", 17, network_ops(activation, last))
+    compile_with(net, loss, "sgd", ("squared_error",) if loss == "mse" else (), learning_rate=1.0)
+    x, y, weight = problem(29, 17, 6, loss, "float64", labels)
+
+    oracle = TorchNetwork(net)
+    losses = LOSSES[loss](oracle(torch.tensor(x)), torch.tensor(y)) * torch.tensor(weight)
+    losses.mean().backward()
+    with torch.no_grad():
+        for value in oracle.weights.values():
+            value -= value.grad
+
+    _, loss_sum, _ = net.train(x, y, weight, np.arange(29), 29, 0, 1e9, None)
+    assert loss_sum == pytest.approx(float(losses.sum().detach()), rel=1e-9)
+    oracle.assert_same_weights(net)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_backward(engine, build, activation):
+    net = build(engine, "float64", 17, network_ops(activation, activation))
+    rng = np.random.default_rng(2)
+    x, dy = rng.normal(size=(29, 17)), rng.normal(size=(29, 6))
+    tensor = torch.tensor(x, requires_grad=True)
+    y = TorchNetwork(net)(tensor)
+    y.backward(torch.tensor(dy))
+    np.testing.assert_allclose(net.forward(x, None), y.detach().numpy(), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(net.backward(dy, None), tensor.grad.numpy(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+def test_sgd_steps(engine, build, compile_with, problem, optimizer):
+    """Ten steps of PyTorch's SGD, whose momentum is Keras's divided by -learning_rate."""
+    net = build(engine, "float64", 17, network_ops("silu", "softmax"))
+    compile_with(net, "xent", optimizer)
+    x, y, _ = problem(29, 17, 6, "xent", "float64", labels=True)
+    oracle = TorchNetwork(net)
+    momentum = 0.0 if optimizer == "sgd" else 0.9
+    steps = torch.optim.SGD(
+        oracle.weights.values(),
+        lr=0.05 if optimizer == "sgd" else 0.02,
+        momentum=momentum,
+        nesterov=optimizer == "nesterov",
+    )
+    for _ in range(10):
+        steps.zero_grad()
+        cross_entropy(oracle(torch.tensor(x)), torch.tensor(y)).mean().backward()
+        steps.step()
+        net.train(x, y, None, np.arange(29), 29, 0, 1e9, None)
+    oracle.assert_same_weights(net)
+
+
+def test_adam_steps(engine, build, compile_with, problem):
+    """Ten steps of Adam; PyTorch adds epsilon to the corrected root, Keras to the plain one."""
+    net = build(engine, "float64", 17, network_ops("tanh", "sigmoid"))
+    compile_with(net, "bce", "adam")
+    x, y, _ = problem(29, 17, 6, "bce", "float64")
+    oracle = TorchNetwork(net)
+    steps = torch.optim.Adam(oracle.weights.values(), lr=0.01)
+    for t in range(1, 11):
+        steps.param_groups[0]["eps"] = 1e-4 / np.sqrt(1 - 0.999**t)
+        steps.zero_grad()
+        LOSSES["bce"](oracle(torch.tensor(x)), torch.tensor(y)).mean().backward()
+        steps.step()
+        net.train(x, y, None, np.arange(29), 29, 0, 1e9, None)
+    oracle.assert_same_weights(net)

@@ -1,0 +1,256 @@
+"""Files, pickles and copies of models."""
+
+import copy
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import fastnn
+from fastnn.io import read_metadata, save_model
+from fastnn.layers import Activation, Dense, Input, Normalization
+from fastnn.models import Sequential
+from fastnn.optimizers import SGD, Adam
+from fastnn.utils import set_random_seed
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 4)).astype(np.float32)
+Y = rng.integers(0, 3, 60)
+
+
+def trained(optimizer: Any = None, dtype: str = "float32") -> Sequential:
+    set_random_seed(0)
+    normalization = Normalization(dtype=dtype)
+    normalization.adapt(X)
+    model = Sequential(
+        [
+            Input((4,), dtype=dtype),
+            normalization,
+            Dense(6, "tanh", use_bias=False, dtype=dtype),
+            Dense(3, dtype=dtype),
+            Activation("softmax", dtype=dtype),
+        ]
+    )
+    loss = "sparse_categorical_crossentropy"
+    model.compile(optimizer or Adam(0.01), loss, metrics=["accuracy"])
+    model.fit(X, Y, epochs=3, verbose=0)
+    return model
+
+
+def through_file(model: Sequential, folder: Path) -> Sequential:
+    model.save(folder / "model.fastnn")
+    return fastnn.load_model(folder / "model.fastnn")
+
+
+def assert_goes_on_the_same(model: Sequential, again: Sequential) -> None:
+    """Equal predictions now, equal bits after training on, which takes the optimizer's state."""
+    assert again.get_config() == model.get_config()
+    assert again.get_compile_config() == model.get_compile_config()
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    histories = []
+    for each in (model, again):
+        set_random_seed(1)
+        histories.append(each.fit(X, Y, epochs=2, verbose=0).history)
+    assert histories[0] == histories[1]
+    for got, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", [Adam(0.01), SGD(0.1), SGD(0.1, 0.9, nesterov=True)])
+@pytest.mark.parametrize("way", ["file", "pickle", "deepcopy"])
+def test_a_copy_goes_on_as_the_original(way, optimizer, dtype, tmp_path):
+    model = trained(optimizer, dtype)
+    again = {
+        "file": lambda: through_file(model, tmp_path),
+        "pickle": lambda: pickle.loads(pickle.dumps(model)),
+        "deepcopy": lambda: copy.deepcopy(model),
+    }[way]()
+    assert_goes_on_the_same(model, again)
+
+
+def test_unbuilt_and_uncompiled_models(tmp_path):
+    model = Sequential([Dense(3)])
+    again = through_file(model, tmp_path)
+    assert not again.built
+    assert again.optimizer is None
+    adapted = Normalization()
+    adapted.adapt(X)
+    lazy = Sequential([adapted, Dense(3)])
+    for copied in (through_file(lazy, tmp_path), copy.deepcopy(lazy)):
+        assert not copied.built
+        np.testing.assert_array_equal(copied.layers[0].mean, adapted.mean)
+        assert copied.predict(X).shape == (60, 3)
+
+
+def test_a_layer_can_be_copied_with_its_weights():
+    layer = trained().layers[1]
+    again = copy.deepcopy(layer)
+    np.testing.assert_array_equal(again.get_weights()[0], layer.kernel)
+    model = Sequential([Input((4,)), again])
+    np.testing.assert_array_equal(model.layers[0].kernel, layer.kernel)
+
+
+def test_subclasses_stay_what_they_are():
+    model = Mine([Dense(2, input_shape=(3,))])
+    assert type(pickle.loads(pickle.dumps(model))) is Mine
+
+
+class Mine(Sequential):
+    """A user's subclass."""
+
+
+def test_saving_replaces_whole_files_only(tmp_path, monkeypatch):
+    model, path = trained(), tmp_path / "model.fastnn"
+    model.save(path)
+    before = path.read_bytes()
+
+    def fail(*args: Any) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no"):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.fastnn"]
+
+
+def test_metadata_goes_along(tmp_path):
+    path = tmp_path / "m.fastnn"
+    save_model(trained(), path, metadata={"columns": ["a", "b"], "n": 3})
+    assert read_metadata(path) == {"columns": ["a", "b"], "n": 3}
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        fastnn.load_model(tmp_path / "nothing")
+
+
+# ---- damage -------------------------------------------------------------------------------------
+
+
+def parts(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    with safe_open(path, framework="numpy") as file:
+        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def assert_refused(path: Path) -> None:
+    with pytest.raises(ValueError, match=r"model\.fastnn"):
+        fastnn.load_model(path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 8, 100, 0.5, -1])
+def test_truncated_files(keep, tmp_path):
+    path = tmp_path / "model.fastnn"
+    trained().save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep) if keep == 0.5 else keep])
+    assert_refused(path)
+
+
+def test_foreign_files(tmp_path):
+    path = tmp_path / "model.fastnn"
+    for data in (b"a,b\n1,2\n", pickle.dumps([1]), b"\x00" * 64, b"\xff" * 64, os.urandom(500)):
+        path.write_bytes(data)
+        assert_refused(path)
+    save_file({"weight": np.ones(3)}, path)
+    assert_refused(path)
+    with pytest.raises(ValueError, match="expected a fastnn model file"):
+        fastnn.load_model(tmp_path)
+
+
+def test_flipped_bytes_in_the_header(tmp_path):
+    """Any damage of the header is a ValueError or leaves a model that works."""
+    path = tmp_path / "model.fastnn"
+    trained().save(path)
+    data = path.read_bytes()
+    header = int.from_bytes(data[:8], "little") + 8
+    for position in range(0, header, 5):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << (position % 8)
+        path.write_bytes(damaged)
+        try:
+            model = fastnn.load_model(path)
+        except ValueError as error:
+            assert "model.fastnn" in str(error)  # noqa: PT017 - both outcomes are right
+        else:
+            assert model.predict(X[:, : model.input_size]).shape == (60, model.output_shape[1])
+
+
+def edited(config: dict[str, Any], keys: list[Any], value: Any) -> dict[str, Any]:
+    config = copy.deepcopy(config)
+    place = config
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    return config
+
+
+DENSE = ["model", "layers", 2, "config"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        ([*DENSE, "units"], 7),
+        ([*DENSE, "units"], 10**9),
+        ([*DENSE, "units"], -1),
+        ([*DENSE, "units"], "6"),
+        ([*DENSE, "use_bias"], True),
+        ([*DENSE, "dtype"], "float64"),
+        ([*DENSE, "activation"], "os.system"),
+        ([*DENSE, "extra"], 1),
+        (["model", "layers", 2, "class_name"], "Sequential"),
+        (["model", "layers"], []),
+        (["model", "layers"], None),
+        (["model", "build_input_shape"], [None, 10**9]),
+        (["model", "build_input_shape"], [None]),
+        (["model"], "x"),
+        (["compile", "optimizer", "config", "learning_rate"], -1),
+        (["compile", "optimizer", "class_name"], "SGD"),
+        (["compile", "loss"], "nothing"),
+        (["compile"], {"optimizer": "adam", "run": 1}),
+        (["compile"], None),
+        (["iterations"], -1),
+        (["iterations"], "3"),
+    ],
+)
+def test_configs_that_do_not_fit_the_arrays(keys, value, tmp_path):
+    path = tmp_path / "model.fastnn"
+    trained().save(path)
+    texts, arrays = parts(path)
+    config = edited(json.loads(texts["config"]), keys, value)
+    save_file(arrays, path, {**texts, "config": json.dumps(config)})
+    assert_refused(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["layers.1.kernel", "layers.2.bias", "optimizer.m.layers.1.kernel"]
+)
+def test_arrays_that_do_not_fit_the_config(name, tmp_path):
+    path = tmp_path / "model.fastnn"
+    trained().save(path)
+    texts, arrays = parts(path)
+    good = arrays[name]
+    for bad in (good[:-1], good.astype(np.float64), good.astype(np.int32), good[None], None):
+        changed = {key: array for key, array in arrays.items() if key != name}
+        if bad is not None:
+            changed[name] = np.ascontiguousarray(bad)
+        save_file(changed, path, texts)
+        assert_refused(path)
+    save_file({**arrays, "more": np.ones(2, np.float32)}, path, texts)
+    assert_refused(path)
+
+
+def test_a_deep_config_is_refused(tmp_path):
+    path = tmp_path / "model.fastnn"
+    trained().save(path)
+    texts, arrays = parts(path)
+    save_file(arrays, path, {**texts, "config": "[" * 100_000})
+    assert_refused(path)

@@ -1,0 +1,224 @@
+"""Same bits for any number of threads, whoever is late; calls from Python threads; fork."""
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import kernels
+from fastnn._native import core
+from fastnn._native import network as native
+
+THREADS = [1, 2, 3, 7]
+OPS = [
+    ("scale_shift",),
+    ("dense", 70, "relu", True),
+    ("dense", 33, "silu", True),
+    ("dense", 5, "softmax", True),
+]
+EVERYTHING = 1e9
+
+needs_threads = pytest.mark.skipif(not core.openmp(), reason="built without OpenMP: one thread")
+
+
+@pytest.fixture
+def train(build, compile_with, problem):
+    """Train a new network for two epochs; return its weights, sums and predictions."""
+
+    def train(num_threads, dtype="float32", optimizer="adam", batch_size=50, n=171):
+        net = build(native.Network, dtype, 20, OPS)
+        compile_with(net, "xent", optimizer, ("argmax_match",))
+        x, y, weight = problem(n, 20, 5, "xent", dtype, labels=True)
+        index = np.random.default_rng(2).permutation(n)
+        arguments = (x, y, weight, index, batch_size, 0, EVERYTHING, num_threads)
+        sums = []
+        for _ in range(2):
+            _, loss, metrics = net.train(*arguments)
+            sums += [loss, *metrics]
+        out = np.empty((n, 5), dtype)
+        net.predict(x, out, num_threads)
+        _, loss, metrics = net.evaluate(x, y, weight, index, 0, EVERYTHING, num_threads)
+        return net.flat_weights.copy(), np.array([*sums, loss, *metrics]), out
+
+    return train
+
+
+def assert_same_bits(result, expected):
+    for mine, theirs in zip(result, expected, strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize("batch_size", [1, 3, 50, 128, 171])
+def test_train(train, dtype, optimizer, batch_size):
+    expected = train(1, dtype, optimizer, batch_size)
+    for num_threads in (*THREADS[1:], None):
+        assert_same_bits(train(num_threads, dtype, optimizer, batch_size), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_forward_backward(build, compile_with, dtype):
+    rng = np.random.default_rng(3)
+    x, dy = rng.normal(size=(67, 20)).astype(dtype), rng.normal(size=(67, 5)).astype(dtype)
+    results = []
+    for num_threads in THREADS:
+        net = build(native.Network, dtype, 20, OPS)
+        compile_with(net, None, "momentum")
+        y = net.forward(x, num_threads)
+        dx = net.backward(dy, num_threads)
+        net.apply_gradients(num_threads)
+        results.append((y, dx, net.flat_gradients.copy(), net.flat_weights.copy()))
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [(1, 300, 257), (15, 33, 2), (130, 127, 129), (257, 513, 190)])
+def test_kernels(dtype, size):
+    m, k, n = size
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    bias, dy = rng.normal(size=n).astype(dtype), rng.normal(size=(m, n)).astype(dtype)
+
+    def run(num_threads):
+        y = kernels.dense_forward(a, b, bias, activation="tanh", num_threads=num_threads)
+        return (
+            kernels.matmul(a, b, num_threads=num_threads),
+            kernels.matmul(a.T.copy(), b, transpose_a=True, num_threads=num_threads),
+            kernels.matmul(a, b.T.copy(), transpose_b=True, num_threads=num_threads),
+            y,
+            *kernels.dense_backward(a, b, y, dy, activation="tanh", num_threads=num_threads),
+            kernels.softmax(dy, num_threads=num_threads),
+            kernels.sigmoid(np.tile(dy, (40, 1)), num_threads=num_threads),
+        )
+
+    expected = run(1)
+    for num_threads in (*THREADS[1:], None):
+        assert_same_bits(run(num_threads), expected)
+
+
+@pytest.fixture
+def delay():
+    """Make one thread late at the start of each phase."""
+    yield native.set_test_delay
+    native.set_test_delay(-1, 0)
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [0, 1, 2])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_every_phase_waits_for_a_late_thread(train, delay, late, optimizer):
+    """Where a barrier is missing, the others read what the late thread has yet to write."""
+    expected = train(1, optimizer=optimizer)
+    delay(late, 2000)
+    started = time.perf_counter()
+    result = train(3, optimizer=optimizer)
+    assert time.perf_counter() - started > 8 * 2 * 0.002  # 8 steps of two phases: it was late
+    assert_same_bits(result, expected)
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_forward_backward_wait_for_a_late_thread(build, compile_with, delay, late):
+    rng = np.random.default_rng(3)
+    x, dy = rng.normal(size=(67, 20)).astype("f"), rng.normal(size=(67, 5)).astype("f")
+
+    def run(num_threads):
+        net = build(native.Network, "float32", 20, OPS)
+        compile_with(net, None, "adam")
+        for _ in range(3):
+            y = net.forward(x, num_threads)
+            dx = net.backward(dy, num_threads)
+            net.apply_gradients(num_threads)
+        return y, dx, net.flat_weights.copy()
+
+    expected = run(1)
+    delay(late, 2000)
+    assert_same_bits(run(3), expected)
+
+
+def test_python_threads_train_their_own(train):
+    expected = train(1)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(train, [1, 2, None, 3] * 3):
+            assert_same_bits(result, expected)
+
+
+def test_python_threads_share_a_model():
+    """Predictions run side by side; one call to fit follows another."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(171, 20)).astype(np.float32), rng.integers(0, 5, 171)
+
+    def make_model():
+        fastnn.utils.set_random_seed(7)
+        layers = [
+            fastnn.layers.Dense(70, "relu", input_shape=(20,)),
+            fastnn.layers.Dense(5, "softmax"),
+        ]
+        model = fastnn.Sequential(layers)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    def fit(model):
+        model.fit(x, y, epochs=2, batch_size=50, shuffle=False, verbose=0)
+
+    shared, alone = make_model(), make_model()
+    with ThreadPoolExecutor(4) as pool:
+        expected = shared.predict(x, verbose=0)
+        for out in pool.map(lambda _: shared.predict(x, verbose=0), range(20)):
+            np.testing.assert_array_equal(out, expected)
+        list(pool.map(lambda _: fit(shared), range(8)))
+    for _ in range(8):
+        fit(alone)
+    for mine, theirs in zip(shared.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def run_in_child(function, seconds=30):
+    """Run function() in a forked child; return its exit code, None if it hung."""
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        except BaseException as error:
+            print(f"in the child: {error!r}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        finished, status = os.waitpid(child, os.WNOHANG)
+        if finished:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forked_child(train):
+    """After the parent has trained on threads, a child trains alike and does not hang."""
+    expected = train(2)
+    x = np.linspace(-3, 3, 100_000, dtype=np.float32)
+    sigmoid = kernels.sigmoid(x, num_threads=2)
+
+    def child():
+        for num_threads in (2, None, 1):
+            assert_same_bits(train(num_threads), expected)
+            np.testing.assert_array_equal(kernels.sigmoid(x, num_threads=num_threads), sigmoid)
+
+    assert run_in_child(child) == 0
+    assert_same_bits(train(2), expected)  # the parent goes on
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "2", True])
+def test_bad_num_threads(bad):
+    with pytest.raises((ValueError, TypeError), match="num_threads"):
+        kernels.sigmoid(np.ones(3), num_threads=bad)
