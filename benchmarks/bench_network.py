@@ -1,0 +1,145 @@
+"""Kernels that only a network calls: losses, metrics, optimizers, scaling, the way in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from harness import Compare, agree
+from workloads import HYPER, THREADS
+from workloads import kernels as kernel_names
+
+from fastnn import reference
+from fastnn._native.network import Network
+
+ROWS, OUTPUTS = 4096, 10
+
+# kernel -> (loss given to compile, last activation): logits are taken where they fuse
+LOSSES = {
+    "mse": ("mse", "linear"),
+    "bce": ("bce", "exp"),
+    "bce_logits": ("bce", "sigmoid"),
+    "xent": ("xent", "softplus"),
+    "xent_logits": ("xent", "softmax"),
+}
+
+
+def random(*shape: int) -> Any:
+    return np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+
+
+def pair(inputs: int, *ops: Any) -> tuple[Any, Any]:
+    """A native network and its twin, with the same small weights."""
+    nets = Network("float32", inputs, list(ops)), reference.Network("float32", inputs, list(ops))
+    for net in nets:
+        features = inputs
+        for op, (kind, *arguments) in enumerate(ops):
+            if kind == "dense":
+                units, _, use_bias = arguments
+                net.set_kernel(op, random(features, units) / features)
+                if use_bias:
+                    net.set_bias(op, np.full(units, -1.5, np.float32))
+                features = units
+            elif kind == "scale_shift":
+                net.set_scale_shift(op, 1 + random(features) / 2, random(features))
+    return nets
+
+
+def targets(loss: str) -> Any:
+    rng = np.random.default_rng(6)
+    if loss == "xent":
+        return rng.integers(0, OUTPUTS, ROWS, dtype=np.int32)
+    return rng.integers(0, 2, (ROWS, OUTPUTS)).astype(np.float32)
+
+
+def same_sums(actual: Any, expected: Any) -> None:
+    """Compare the triples that train and evaluate return: position, loss, metrics."""
+    assert actual[0] == expected[0]
+    agree(ROWS)((actual[1], actual[2]), (expected[1], expected[2]))
+
+
+@pytest.mark.parametrize("name", kernel_names("LOSS"))
+def test_loss(compare: Compare, name: str) -> None:
+    """One step from one feature, so that loss and gradient are most of the work."""
+    loss, activation = LOSSES[name]
+    x, y, index = random(ROWS, 1), targets(loss), np.arange(ROWS)
+    native, numpy = pair(1, ("dense", OUTPUTS, activation, True))
+    for net in (native, numpy):
+        net.compile(loss, "sgd", [], {"learning_rate": 1e-6, "momentum": 0.0, "nesterov": False})
+    compare(
+        "network",
+        f"loss {name}, {ROWS} x {OUTPUTS}",
+        fastnn=lambda: native.train(x, y, None, index, ROWS, 0, 60.0, 1),
+        numpy=lambda: numpy.train(x, y, None, index, ROWS, 0, 60.0, 1),
+        check=same_sums,
+    )
+
+
+@pytest.mark.parametrize("name", kernel_names("METRIC"))
+def test_metric(compare: Compare, name: str) -> None:
+    """Evaluate one feature's predictions with the mean squared error and the metric."""
+    x, y, index = random(ROWS, 1), targets("mse"), np.arange(ROWS)
+    native, numpy = pair(1, ("dense", OUTPUTS, "linear", True))
+    for net in (native, numpy):
+        net.compile("mse", None, [name], {})
+    compare(
+        "network",
+        f"metric {name}, {ROWS} x {OUTPUTS}",
+        fastnn=lambda: native.evaluate(x, y, None, index, 0, 60.0, 1),
+        numpy=lambda: numpy.evaluate(x, y, None, index, 0, 60.0, 1),
+        check=same_sums,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("name", kernel_names("OPTIM"))
+def test_optimizer(compare: Compare, name: str, threads: int) -> None:
+    """One step on 1024 x 512 weights, with gradients that a backward left."""
+    native, numpy = pair(1024, ("dense", 512, "linear", False))
+    x, dy = np.abs(random(64, 1024)), np.abs(random(64, 512))  # no gradient is nearly zero
+    for net in (native, numpy):
+        net.compile("mse", name, [], HYPER[name])
+        net.forward(x, threads)
+        net.backward(dy, threads)
+
+    def step(net: Any) -> Any:
+        net.apply_gradients(threads)
+        return net
+
+    def check(ours: Any, theirs: Any) -> None:
+        agree(64)(ours.get_kernel(0), theirs.get_kernel(0))
+
+    slots = {"sgd": 1, "adam": 2}[name]
+    compare(
+        "network",
+        f"optimizer {name}, 1024 x 512 weights",
+        fastnn=lambda: step(native),
+        numpy=lambda: step(numpy),
+        check=check,
+        threads=threads,
+        bytes=4.0 * 1024 * 512 * (3 + 2 * slots),  # reads g; reads and writes w and the slots
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("scale", kernel_names("SCALE"))
+def test_predict(compare: Compare, scale: str, threads: int) -> None:
+    """The digits network on 1797 rows, with the standardisation in front."""
+    layers = ((64, "relu"), (32, "relu"), (10, "softmax"))
+    native, numpy = pair(64, (scale,), *(("dense", *layer, True) for layer in layers))
+    x = random(1797, 64)
+
+    def predict(net: Any) -> Any:
+        out = np.empty((len(x), net.output_size), np.float32)
+        net.predict(x, out, threads)
+        return out
+
+    compare(
+        "network",
+        f"predict {scale} 64-64-32-10, 1797 rows",
+        fastnn=lambda: predict(native),
+        numpy=lambda: predict(numpy),
+        check=agree(64),
+        threads=threads,
+    )
