@@ -123,7 +123,8 @@ INLINE vreal cross_entropy(vreal p, vreal t, vreal *d) {
     return v_neg(v_fma(t, v_log(q), v_mul(v_sub(one, t), v_log(rest))));
 }
 
-/* max(p,0) - p t + log(1 + e), e = exp(-|p|); d = sigmoid(p) - t, sigmoid(p) = (p < 0 ? e : 1) / (1 + e) */
+/* max(p,0) - p t + log(1 + e), e = exp(-|p|)
+ * d = sigmoid(p) - t, sigmoid(p) = (p < 0 ? e : 1) / (1 + e) */
 INLINE vreal cross_entropy_logits(vreal p, vreal t, vreal *d) {
     const vreal zero = v_zero(), one = v_set1(1), e = v_exp_fall(p);
     *d = v_sub(v_div(v_select(v_lt(p, zero), e, one), v_add(one, e)), t);

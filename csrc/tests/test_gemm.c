@@ -1,0 +1,169 @@
+/* Matrix products against three plain loops, with every epilogue. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "tests.h"
+
+const gemm_spec spec_gemm_nn = {0};
+const gemm_spec spec_gemm_tn = {1};
+
+enum { MAX_M = 64, MAX_K = 1024 };
+
+/* What happens to A B on the way out, each with its kernel of the table; slope bounds |f'|. */
+typedef struct {
+    const char *name;
+    int accumulate, bias;
+    fnn_unary act;
+    const unary_spec *act_spec;
+    fnn_grad grad;
+    const grad_spec *grad_spec;
+} epilogue;
+
+typedef struct {
+    ptrdiff_t m, n, k;
+    layout a, b, c, bias;
+    int transpose_a;
+} shape;
+
+/* One row and column are skipped before A and B, so that they begin at any first row. */
+static ptrdiff_t where_a(const shape *s, ptrdiff_t r, ptrdiff_t i) {
+    return s->transpose_a ? where(&s->a, i + 1, r) : where(&s->a, r + 1, i);
+}
+
+typedef struct {
+    array *a, *b, *c, *cut, *bias, *s;
+} operands;
+
+static shape new_shape(kernels k, int transpose_a, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
+                       int dense) {
+    shape s = {m, n, depth, .transpose_a = transpose_a};
+    s.a = transpose_a ? panels(k, depth + 1, m, 1) : panels(k, m + 1, depth, 1);
+    s.b = panels(k, depth, n, 2);
+    s.c = dense ? row_major(k, m, n, (m + n) % 3) : panels(k, m, n, 1);
+    s.bias = (layout){1, n, k->panel, k->panel + 1, k->panel, 0};
+    return s;
+}
+
+static operands new_operands(const shape *s, const epilogue *e, int spoil) {
+    operands o = {.a = random_matrix(&s->a, -1, 1), .b = random_matrix(&s->b, -1, 1)};
+    if (spoil && s->m && s->k) /* one row of C is lost, no other */
+        put(o.a, where_a(s, s->m / 2, s->k / 2), s->m % 2 ? NAN : INFINITY);
+    o.c = e->accumulate ? random_matrix(&s->c, -1, 1) : new_matrix(&s->c);
+    o.cut = new_matrix(&s->c);
+    if (e->bias) o.bias = random_matrix(&s->bias, -1, 1);
+    if (e->grad) o.s = random_matrix(&s->c, e->grad_spec->low, e->grad_spec->high);
+    for (ptrdiff_t r = 0; e->accumulate && r < s->m; r++) {
+        for (ptrdiff_t c = 0; c < s->n; c++) {
+            const ptrdiff_t i = where(&s->c, r, c);
+            put(o.cut, i, get(o.c, i));
+        }
+    }
+    return o;
+}
+
+/* rows r .. r+m-1 and columns c .. c+n-1 of C; c a multiple of P, and r for A^T */
+static void run(fnn_gemm f, const shape *s, const epilogue *e, operands *o, array *to, ptrdiff_t r,
+                ptrdiff_t c, ptrdiff_t m, ptrdiff_t n) {
+    const int some = m > 0 && n > 0;
+    const fnn_gemm_args args = {
+        .m = m, .n = n, .k = s->k,
+        .a = s->k && some ? at(o->a, where_a(s, r, 0)) : at(o->a, 0), .a_panel = s->a.panel,
+        .b = at(o->b, some ? where(&s->b, 0, c) : 0), .b_panel = s->b.panel,
+        .c = at(to, some ? where(&s->c, r, c) : 0), .c_row = s->c.row, .c_panel = s->c.panel,
+        .accumulate = e->accumulate,
+        .bias = at(o->bias, some ? where(&s->bias, 0, c) : 0), .bias_panel = s->bias.panel,
+        .act = e->act, .grad = e->grad, .s = at(o->s, some ? where(&s->c, r, c) : 0),
+    };
+    f(&args);
+}
+
+/* z = sum of products (+ C or bias), its error within gamma_k |A||B|; then f(z) or z f'(s) */
+static void expect_element(kernels k, const shape *s, const epilogue *e, operands *o,
+                           const double *a_row, const double *b_col, ptrdiff_t r, ptrdiff_t c) {
+    const double eps = epsilon(k);
+    const ptrdiff_t i = where(&s->c, r, c);
+    const double start = e->accumulate ? get(o->c, i)
+                         : e->bias     ? get(o->bias, where(&s->bias, 0, c))
+                                       : 0;
+    double z = start, size = fabs(start);
+    for (ptrdiff_t j = 0; j < s->k; j++) {
+        z += a_row[j] * b_col[j];
+        size += fabs(a_row[j] * b_col[j]);
+    }
+    double bound = (double)(s->k + 2) * eps * size;
+    if (e->act) { /* no |f'| is above 1.1 */
+        z = (double)e->act_spec->f(z);
+        bound = 1.1 * bound + eps * (e->act_spec->ulp + 1) * fabs(z);
+    } else if (e->grad) {
+        const double slope = (double)e->grad_spec->f(get(o->s, i));
+        const double slope_bound = (e->grad_spec->ulp + 1) * fabs(slope) + e->grad_spec->absolute;
+        bound = bound * fabs(slope) + eps * slope_bound * (fabs(z) + bound);
+        z *= slope;
+    }
+    expect(o->c, i, z, bound + 4 * smallest(k));
+}
+
+static void expect_product(kernels k, const shape *s, const epilogue *e, operands *o) {
+    static double a_rows[MAX_M][MAX_K], b_col[MAX_K];
+    for (ptrdiff_t r = 0; r < s->m; r++)
+        for (ptrdiff_t j = 0; j < s->k; j++) a_rows[r][j] = get(o->a, where_a(s, r, j));
+    for (ptrdiff_t c = 0; c < s->n; c++) {
+        for (ptrdiff_t j = 0; j < s->k; j++) b_col[j] = get(o->b, where(&s->b, j, c));
+        for (ptrdiff_t r = 0; r < s->m; r++) expect_element(k, s, e, o, a_rows[r], b_col, r, c);
+    }
+}
+
+static void gemm_case(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec,
+                      enum side side, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, const epilogue *e) {
+    const int dense = (m + n + depth) % 2 == 0, spoil = !e->grad && (m + depth) % 3 == 0;
+    begin_case(k, side, "%s m %td n %td k %td %s%s", name, m, n, depth, e->name,
+               dense ? " row-major" : "");
+    const shape s = new_shape(k, spec->transpose_a, m, n, depth, dense);
+    operands o = new_operands(&s, e, spoil);
+    expect_product(k, &s, e, &o);
+    run(f, &s, e, &o, o.c, 0, 0, m, n);
+
+    /* the same in parts: upper rows narrow and again whole unless that would add twice, lower rows
+     * by panels */
+    const ptrdiff_t unit = spec->transpose_a ? k->panel : 1, split = m / 2 / unit * unit;
+    if (!e->accumulate) run(f, &s, e, &o, o.cut, 0, 0, split, n / 2);
+    run(f, &s, e, &o, o.cut, 0, 0, split, n);
+    for (ptrdiff_t c = 0; c < n; c += k->panel)
+        run(f, &s, e, &o, o.cut, split, c, m - split, n - c < k->panel ? n - c : k->panel);
+    expect_same(o.cut, o.c);
+    end_case();
+}
+
+void test_gemm(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec) {
+    const epilogue epilogues[] = {
+        {.name = "plain"},
+        {.name = "accumulate", .accumulate = 1},
+        {.name = "bias", .bias = 1},
+        {.name = "relu", .bias = 1, .act = k->relu, .act_spec = &spec_relu},
+        {.name = "tanh", .act = k->tanh, .act_spec = &spec_tanh},
+        {.name = "silu", .bias = 1, .act = k->silu, .act_spec = &spec_silu},
+        {.name = "relu_backward", .grad = k->relu_backward, .grad_spec = &spec_relu_backward},
+        {.name = "tanh_backward", .grad = k->tanh_backward, .grad_spec = &spec_tanh_backward},
+    };
+    const size_t n_epilogues = sizeof epilogues / sizeof *epilogues;
+    const ptrdiff_t v = k->vl, p = k->panel, mr = k->mr;
+    const ptrdiff_t ms[] = {0, 1, 2, mr - 1, mr, mr + 1, p - 1, p, p + 1, 2 * mr + 1};
+    const ptrdiff_t ns[] = {0, 1, v - 1, v, v + 1, p - 1, p, p + 1, 2 * p + 1};
+    const ptrdiff_t ks[] = {0, 1, 3, 4, 5, p - 1, p, p + 1, 2 * p + 1, 257, 1023};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof ms / sizeof *ms; i++)
+        for (size_t j = 0; j < sizeof ns / sizeof *ns; j++)
+            for (size_t l = 0; l < sizeof ks / sizeof *ks; l++)
+                for (int side = 0; side < SIDES; side++)
+                    gemm_case(k, name, f, spec, (enum side)side, ms[i], ns[j], ks[l],
+                              &epilogues[count++ * 5 / 2 % n_epilogues]);
+}
+
+/* as many operations as it says, in proportion to its rounds */
+void test_probe(kernels k, const char *name, fnn_probe f) {
+    begin_case(k, GUARD_AFTER, "%s", name);
+    const double one = f(1), many = f(1000);
+    if (f(0) != 0) fail("no rounds are %g operations", f(0));
+    if (one < 2.0 * (double)k->vl || many != 1000 * one) fail("%g and %g operations", one, many);
+    end_case();
+}

@@ -1,0 +1,95 @@
+/* What each kind of kernel is tested with: for every line of kernels.def a spec_<name> or want_<name>,
+ * so that a kernel without a test does not link and a kind without one does not compile. */
+#ifndef TESTS_H
+#define TESTS_H
+
+#include "harness.h"
+
+typedef struct {
+    long double (*f)(long double x);
+    double ulp;
+    int positive; /* domain x > 0 */
+} unary_spec;
+
+/* dx = dy f(s) within |dy| epsilon (ulp |f(s)| + absolute), s in [low, high] */
+typedef struct {
+    long double (*f)(long double s);
+    double ulp, absolute, low, high;
+} grad_spec;
+
+/* y = f(x) for a row of n, and the error allowed, in epsilons */
+typedef void rows_reference(ptrdiff_t n, const double *x, double *y, double *bound);
+typedef void rows_grad_reference(ptrdiff_t n, const double *y, const double *dy, double *dx,
+                                 double *bound);
+
+typedef struct {
+    int transpose_a;
+} gemm_spec;
+
+typedef struct {
+    int transpose, unpack;
+} pack_spec;
+
+enum { MAX_COLS = 256 };
+
+/* The loss of one row and its derivatives, with the errors allowed, in epsilons. */
+typedef struct {
+    double loss, loss_bound, d[MAX_COLS], d_bound[MAX_COLS];
+} row_loss;
+
+typedef struct {
+    void (*f)(const fnn_kernels *k, ptrdiff_t cols, const double *p, const double *t, row_loss *out);
+    double low, high; /* of p */
+    int extremes;     /* p may be anything finite beside */
+    int labels;       /* takes class ids too */
+} loss_spec;
+
+typedef struct {
+    double (*f)(ptrdiff_t cols, const double *p, const double *t, double threshold);
+    int labels;
+} metric_spec;
+
+/* one weight's state, and the errors allowed, in epsilons */
+typedef struct {
+    double w, m, v, w_bound, m_bound, v_bound;
+} weight_state;
+
+typedef struct {
+    void (*f)(const fnn_hyper *hyper, double g, weight_state *state);
+    int has_v;
+} optim_spec;
+
+#define FNN_UNARY(name) extern const unary_spec spec_##name;
+#define FNN_GRAD(name) extern const grad_spec spec_##name;
+#define FNN_ROWS(name) rows_reference want_##name;
+#define FNN_ROWS_GRAD(name) rows_grad_reference want_##name;
+#define FNN_GEMM(name) extern const gemm_spec spec_##name;
+#define FNN_PACK(name) extern const pack_spec spec_##name;
+#define FNN_GATHER(name)
+#define FNN_SCALE(name)
+#define FNN_COLSUM(name)
+#define FNN_LOSS(name) extern const loss_spec spec_##name;
+#define FNN_METRIC(name) extern const metric_spec spec_##name;
+#define FNN_OPTIM(name) extern const optim_spec spec_##name;
+#define FNN_PROBE(name)
+#include "../kernels.def"
+#include "../kernels_undef.h"
+
+typedef const fnn_kernels *kernels;
+
+void test_unary(kernels k, const char *name, fnn_unary f, const unary_spec *spec);
+void test_grad(kernels k, const char *name, fnn_grad f, const grad_spec *spec);
+void test_rows(kernels k, const char *name, fnn_rows f, rows_reference *want);
+void test_rows_grad(kernels k, const char *name, fnn_rows_grad f, rows_grad_reference *want);
+void test_gemm(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec);
+void test_probe(kernels k, const char *name, fnn_probe f);
+void test_pack(kernels k, const char *name, fnn_pack f, const pack_spec *spec);
+void test_gather(kernels k, const char *name, fnn_gather f);
+void test_scale(kernels k, const char *name, fnn_scale f);
+void test_colsum(kernels k, const char *name, fnn_colsum f);
+void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec);
+void test_metric(kernels k, const char *name, fnn_metric f, const metric_spec *spec);
+void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec);
+void test_dispatch(void);
+
+#endif
