@@ -68,8 +68,6 @@ MEASURED_WITHIN = {
     "fma_peak": ("bench_matmul.py::test_matmul", "the yardstick: every share of the peak"),
 }
 
-NOT_MEASURED = {"unpack_transpose": "nothing calls it; the C tests check it"}
-
 
 def synthetic(workload: Workload) -> tuple[Array, Array]:
     """Standard normal rows, with targets that a random linear map of them decides."""

@@ -63,7 +63,7 @@ typedef struct {
     ptrdiff_t b_panel;
     void *c;
     ptrdiff_t c_row, c_panel;
-    int accumulate;         /* C += A B; then no bias, act or grad */
+    int accumulate;         /* act(C + A B), for a sum over blocks of k; then no bias or grad */
     const void *bias;       /* NULL, or n values: bias of column j at bias[(j/P)*bias_panel + j%P] */
     ptrdiff_t bias_panel;
     fnn_unary act;          /* NULL, or applied to every element of C */
@@ -76,7 +76,6 @@ typedef void (*fnn_gemm)(const fnn_gemm_args *args);
  *   pack             panels (rows,cols) = x (rows,cols)      zeroes the padding columns
  *   pack_transpose   panels (rows,cols) = x^T, x (cols,rows) zeroes the padding columns
  *   unpack           x (rows,cols) = panels (rows,cols)
- *   unpack_transpose x (cols,rows) = panels (rows,cols)^T
  * src and dst are x and panels, or panels and x. */
 typedef void (*fnn_pack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
                          ptrdiff_t panel, void *dst);

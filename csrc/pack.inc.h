@@ -78,21 +78,6 @@ static void FNN_NAME(pack_transpose)(ptrdiff_t rows, ptrdiff_t cols, const void 
     }
 }
 
-static void FNN_NAME(unpack_transpose)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
-                                       ptrdiff_t panel, void *dst) {
-    for (ptrdiff_t j = 0; j * P < cols; j++) {
-        const ptrdiff_t width = min_size(cols - j * P, P);
-        const real *x = (const real *)src + j * panel;
-        real *y = (real *)dst + j * P * ld;
-        for (ptrdiff_t c = 0; c < width; c += VL) {
-            for (ptrdiff_t r = 0; r < rows; r += VL) {
-                transpose_block(min_size(width - c, VL), min_size(rows - r, VL), x + r * P + c, P,
-                                y + c * ld + r, ld);
-            }
-        }
-    }
-}
-
 /* Row by row, all of its panels: the rows lie far apart and in any order, and reading one to its end
  * lets the prefetcher run; the next rows' first lines are asked for meanwhile. */
 static void FNN_NAME(gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index, const void *x,

@@ -6,7 +6,6 @@
 const pack_spec spec_pack = {0, 0};
 const pack_spec spec_pack_transpose = {1, 0};
 const pack_spec spec_unpack = {0, 1};
-const pack_spec spec_unpack_transpose = {1, 1};
 
 /* padding columns of the last panel are to be zero */
 static void expect_padding(array *a, const layout *l) {
@@ -25,12 +24,11 @@ static void pack_case(kernels k, const char *name, fnn_pack f, const pack_spec *
     const layout packed = panels(k, rows, cols, gap);
     const layout x = spec->transpose ? row_major(k, cols, rows, gap) : row_major(k, rows, cols, gap);
     const layout *from = spec->unpack ? &packed : &x, *to = spec->unpack ? &x : &packed;
-    const int from_t = spec->transpose && !spec->unpack, to_t = spec->transpose && spec->unpack;
     array *src = random_matrix(from, -1, 1), *dst = new_matrix(to);
     for (ptrdiff_t r = 0; r < rows; r++) {
         for (ptrdiff_t c = 0; c < cols; c++) {
-            if ((r + c) % 17 == 5) put(src, place(from, from_t, r, c), c % 2 ? NAN : -INFINITY);
-            expect(dst, place(to, to_t, r, c), get(src, place(from, from_t, r, c)), 0);
+            if ((r + c) % 17 == 5) put(src, place(from, spec->transpose, r, c), c % 2 ? NAN : -INFINITY);
+            expect(dst, where(to, r, c), get(src, place(from, spec->transpose, r, c)), 0);
         }
     }
     if (!spec->unpack) expect_padding(dst, to);

@@ -77,7 +77,7 @@ cdef extern from "fnn.h" nogil:
         fnn_rows softmax
         fnn_rows_grad softmax_backward
         fnn_gemm gemm_nn, gemm_tn
-        fnn_pack pack, pack_transpose, unpack, unpack_transpose
+        fnn_pack pack, pack_transpose, unpack
         fnn_gather gather
         fnn_scale scale_shift
         fnn_colsum colsum

@@ -259,11 +259,6 @@ def unpack(panels: Array, cols: int) -> Array:
     return panels.transpose(1, 0, 2).reshape(rows, count * panel)[:, :cols].copy()
 
 
-def unpack_transpose(panels: Array, cols: int) -> Array:
-    """Return the transpose of `unpack`, (cols, rows)."""
-    return np.ascontiguousarray(unpack(panels, cols).T)
-
-
 def gather(x: Array, index: Array, scale: Array | None = None, shift: Array | None = None) -> Array:
     """Return the rows x[index], scaled and shifted by feature where asked for."""
     rows: Array = x.take(index, axis=0)
@@ -452,7 +447,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softplus_backward, silu_backward,
         softmax, softmax_backward,
         gemm_nn, gemm_tn,
-        pack, pack_transpose, unpack, unpack_transpose, gather,
+        pack, pack_transpose, unpack, gather,
         scale_shift, colsum,
         mse, bce, bce_logits, xent, xent_logits,
         argmax_match, threshold_match, squared_error, absolute_error,
