@@ -1,7 +1,7 @@
 """Builds fastnn's extension modules; everything declarative stands in pyproject.toml.
 
-Each csrc/isa_<isa>.c is compiled twice, for float32 and float64, with the flags of its own ISA, and
-linked into fastnn._native.core, the one module that holds kernels; the others call through its table.
+Each csrc/isa_<isa>.c is compiled twice, for float32 and float64, with the flags of its own ISA,
+and linked into fastnn._native.core; the other modules call the kernels through its table.
 """
 
 import glob
@@ -62,7 +62,7 @@ class BuildExt(build_ext):
         with tempfile.TemporaryDirectory() as folder:
             source = os.path.join(folder, "probe.c")
             with open(source, "w", encoding="ascii") as file:
-                file.write("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+                file.write("#include <omp.h>\nint main(void) { return !omp_get_max_threads(); }\n")
             try:
                 objects = self.compiler.compile(
                     [source], output_dir=folder, extra_postargs=["-fopenmp"]

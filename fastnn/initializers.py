@@ -2,6 +2,8 @@
 without a seed draws its seed when it is made, from the generator that
 `fastnn.utils.set_random_seed` seeds."""
 
+from __future__ import annotations  # np.random, which loads slowly, is named in types
+
 from math import prod, sqrt
 from typing import Any
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from fastnn._data import as_int, numeric
 
-_generator = np.random.default_rng()
+_seeds = random.Random()
+_generator: Any = None  # made at its first use: numpy.random loads slowly
 
 
 def set_random_seed(seed: int) -> None:
@@ -28,21 +29,26 @@ def set_random_seed(seed: int) -> None:
     ValueError
         If it is out of range.
     """
-    global _generator
+    global _generator, _seeds
     seed = as_int(seed, "seed", 0, 2**32 - 1)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - the user's code may draw from it
-    _generator = np.random.default_rng(seed)
+    _seeds = random.Random(seed)
+    _generator = None
 
 
 def draw_seed() -> int:
     """A fresh seed from fastnn's own generator."""
-    return int(_generator.integers(2**63))
+    return _seeds.getrandbits(63)
 
 
 def draw_permutation(n: int) -> np.ndarray:
     """0 .. n-1 in random order, int64."""
-    return _generator.permutation(n).astype(np.int64, copy=False)
+    global _generator
+    if _generator is None:
+        _generator = np.random.default_rng(draw_seed())
+    order: np.ndarray = _generator.permutation(n).astype(np.int64, copy=False)
+    return order
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
