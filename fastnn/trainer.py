@@ -296,13 +296,13 @@ class Trainer:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
         train, each_batch = self._network.train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
-        stop = 0
+        stop, sums = 0, np.zeros(1 + len(self._metrics))
         logs: dict[str, float] = {}
         while stop < len(index):
             if each_batch:
                 hooks.on_train_batch_begin(stop // batch_size, logs)
             self._send_hyper()
-            stop, loss, values = train(*data, index, batch_size, stop, seconds, None)
+            stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums)
             logs = self._means(loss, values, stop)
             if each_batch:
                 hooks.on_train_batch_end((stop - 1) // batch_size, logs)
@@ -363,10 +363,10 @@ class Trainer:
         return _results(logs, return_dict)
 
     def _evaluate(self, data: Data) -> dict[str, float]:
-        index = np.arange(len(data[0]))
-        stop = 0
+        evaluate, index = self._network.evaluate, np.arange(len(data[0]))
+        stop, sums = 0, np.zeros(1 + len(self._metrics))
         while stop < len(index):
-            stop, loss, values = self._network.evaluate(*data, index, stop, SLICE_SECONDS, None)
+            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
         return self._means(loss, values, stop)
 
     def predict(

@@ -176,11 +176,11 @@ def test_train_in_slices(engine, build, compile_with, problem, optimizer):
     for _ in range(2):
         stop, loss, metrics = at_once.train(x, y, weight, index, 16, 0, EVERYTHING, None)
         assert stop == 100
-        stops = [0]
+        stops, sums = [0], np.zeros(2)
         while stops[-1] < 100:
-            part = sliced.train(x, y, weight, index, 16, stops[-1], 0.0, None)
+            part = sliced.train(x, y, weight, index, 16, stops[-1], 0.0, None, sums)
             stops.append(part[0])
-            sliced.evaluate(x, y, None, np.arange(100), 0, EVERYTHING, None)  # has its own sums
+            sliced.evaluate(x, y, None, np.arange(100), 0, EVERYTHING, None)  # in between
         assert stops == [0, 16, 32, 48, 64, 80, 96, 100]
         assert part[1:] == (loss, metrics)
         np.testing.assert_array_equal(sliced.flat_weights, at_once.flat_weights)
@@ -190,16 +190,16 @@ def test_train_in_slices(engine, build, compile_with, problem, optimizer):
 def test_evaluate_in_slices(build, compile_with, problem, dtype):
     net = build(native.Network, dtype, 8, [("dense", 3, "softmax", True)])
     compile_with(net, "xent", "sgd", ("argmax_match",))
-    x, y, weight = problem(3000, 8, 3, "xent", dtype, labels=True)
-    index = np.random.default_rng(2).permutation(3000)
+    x, y, weight = problem(9000, 8, 3, "xent", dtype, labels=True)
+    index = np.random.default_rng(2).permutation(9000)
     expected = net.evaluate(x, y, weight, index, 0, EVERYTHING, 1)
     for num_threads in (1, 3):
-        stop, calls = 0, 0
-        while stop < 3000:
-            stop, *sums = net.evaluate(x, y, weight, index, stop, 0.0, num_threads)
+        stop, calls, sums = 0, 0, np.zeros(2)
+        while stop < 9000:
+            stop, *totals = net.evaluate(x, y, weight, index, stop, 0.0, num_threads, sums)
             calls += 1
         assert calls > 1
-        assert (stop, *sums) == expected
+        assert (stop, *totals) == expected
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,8 +1,8 @@
 """The C kernels as functions on NumPy arrays; fastnn.kernels shows them to the user.
 
-An array that lies as the kernels want it (ndarray, float32 or float64 in native byte order, aligned,
-C-contiguous) is read where it is; anything else goes through NumPy once, to be made so. Results
-are allocated by NumPy; arithmetic is the kernels' alone.
+An array that lies as the kernels want it (ndarray, float32 or float64 in native byte order,
+aligned, C-contiguous) is read where it is; anything else goes through NumPy once, to be made so.
+Results are allocated by NumPy; arithmetic is the kernels' alone.
 """
 
 import numpy as np
@@ -78,7 +78,8 @@ cdef object real_array(object x, str name):
     try:
         array = np.asarray(x)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of real numbers, got {type(x).__name__}: {error}") from None
+        raise TypeError(
+            f"{name} must be an array of real numbers, got {type(x).__name__}: {error}") from None
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"{name} must be an array of real numbers (float32 or float64, or bool, integers or "
@@ -115,7 +116,8 @@ cdef int check_apart(object out, object x, str name, bint in_place) except -1:
         shared = isinstance(x, ndarray) and np.shares_memory(out, x)
     if shared and not (in_place and same_array(out, x)):
         instead = " or be that very array" if in_place else ""
-        raise ValueError(f"out must not overlap {name}{instead}, got an array that shares memory with it")
+        raise ValueError(
+            f"out must not overlap {name}{instead}, got an array that shares memory with it")
     return 0
 
 
@@ -187,9 +189,11 @@ cdef void sweep_part(const sweep *s, ptrdiff_t part, ptrdiff_t parts) noexcept n
 
 
 cdef void run(const sweep *s, ptrdiff_t threads):
-    """The pass on at most `threads` threads, as many as it has elements for, with the GIL released."""
-    cdef ptrdiff_t n = min(threads, s.n_rows * s.n_cols // ELEMENTS_LEAST)
-    if n <= 1:
+    """The pass on at most `threads` threads, as many as it has elements for."""
+    cdef ptrdiff_t size = s.n_rows * s.n_cols, n = min(threads, size // ELEMENTS_LEAST)
+    if size < ELEMENTS_LEAST:
+        sweep_part(s, 0, 1)     # done before another Python thread could make use of the GIL
+    elif n <= 1:
         with nogil:
             sweep_part(s, 0, 1)
     else:
@@ -686,8 +690,9 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     name = activation_name(activation)
     if name == "silu":
         raise ValueError(
-            "activation must not be 'silu' here, since its derivative is not determined by its output "
-            "y: call dense_forward without activation, then silu, and silu_backward on the way back")
+            "activation must not be 'silu' here, since its derivative is not determined by its "
+            "output y: call dense_forward without activation, then silu, and silu_backward on the "
+            "way back")
     if not (look(x, &ax) and look(kernel, &ak) and look(y, &ay) and look(dy, &ady)
             and ax.dtype == ak.dtype and ax.dtype == ay.dtype and ax.dtype == ady.dtype):
         x, kernel, y, dy = plain(("x", "kernel", "y", "dy"), (x, kernel, y, dy))

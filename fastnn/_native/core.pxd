@@ -101,5 +101,14 @@ cdef extern from "threads.h" nogil:
 cdef const fnn_kernels *kernels(int dtype) noexcept
 # Threads to use: None is the package's setting, an int is checked. 1 in a forked child.
 cdef int n_threads(object num_threads) except -1
+# The element-wise activation of a name and its derivative; NULL for None, "linear" and "softmax".
+cdef fnn_unary activation(const fnn_kernels *k, object name) except? NULL
+cdef fnn_grad derivative(const fnn_kernels *k, object name) except? NULL
 cdef uint64_t flush_subnormals() noexcept nogil
 cdef void restore_fp(uint64_t state) noexcept nogil
+
+cdef inline ptrdiff_t ceil_div(ptrdiff_t n, ptrdiff_t unit) noexcept nogil:
+    return (n + unit - 1) // unit
+
+cdef inline ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t unit) noexcept nogil:
+    return ceil_div(n, unit) * unit

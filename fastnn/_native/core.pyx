@@ -11,6 +11,10 @@ cdef extern from "fnn.h" nogil:
     uint64_t fnn_flush_subnormals()
     void fnn_restore_fp(uint64_t state)
 
+# OpenMP ends the process where it cannot have the threads that it is asked for.
+cdef enum:
+    MOST_THREADS = 256
+
 cdef const fnn_kernels *in_use[2]
 cdef int chosen_threads = 0     # 0: not set by the user
 cdef int cpu_limit = 1          # of the affinity mask and the cgroup's quota
@@ -38,10 +42,10 @@ def openmp():
     return bool(fnn_has_openmp())
 
 
-def set_num_threads(int n):
-    """Use n threads from now on; the caller has checked that n >= 1."""
+def set_num_threads(n):
+    """Use n threads from now on, 256 at most; the caller has checked that n >= 1."""
     global chosen_threads
-    chosen_threads = n
+    chosen_threads = min(n, MOST_THREADS)
 
 
 def get_num_threads():
@@ -54,19 +58,50 @@ cdef const fnn_kernels *kernels(int dtype) noexcept:
 
 
 cdef int n_threads(object num_threads) except -1:
-    if forked or not fnn_has_openmp():
-        limit = 1
-    else:
-        limit = 0
+    cdef int most = 1 if forked or not fnn_has_openmp() else MOST_THREADS
     if num_threads is None:
-        if limit == 1:
-            return 1
-        return chosen_threads or max(1, min(fnn_max_threads(), cpu_limit))
+        return min(most, chosen_threads or max(1, min(fnn_max_threads(), cpu_limit)))
     if isinstance(num_threads, bool) or not hasattr(num_threads, "__index__"):
         raise TypeError(f"num_threads must be an integer >= 1 or None, got {num_threads!r}")
     if num_threads < 1:
         raise ValueError(f"num_threads must be an integer >= 1 or None, got {num_threads}")
-    return limit or min(int(num_threads), 1024)
+    return min(most, num_threads)
+
+
+cdef fnn_unary activation(const fnn_kernels *k, object name) except? NULL:
+    if name is None or name == "linear" or name == "softmax":
+        return NULL
+    if name == "relu":
+        return k.relu
+    if name == "sigmoid":
+        return k.sigmoid
+    if name == "tanh":
+        return k.tanh
+    if name == "exp":
+        return k.exp
+    if name == "softplus":
+        return k.softplus
+    if name == "silu":
+        return k.silu
+    raise ValueError(f"activation: unknown {name!r}")
+
+
+cdef fnn_grad derivative(const fnn_kernels *k, object name) except? NULL:
+    if name is None or name == "linear" or name == "softmax":
+        return NULL
+    if name == "relu":
+        return k.relu_backward
+    if name == "sigmoid":
+        return k.sigmoid_backward
+    if name == "tanh":
+        return k.tanh_backward
+    if name == "exp":
+        return k.exp_backward
+    if name == "softplus":
+        return k.softplus_backward
+    if name == "silu":
+        return k.silu_backward
+    raise ValueError(f"activation: unknown {name!r}")
 
 
 cdef uint64_t flush_subnormals() noexcept nogil:

@@ -21,4 +21,5 @@ cdef struct product:
 cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) except -1
 
 # The first of `total` things of part `part` out of `parts`; parts begin at multiples of `unit`.
-cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part, ptrdiff_t parts) noexcept nogil
+cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part,
+                     ptrdiff_t parts) noexcept nogil

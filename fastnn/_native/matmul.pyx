@@ -10,8 +10,8 @@ Loops of one thread, outer to inner:
       together, each a share, and meet at a barrier
         block of mc rows of the thread's rows: packs A (mc,kc), its own, and multiplies
 
-B's block is shared through the last-level cache, A's lies in the thread's L2. Every element adds its
-products in the order of k whatever the blocks and the grid are, so they do not change its bits.
+B's block is shared through the last-level cache, A's lies in the thread's L2. Every element adds
+its products in the order of k whatever the blocks and the grid are, so they do not change its bits.
 """
 
 from cython.parallel cimport parallel, threadid
@@ -19,15 +19,16 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    fnn_barrier, fnn_barrier_wait, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack, fnn_team_size,
-    fnn_unary, fnn_zalloc,
+    fnn_barrier, fnn_barrier_wait, fnn_gather, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack,
+    fnn_team_size, fnn_zalloc,
 )
 
 cdef enum:
-    KC_BYTES = 2048     # kc elements of k: a panel of B is a few dozen KiB
-    MC = 128            # rows of A's block: 256 KiB, a part of L2
-    NC = 2048           # columns of B's block: 4 MiB, a part of L3
-    NC_ALONE = 128      # where B's block is used once: 256 KiB, still in L2 then
+    KC_BYTES = 4096     # kc elements of k; C goes through memory once for each kc
+    MC = 96             # rows of A's block: 384 KiB, a part of L2 beside two panels of B
+    NC = 2048           # columns of B's block: 8 MiB, a part of L3
+    FEW = 4             # rows of C that leave the time to the reading of B:
+    KC_FEW = 16         # then B is read row by row, a few rows at a time
     SMALL = 1 << 16     # bytes of a workspace that the stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
 
@@ -37,6 +38,8 @@ cdef struct plan:
     ptrdiff_t itemsize, panel
     fnn_gemm gemm
     fnn_pack pack_a, pack_b
+    fnn_gather gather
+    bint by_rows                    # gather packs B, row by row, not pack_b, panel by panel
     ptrdiff_t kc, mc, nc
     ptrdiff_t row_teams, column_teams
     ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one column team's block of B
@@ -86,7 +89,8 @@ cdef inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t unit) noexcept nogil:
     return ceil_div(a, unit) * unit
 
 
-cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part, ptrdiff_t parts) noexcept nogil:
+cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part,
+                     ptrdiff_t parts) noexcept nogil:
     return min(total, ceil_div(total, unit) * part // parts * unit)
 
 
@@ -123,11 +127,13 @@ cdef void choose_grid(plan *s, ptrdiff_t threads) noexcept nogil:
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
-    cdef bint alone = s.row_teams == 1 and rows <= MC
-    s.kc = even_block(s.x.k, KC_BYTES // s.itemsize, s.panel)
+    s.by_rows = rows <= FEW and not s.x.transpose_b
+    s.kc = KC_FEW if s.by_rows else even_block(s.x.k, KC_BYTES // s.itemsize, s.panel)
     s.mc = even_block(rows, MC, s.panel if s.x.transpose_a else 1)
-    s.nc = even_block(columns, NC_ALONE if alone else NC, s.panel)
-    s.a_bytes = round_up(s.mc, s.panel) * s.kc * s.itemsize
+    # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
+    s.nc = NC if s.by_rows or s.row_teams > 1 or rows > MC else s.panel
+    s.nc = even_block(columns, s.nc, s.panel)
+    s.a_bytes = round_up(s.mc, s.panel) * round_up(s.kc, s.panel) * s.itemsize
     s.b_bytes = s.kc * s.nc * s.itemsize
 
 
@@ -165,6 +171,8 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
     cdef char *b = s.packed_b + team * s.b_bytes
     cdef ptrdiff_t p = 0, j, q0, q1
     cdef bint several = i1 - i0 > s.mc
+    cdef const char *source
+    cdef char *packed
     cdef fnn_gemm_args g
     g.grad = NULL
     g.s = NULL
@@ -182,8 +190,12 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
             g.bias = s.x.bias + j * s.itemsize if s.x.bias != NULL and p == 0 else NULL
             q0 = share(g.n, s.panel, row, s.row_teams)
             q1 = share(g.n, s.panel, row + 1, s.row_teams)
-            s.pack_b(g.k, q1 - q0, at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q0), s.x.ldb,
-                     g.b_panel, b + q0 * g.k * s.itemsize)
+            source = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q0)
+            packed = b + q0 * g.k * s.itemsize
+            if s.by_rows:
+                s.gather(g.k, q1 - q0, NULL, source, s.x.ldb, NULL, NULL, g.b_panel, packed)
+            else:
+                s.pack_b(g.k, q1 - q0, source, s.x.ldb, g.b_panel, packed)
             fnn_barrier_wait(&s.barriers[team], s.row_teams)
             multiply_rows(s, &g, a, p, j, i0, i1, several or j == j0)
             fnn_barrier_wait(&s.barriers[team], s.row_teams)
@@ -205,7 +217,9 @@ cdef void work_in_team(const plan *s, ptrdiff_t thread) noexcept nogil:
 
 
 cdef void run(const plan *s, ptrdiff_t threads):
-    if threads == 1:
+    if s.x.m * s.x.n * s.x.k < THREAD_WORK:
+        work(s, 0)      # done before another Python thread could make use of the GIL
+    elif threads == 1:
         with nogil:
             work(s, 0)
     else:
@@ -239,6 +253,7 @@ cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) 
     s.panel = kernels.panel
     s.gemm = kernels.gemm_tn if what.transpose_a else kernels.gemm_nn
     s.pack_a = kernels.pack
+    s.gather = kernels.gather
     s.pack_b = kernels.pack_transpose if what.transpose_b else kernels.pack
     choose_grid(&s, n_threads)
     choose_blocks(&s)

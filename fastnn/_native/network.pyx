@@ -5,12 +5,13 @@ The plan, all parameters and all workspace are laid out before the first step; t
 """
 
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
 import numpy as np
 
 from fastnn._native.core cimport (
-    FNN_FLOAT32, FNN_FLOAT64, fnn_grad, fnn_hyper, fnn_kernels, fnn_metric, fnn_now, fnn_unary,
-    kernels, n_threads,
+    FNN_FLOAT32, FNN_FLOAT64, activation, ceil_div, derivative, fnn_hyper, fnn_kernels, fnn_loss,
+    fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up,
 )
 from fastnn._native.phases cimport (
     ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, Plan, Rows, Step, Unit, Workspace,
@@ -18,15 +19,36 @@ from fastnn._native.phases cimport (
 )
 from fastnn._native.phases import set_test_delay  # noqa: F401  the tests' way to it
 from fastnn._native.workers cimport (
-    Job, backward_worker, evaluate_worker, forward_worker, predict_worker, run, train_worker,
-    update_worker,
+    Job, Worker, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
+    rows_worker, run, train_worker, update_worker,
 )
 
 # Below this many floating-point operations a step, a second thread costs more than it brings.
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+# A step of more floating-point operations is run in parts of so many, about 50 ms each.
+cdef double SLICE_FLOPS = 1e10
+# A step of fewer may be faster on one thread, when the others' cores are busy: that is measured.
+cdef double UNSURE_FLOPS = 1e9
+
 cdef enum:
     SERIAL_FLOPS = 8000000
     # Panels of weight rows in one unit of phase 2: w, m, v and gradient of 128 x 32 are 64 KiB.
     UNIT_PANELS = 4
+    # An update, alone, costs about as much as the products on so many rows.
+    UPDATE_ROWS = 4
+    # Batches of the workspace's rows between two looks at the clock in evaluate.
+    EVALUATE_BLOCKS = 16
+
+
+# What steps of `batch` rows took in the last slice: [0] on one thread, [1] on a team.
+ctypedef struct Pace:
+    ptrdiff_t batch
+    ptrdiff_t slices[2]
+    ptrdiff_t steps[2]
+    double seconds[2]
+    double alone_until
 
 
 cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize):
@@ -40,10 +62,6 @@ cdef char *address(object array) except? NULL:
     """Where a contiguous array of bytes lies; the caller keeps the array."""
     cdef const unsigned char[::1] view = array
     return <char *>&view[0]
-
-
-cdef ptrdiff_t up(ptrdiff_t n, ptrdiff_t unit) noexcept nogil:
-    return (n + unit - 1) // unit * unit
 
 
 cdef class Memory:
@@ -60,10 +78,10 @@ cdef class Memory:
         self.w.rows = rows
         self.w.panel = panel_stride(rows, P, size)
         widths = [p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
-        panels = [up(cols, P) // P * self.w.panel for cols in widths]
+        panels = [ceil_div(cols, P) * self.w.panel for cols in widths]
         items = sum(panels)
         if training:
-            items = 2 * items + panels[len(panels) - 1] + up(rows, 16) * (3 + p.n_metrics)
+            items = 2 * items + panels[len(panels) - 1] + round_up(rows, 16) * (3 + p.n_metrics)
         self.arena = zeros(items, size)
         self.pointers = zeros(2 * len(widths), sizeof(void *))
         self.w.x = <char **>address(self.pointers)
@@ -80,11 +98,11 @@ cdef class Memory:
         self.w.target = base
         base += panels[len(panels) - 1] * size
         self.w.label = <int32_t *>base
-        base += up(rows, 16) * size
+        base += round_up(rows, 16) * size
         self.w.weight = base
-        base += up(rows, 16) * size
+        base += round_up(rows, 16) * size
         self.w.loss = base
-        self.w.metric = base + up(rows, 16) * size
+        self.w.metric = base + round_up(rows, 16) * size
 
 
 cdef ptrdiff_t panel_stride(ptrdiff_t rows, ptrdiff_t P, ptrdiff_t size) noexcept:
@@ -112,21 +130,21 @@ cdef class Network:
     cdef Plan plan
     cdef int type
     cdef object steps_memory, units_memory, metrics_memory, params, transposed, constants
-    cdef object memory, train_sums, evaluate_sums
+    cdef object memory
     cdef dict slots
     cdef list step_of       # index of the step that holds an op's weights
     cdef list exits         # index of the step after an op
     cdef ptrdiff_t forward_rows
-    cdef double step_seconds
+    cdef Pace pace
     cdef readonly str dtype
-    cdef readonly list ops
+    cdef readonly tuple ops
     cdef readonly ptrdiff_t input_size, output_size
     cdef readonly object flat_weights, flat_gradients
     cdef readonly tuple slot_names
     cdef public int64_t iterations
 
     def __init__(self, str dtype, ptrdiff_t input_size, ops):
-        self.dtype, self.ops, self.input_size = dtype, [tuple(op) for op in ops], input_size
+        self.dtype, self.ops, self.input_size = dtype, tuple(tuple(op) for op in ops), input_size
         self.type = {"float32": FNN_FLOAT32, "float64": FNN_FLOAT64}[dtype]
         self.plan.k = kernels(self.type)
         self.slots, self.slot_names = {}, ()
@@ -134,8 +152,6 @@ cdef class Network:
         self.make_steps()
         self.make_parameters()
         self.make_units()
-        self.train_sums = np.zeros(1 + MAX_METRICS)
-        self.evaluate_sums = np.zeros(1 + MAX_METRICS)
 
     cdef void make_steps(self) except *:
         """One step an op; a dense op whose activation cannot ride in its epilogue becomes two."""
@@ -155,8 +171,10 @@ cdef class Network:
                     spec.append((SOFTMAX if act == "softmax" else ACTIVATE, op[1], act, False))
             elif op[0] == "activation" and op[1] != "linear":
                 spec.append((SOFTMAX if op[1] == "softmax" else ACTIVATE, None, op[1], False))
-            else:  # nothing to do, as a step: scale by 1
+            elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
                 spec.append((SCALE, None, None, False))
+            else:
+                raise ValueError(f"ops: unknown {op!r}")
             self.exits.append(len(spec))
         self.steps_memory = zeros(len(spec), sizeof(Step))
         self.plan.steps = <Step *>address(self.steps_memory)
@@ -187,13 +205,13 @@ cdef class Network:
                 s.wt_panel = s.outputs * P
                 s.w = <char *>(n * size)
                 s.wt = <char *>(n_t * size)
-                n += up(s.outputs, P) // P * s.w_panel
-                n_t += up(s.inputs, P) // P * s.wt_panel
+                n += ceil_div(s.outputs, P) * s.w_panel
+                n_t += ceil_div(s.inputs, P) * s.wt_panel
             elif s.kind == SCALE:
                 s.scale = <char *>(n_c * size)
-                n_c += up(s.inputs, P)
+                n_c += round_up(s.inputs, P)
                 s.shift = <char *>(n_c * size)
-                n_c += up(s.inputs, P)
+                n_c += round_up(s.inputs, P)
         self.params = {name: zeros(n, size) for name in ("w", "g")}
         self.transposed = zeros(n_t, size)
         self.constants = zeros(n_c, size)
@@ -228,7 +246,7 @@ cdef class Network:
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
             if s.kind == DENSE:
-                found += [(l, j, i) for j in range(up(s.outputs, P) // P)
+                found += [(l, j, i) for j in range(ceil_div(s.outputs, P))
                           for i in range(0, s.inputs, chunk)]
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
@@ -238,7 +256,7 @@ cdef class Network:
             u = &self.plan.units[n]
             u.l, u.j, u.i0 = l, j, i
             u.i1 = s.inputs + s.bias if i + chunk >= s.inputs else i + chunk
-            cost += (u.i1 - i) * up(min(P, s.outputs - j * P), self.plan.k.vl)
+            cost += (u.i1 - i) * round_up(min(P, s.outputs - j * P), self.plan.k.vl)
             u.cost = cost
 
     # Weights in and out: every writer packs, and refreshes the transposed copy.
@@ -267,8 +285,8 @@ cdef class Network:
         value = np.reshape(value, (rows, -1)) if bias else value
         self.plan.k.pack(rows, s.outputs, self.matrix(value, rows, s.outputs, "value"), s.outputs,
                          s.w_panel, w + s.inputs * P * size if bias else w)
-        if flat is self.params["w"]:
-            for j in range(up(s.outputs, P) // P):
+        if flat is self.params["w"] and not bias:
+            for j in range(ceil_div(s.outputs, P)):
                 transpose_weights(&self.plan, s, j, 0, s.inputs)
 
     def get_kernel(self, int op):
@@ -311,7 +329,7 @@ cdef class Network:
             raise ValueError(f"op {op} does not scale")
         flat = self.constants.view(self.dtype)
         start = (s.scale - address(self.constants)) // self.plan.k.itemsize
-        width = up(s.inputs, self.plan.k.panel)
+        width = round_up(s.inputs, self.plan.k.panel)
         return flat[start:start + width], flat[start + width:start + 2 * width]
 
     # Arguments: the caller has validated them; these checks are what memory safety needs.
@@ -341,9 +359,11 @@ cdef class Network:
             labels = y
             if labels.shape[0] != n:
                 raise ValueError(f"y: expected {n} class ids, got {labels.shape[0]}")
-            for i in range(n):
-                if not 0 <= labels[i] < self.output_size:
-                    raise ValueError(f"y: class id {labels[i]} outside 0 .. {self.output_size - 1}")
+            if start == 0:  # once an epoch; no kernel takes a class id for an address
+                for i in range(n):
+                    if not 0 <= labels[i] < self.output_size:
+                        raise ValueError(
+                            f"y: class id {labels[i]} outside 0 .. {self.output_size - 1}")
             b.label = &labels[0]
         elif y is not None:
             b.y = self.matrix(y, n, self.output_size, "y")
@@ -352,9 +372,6 @@ cdef class Network:
         positions = index
         if not 0 <= start <= positions.shape[0]:
             raise ValueError(f"start: expected 0 .. {positions.shape[0]}, got {start}")
-        for i in range(positions.shape[0]):
-            if not 0 <= positions[i] < n:
-                raise ValueError(f"index: {positions[i]} outside 0 .. {n - 1}")
         b.index = &positions[0]
 
     cdef Memory memory_for(self, ptrdiff_t rows):
@@ -366,142 +383,166 @@ cdef class Network:
     # Training
 
     def compile(self, loss, optimizer, metrics, hyper):
+        # All that can fail comes first, so that a failure changes nothing.
         cdef Plan *p = &self.plan
         cdef Step *last = &p.steps[p.n_steps - 1]
         cdef Step *s
-        cdef int i
+        cdef int l
+        cdef bint fused = ((loss == "bce" and last.kind == ACTIVATE and last.act == p.k.sigmoid)
+                           or (loss == "xent" and last.kind == SOFTMAX))
+        cdef fnn_loss loss_kernel = loss_of(p.k, loss + "_logits" if fused else loss)
+        cdef fnn_optim optim = optim_of(p.k, optimizer)
+        cdef ptrdiff_t m = 0, v = 0
         if len(metrics) > MAX_METRICS:
             raise ValueError(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")
-        fused = {"bce": last.kind == ACTIVATE and last.act == p.k.sigmoid,
-                 "xent": last.kind == SOFTMAX}.get(loss, False)
-        self.set_loss(loss + "_logits" if fused else loss)
+        metric_kernels = zeros(MAX_METRICS, sizeof(fnn_metric))
+        for l, name in enumerate(metrics):
+            (<fnn_metric *>address(metric_kernels))[l] = metric_of(p.k, name)
+        slot_names = ("m", "v") if optimizer == "adam" else ()
+        if optimizer == "sgd" and hyper["momentum"]:
+            slot_names = ("momentum",)
+        slots = {name: zeros(len(self.params["w"]), 1) for name in slot_names}
+        if slots:
+            m = address(slots[slot_names[0]]) - address(self.params["w"])
+            v = address(slots[slot_names[len(slots) - 1]]) - address(self.params["w"])
+        hyper = hyper_of(hyper or {})
+
+        p.loss, p.optim, p.adam, p.hyper = loss_kernel, optim, optimizer == "adam", hyper
         p.loss_step = p.n_steps - fused
         # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
-        readable = {"xent": {"argmax_match"}, "bce": {"argmax_match", "threshold_match"}}
-        on_logits = fused and set(metrics) <= readable[loss]
+        readable = {"argmax_match"} if loss == "xent" else {"argmax_match", "threshold_match"}
+        on_logits = fused and set(metrics) <= readable
         p.metric_step = p.n_steps - on_logits
         p.threshold = 0.0 if on_logits else 0.5
-        self.metrics_memory = zeros(max(1, len(metrics)), sizeof(fnn_metric))
-        p.metrics = <fnn_metric *>address(self.metrics_memory)
-        p.n_metrics = len(metrics)
-        for i, name in enumerate(metrics):
-            p.metrics[i] = metric(p.k, name)
-        self.memory = None
-        self.forward_rows = -1
-        self.step_seconds = 0
-        self.iterations = 0
-        self.set_optimizer(optimizer, hyper)
-
-    cdef void set_loss(self, loss) except *:
-        cdef const fnn_kernels *k = self.plan.k
-        if loss is None:
-            self.plan.loss = NULL
-        elif loss == "mse":
-            self.plan.loss = k.mse
-        elif loss == "bce":
-            self.plan.loss = k.bce
-        elif loss == "bce_logits":
-            self.plan.loss = k.bce_logits
-        elif loss == "xent":
-            self.plan.loss = k.xent
-        elif loss == "xent_logits":
-            self.plan.loss = k.xent_logits
-        else:
-            raise ValueError(f"loss: unknown {loss!r}")
-
-    cdef void set_optimizer(self, optimizer, hyper) except *:
-        cdef Plan *p = &self.plan
-        cdef Step *s
-        cdef int l
-        if optimizer == "adam":
-            self.slot_names = ("m", "v")
-            p.optim, p.adam = p.k.adam, True
-        elif optimizer == "sgd":
-            self.slot_names = ("momentum",) if hyper.get("momentum") else ()
-            p.optim, p.adam = p.k.sgd, False
-        elif optimizer is None:
-            self.slot_names = ()
-            p.optim = NULL
-        else:
-            raise ValueError(f"optimizer: unknown {optimizer!r}")
-        self.set_hyper(hyper or {})
-        self.slots = {name: zeros(len(self.params["w"]), 1) for name in self.slot_names}
-        flats = [address(self.slots[name]) - address(self.params["w"]) for name in self.slot_names]
+        self.metrics_memory = metric_kernels
+        p.metrics, p.n_metrics = <fnn_metric *>address(metric_kernels), len(metrics)
+        self.slots, self.slot_names = slots, slot_names
         for l in range(p.n_steps):
             s = &p.steps[l]
-            s.m = s.w + <ptrdiff_t>flats[0] if len(flats) > 0 and s.kind == DENSE else NULL
-            s.v = s.w + <ptrdiff_t>flats[1] if len(flats) > 1 and s.kind == DENSE else NULL
+            s.m = s.w + m if s.kind == DENSE and len(slots) > 0 else NULL
+            s.v = s.w + v if s.kind == DENSE and len(slots) > 1 else NULL
+        self.memory = None
+        self.forward_rows, self.pace.batch, self.iterations = -1, 0, 0
 
     def set_hyper(self, hyper):
-        if "momentum" in self.slot_names and not hyper.get("momentum"):
-            raise ValueError("hyper: momentum cannot become 0 once compiled; compile again")
-        cdef fnn_hyper *h = &self.plan.hyper
-        h.lr = hyper.get("learning_rate", 0.0)
-        h.momentum = hyper.get("momentum", 0.0)
-        h.nesterov = bool(hyper.get("nesterov", False))
-        h.beta1 = hyper.get("beta_1", 0.0)
-        h.beta2 = hyper.get("beta_2", 0.0)
-        h.epsilon = hyper.get("epsilon", 0.0)
+        if self.plan.optim == self.plan.k.sgd and bool(hyper["momentum"]) != bool(self.slots):
+            raise ValueError("hyper: momentum needs its slot, which compile makes; compile again")
+        self.plan.hyper = hyper_of(hyper)
 
     def train_threads(self, ptrdiff_t batch_size, num_threads=None):
         """Threads that a step on batch_size rows is divided among."""
         return self.threads(batch_size, 6, num_threads)
 
+    cdef double flops(self, ptrdiff_t rows, int per_weight):
+        return per_weight * <double>rows * (len(self.params["w"]) // self.plan.k.itemsize)
+
     cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads) except -1:
         cdef int n = n_threads(num_threads)
-        cdef double flops = flops_per_weight * <double>rows * len(self.params["w"])
-        if num_threads is None and flops / self.plan.k.itemsize < SERIAL_FLOPS:
+        if num_threads is None and self.flops(rows, flops_per_weight) < SERIAL_FLOPS:
             return 1
         return max(1, min(<ptrdiff_t>n, rows))
 
-    cdef tuple totals(self, sums):
-        values = sums.tolist()
-        return values[0], values[1:1 + self.plan.n_metrics]
-
-    cdef double *start_sums(self, sums, ptrdiff_t start) except NULL:
-        """Sums run on from call to call, so that where a call stopped changes no bit of them.
-
-        train and evaluate have their own, so that a callback may evaluate within an epoch."""
-        if start == 0:
-            sums[:] = 0
-        return <double *>address(sums.view(np.uint8))
+    cdef double *totals(self, sums) except NULL:
+        cdef double[::1] view = sums
+        if view.shape[0] != 1 + self.plan.n_metrics:
+            raise ValueError(f"sums: expected {1 + self.plan.n_metrics}, got {view.shape[0]}")
+        return &view[0]
 
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
-              double max_seconds, num_threads=None):
+              double max_seconds, num_threads=None, sums=None):
         cdef Job job
         cdef ptrdiff_t n = len(index), steps
-        cdef double began = fnn_now(), now, then
-        cdef int threads = self.threads(batch_size, 6, num_threads)
+        cdef double began = fnn_now(), now = began, then
+        cdef int threads, team
+        cdef double flops
+        cdef bint in_parts
         if self.plan.loss == NULL or self.plan.optim == NULL:
             raise RuntimeError("train: compile with a loss and an optimizer first")
         if y is None or batch_size < 1:
             raise ValueError("train: expected y and batch_size >= 1")
-        self.take_rows(&job.rows, x, y, sample_weight, index, start)
         batch_size = min(batch_size, max(n, 1))
+        threads = self.threads(batch_size, 6, num_threads)
+        flops = self.flops(batch_size, 6)
+        in_parts = flops > SLICE_FLOPS
+        self.take_rows(&job.rows, x, y, sample_weight, index, start)
+        sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
+        job.sums = self.totals(sums)
         memory = self.memory_for(batch_size)
         self.forward_rows = -1
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
-        job.sums = self.start_sums(self.train_sums, start)
-        now = began
+        if batch_size != self.pace.batch:
+            memset(&self.pace, 0, sizeof(self.pace))
+            self.pace.batch = batch_size
         while job.start < n and (now - began < max_seconds or job.start == start):
-            # As many steps as fill the time that is left; one, where their time is not known.
-            steps = 1
-            if self.step_seconds > 0:
-                steps = max(1, <ptrdiff_t>((max_seconds - (now - began)) / self.step_seconds))
-            steps = min(steps, (n - job.start + batch_size - 1) // batch_size)
+            team = threads
+            if num_threads is None and flops < UNSURE_FLOPS:
+                team = self.team_for(threads, now)
+            steps = 1 if in_parts else self.steps_in(max_seconds - (now - began), team > 1)
             job.stop = min(n, job.start + steps * batch_size)
+            check_index(&job, len(x))
             job.iteration = self.iterations
-            then = now
-            with nogil:
-                run(train_worker, &job, threads)
-                now = fnn_now()
-            self.step_seconds = (now - then) / steps
+            then = fnn_now()
+            if in_parts:
+                self.step_in_parts(&job, team)
+            else:
+                with nogil:
+                    run(train_worker, &job, team)
+            now = fnn_now()
+            steps = ceil_div(job.stop - job.start, batch_size)
             self.iterations += steps
+            if job.stop - job.start == steps * batch_size:
+                self.keep_pace(team > 1, (now - then) / steps, steps, now)
             job.start = job.stop
-        return job.start, *self.totals(self.train_sums)
+        return job.start, sums[0], sums[1:].tolist()
+
+    cdef int step_in_parts(self, Job *job, int threads) except -1:
+        """One step too long to be waited for: in parts, with a look for Ctrl-C after each.
+
+        Until the update, which is short, an interrupted step leaves the weights as they were."""
+        cdef ptrdiff_t rows = job.stop - job.start, units = self.plan.n_units, size
+        cdef ptrdiff_t parts = <ptrdiff_t>(self.flops(rows, 6) / SLICE_FLOPS) + 1, total
+        cdef Worker worker
+        cdef bint by_units
+        for by_units in range(2):
+            worker = gradient_worker if by_units else rows_worker
+            total = units if by_units else rows
+            size = ceil_div(total, parts)
+            job.part0 = 0
+            while job.part0 < total:
+                job.part1 = min(total, job.part0 + size)
+                with nogil:
+                    run(worker, job, threads)
+                job.part0 = job.part1
+                PyErr_CheckSignals()
+        with nogil:
+            run(update_worker, job, threads)
+        add_rows(&self.plan, job.w, rows, job.sums)
+        return 0
+
+    cdef int team_for(self, int threads, double now):
+        """Threads for the next slice: alone twice, to know that pace, and where a team is slower."""
+        return 1 if self.pace.slices[0] < 2 or now < self.pace.alone_until else threads
+
+    cdef ptrdiff_t steps_in(self, double seconds, bint team):
+        """Steps that fill the time. It is learned: from one step, and then at most twice as many
+        as the last time, so that a wrong measurement does not hold up a Ctrl-C."""
+        cdef Pace *pace = &self.pace
+        if pace.slices[team] == 0:
+            return 1
+        return max(1, min(<ptrdiff_t>(seconds / pace.seconds[team]), 2 * pace.steps[team]))
+
+    cdef void keep_pace(self, bint team, double seconds, ptrdiff_t steps, double now) noexcept:
+        """Remember the time of a step. Where a team is slower than one thread (it waits for a
+        core that a neighbour has), one thread goes on alone for 20 times as long."""
+        cdef Pace *pace = &self.pace
+        pace.steps[team] = steps
+        pace.seconds[team] = seconds
+        pace.slices[team] += 1
+        if team and seconds > pace.seconds[0]:
+            pace.alone_until = now + 20 * seconds * steps
 
     def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
-                 num_threads=None):
+                 num_threads=None, sums=None):
         cdef Job job
         cdef ptrdiff_t n = len(index)
         cdef double began = fnn_now()
@@ -511,17 +552,20 @@ cdef class Network:
         if y is None:
             raise ValueError("evaluate: expected y")
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
+        sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
+        job.sums = self.totals(sums)
         self.forward_rows = -1
         memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
         job.plan, job.w, job.start = &self.plan, &memory.w, start
-        job.sums = self.start_sums(self.evaluate_sums, start)
-        with nogil:
-            while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
-                job.stop = min(n, job.start + job.w.rows)
+        while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
+            # As many rows as a batch of the workspace has, and again, EVALUATE_BLOCKS times.
+            job.batch = job.w.rows
+            job.stop = min(n, job.start + EVALUATE_BLOCKS * job.batch)
+            check_index(&job, len(x))
+            with nogil:
                 run(evaluate_worker, &job, threads)
-                add_rows(job.plan, job.w, job.stop - job.start, job.sums)
-                job.start = job.stop
-        return job.start, *self.totals(self.evaluate_sums)
+            job.start = job.stop
+        return job.start, sums[0], sums[1:].tolist()
 
     def predict(self, x, out, num_threads=None):
         cdef Job job
@@ -542,10 +586,11 @@ cdef class Network:
         cdef Job job
         cdef ptrdiff_t n = len(x)
         cdef int threads = self.threads(n, 2, num_threads)
-        memory = self.memory_for(max(n, 1))
-        out = np.empty((n, self.output_size), self.dtype)
         job.rows.x = self.matrix(x, n, self.input_size, "x")
         job.rows.index = NULL
+        self.forward_rows = -1
+        memory = self.memory_for(max(n, 1))
+        out = np.empty((n, self.output_size), self.dtype)
         job.out = self.matrix(out, n, self.output_size, "out")
         job.plan, job.w, job.stop, job.out_cols = &self.plan, &memory.w, n, self.output_size
         with nogil:
@@ -576,12 +621,12 @@ cdef class Network:
         cdef ptrdiff_t j
         if self.plan.first_dense < self.plan.n_steps:
             s = &self.plan.steps[self.plan.first_dense]
-            for j in range(up(s.outputs, self.plan.k.panel) // self.plan.k.panel):
+            for j in range(ceil_div(s.outputs, self.plan.k.panel)):
                 transpose_weights(&self.plan, s, j, 0, s.inputs)
 
     def apply_gradients(self, num_threads=None):
         cdef Job job
-        cdef int threads = self.threads(1024, 6, num_threads)
+        cdef int threads = self.threads(UPDATE_ROWS, 6, num_threads)
         if self.plan.optim == NULL:
             raise RuntimeError("apply_gradients: compile with an optimizer first")
         job.plan, job.w, job.iteration = &self.plan, NULL, self.iterations
@@ -590,43 +635,53 @@ cdef class Network:
         self.iterations += 1
 
 
-cdef fnn_unary activation(const fnn_kernels *k, name) except? NULL:
-    if name is None or name == "linear" or name == "softmax":
+cdef int check_index(Job *job, ptrdiff_t n) except -1:
+    """The rows that are about to be read exist."""
+    cdef ptrdiff_t i
+    for i in range(job.start, job.stop):
+        if not 0 <= job.rows.index[i] < n:
+            raise ValueError(f"index: {job.rows.index[i]} outside 0 .. {n - 1}")
+    return 0
+
+
+cdef fnn_hyper hyper_of(hyper) except *:
+    cdef fnn_hyper h
+    h.lr = hyper.get("learning_rate", 0.0)
+    h.momentum = hyper.get("momentum", 0.0)
+    h.nesterov = bool(hyper.get("nesterov", False))
+    h.beta1 = hyper.get("beta_1", 0.0)
+    h.beta2 = hyper.get("beta_2", 0.0)
+    h.epsilon = hyper.get("epsilon", 0.0)
+    return h
+
+
+cdef fnn_loss loss_of(const fnn_kernels *k, name) except? NULL:
+    if name is None:
         return NULL
-    if name == "relu":
-        return k.relu
-    if name == "sigmoid":
-        return k.sigmoid
-    if name == "tanh":
-        return k.tanh
-    if name == "exp":
-        return k.exp
-    if name == "softplus":
-        return k.softplus
-    if name == "silu":
-        return k.silu
-    raise ValueError(f"activation: unknown {name!r}")
+    if name == "mse":
+        return k.mse
+    if name == "bce":
+        return k.bce
+    if name == "bce_logits":
+        return k.bce_logits
+    if name == "xent":
+        return k.xent
+    if name == "xent_logits":
+        return k.xent_logits
+    raise ValueError(f"loss: unknown {name!r}")
 
 
-cdef fnn_grad derivative(const fnn_kernels *k, name) except? NULL:
-    if name is None or name == "linear" or name == "softmax":
+cdef fnn_optim optim_of(const fnn_kernels *k, name) except? NULL:
+    if name is None:
         return NULL
-    if name == "relu":
-        return k.relu_backward
-    if name == "sigmoid":
-        return k.sigmoid_backward
-    if name == "tanh":
-        return k.tanh_backward
-    if name == "exp":
-        return k.exp_backward
-    if name == "softplus":
-        return k.softplus_backward
-    if name == "silu":
-        return k.silu_backward
-    raise ValueError(f"activation: unknown {name!r}")
+    if name == "sgd":
+        return k.sgd
+    if name == "adam":
+        return k.adam
+    raise ValueError(f"optimizer: unknown {name!r}")
 
 
-cdef fnn_metric metric(const fnn_kernels *k, name) except NULL:
+cdef fnn_metric metric_of(const fnn_kernels *k, name) except NULL:
     if name == "argmax_match":
         return k.argmax_match
     if name == "threshold_match":

@@ -8,7 +8,7 @@ activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `
 from libc.stdint cimport int32_t, int64_t
 
 from fastnn._native.core cimport (
-    fnn_barrier, fnn_grad, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim, fnn_unary,
+    fnn_grad, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim, fnn_unary,
 )
 
 cdef enum StepKind:
@@ -89,7 +89,7 @@ cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, 
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                    int stop) noexcept nogil
 cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint gradient,
-                        bint update, int tid, int size) noexcept nogil
+                        bint update, int u0, int u1, int tid, int size) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil

@@ -11,7 +11,7 @@ promise it (csrc/fnn.h), and sums over rows are taken in the order of rows.
 from libc.math cimport pow, sqrt
 
 from fastnn._native.core cimport (
-    fnn_gemm_args, fnn_loss_args, fnn_metric_args, fnn_sleep_us, fnn_now,
+    ceil_div, fnn_gemm_args, fnn_loss_args, fnn_metric_args, fnn_sleep_us,
 )
 
 cdef int delayed_thread = -1
@@ -40,11 +40,6 @@ cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r
     """The rows of thread tid of size: r0 .. r1."""
     r0[0] = rows * tid // size
     r1[0] = rows * (tid + 1) // size
-
-
-cdef ptrdiff_t panels(ptrdiff_t cols, ptrdiff_t P) noexcept nogil:
-    """Panels that hold so many columns."""
-    return (cols + P - 1) // P
 
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
@@ -100,7 +95,7 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) n
             g.act, g.grad, g.s = s.act, NULL, NULL
             p.k.gemm_nn(&g)
         elif s.kind == ACTIVATE:
-            for j in range(panels(s.outputs, P)):
+            for j in range(ceil_div(s.outputs, P)):
                 s.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
         elif s.kind == SOFTMAX:
             p.k.softmax(r1 - r0, s.outputs, P, w.panel, x, y)
@@ -139,7 +134,7 @@ cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, 
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
     if l == 0 or p.steps[l - 1].kind != DENSE or p.steps[l - 1].grad == NULL:
         return
-    for j in range(panels(p.steps[l - 1].outputs, P)):
+    for j in range(ceil_div(p.steps[l - 1].outputs, P)):
         at = (j * w.panel + r0 * P) * size
         p.steps[l - 1].grad((r1 - r0) * P, w.x[l] + at, w.d[l] + at, w.d[l] + at)
 
@@ -165,7 +160,7 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
             p.k.gemm_nn(&g)
             continue
         if s.kind == ACTIVATE:
-            for j in range(panels(s.outputs, P)):
+            for j in range(ceil_div(s.outputs, P)):
                 at = j * w.panel * size + row
                 s.grad((r1 - r0) * P, w.x[l if s.grad_of_input else l + 1] + at,
                        w.d[l + 1] + at, w.d[l] + at)
@@ -183,23 +178,24 @@ cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0,
     """The transposed weights that belong to rows i0 .. i1 of panel j."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i
     cdef ptrdiff_t cols = min(P, s.outputs - j * P)
-    for i in range(i0 // P, panels(min(i1, s.inputs), P)):
+    for i in range(i0 // P, ceil_div(min(i1, s.inputs), P)):
         p.k.pack_transpose(cols, min(P, s.inputs - i * P),
                            s.w + (j * s.w_panel + i * P * P) * size, P, 0,
                            s.wt + (i * s.wt_panel + j * P * P) * size)
 
 
 cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint gradient,
-                        bint update, int tid, int size) noexcept nogil:
-    """Gradient (dW = X^T dY, db) and update of the units of thread tid of size."""
+                        bint update, int u0, int u1, int tid, int size) noexcept nogil:
+    """Gradient (dW = X^T dY, db) and update of the share of thread tid of size in units u0 .. u1."""
     cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel, cols, block
-    cdef double total = p.units[p.n_units - 1].cost if p.n_units else 0
-    cdef double cost, before = 0, low = total * tid / size, high = total * (tid + 1) / size
+    cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
+    cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
+    cdef double cost, low = before + total * tid / size, high = before + total * (tid + 1) / size
     cdef int i
     cdef Unit *u
     cdef Step *s
     cdef fnn_gemm_args g
-    for i in range(p.n_units):
+    for i in range(u0, u1):
         u = &p.units[i]
         # A unit is the thread's where its middle lies.
         cost = (before + u.cost) / 2

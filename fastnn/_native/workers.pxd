@@ -15,11 +15,14 @@ ctypedef struct Job:
     char *out                       # predict
     ptrdiff_t out_cols
     bint input_gradient             # backward
+    ptrdiff_t part0, part1          # of a step that is run in parts: its rows or units
     fnn_barrier barrier
 
 ctypedef void (*Worker)(Job *job, int tid) noexcept nogil
 
 cdef void train_worker(Job *job, int tid) noexcept nogil
+cdef void rows_worker(Job *job, int tid) noexcept nogil
+cdef void gradient_worker(Job *job, int tid) noexcept nogil
 cdef void evaluate_worker(Job *job, int tid) noexcept nogil
 cdef void predict_worker(Job *job, int tid) noexcept nogil
 cdef void forward_worker(Job *job, int tid) noexcept nogil

@@ -16,13 +16,26 @@ from fastnn._native.phases cimport (
 )
 
 
+cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1) noexcept nogil:
+    """Phase 1 on rows r0 .. r1 of the batch of `rows` rows that begins at position `at`."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t end
+    while r0 < r1:
+        end = min(r0 + ROW_BLOCK, r1)
+        gather_inputs(p, job.w, &job.rows, at, r0, end)
+        gather_targets(p, job.w, &job.rows, at, r0, end)
+        forward(p, job.w, r0, end, max(p.loss_step, p.metric_step))
+        losses(p, job.w, &job.rows, r0, end, 1.0 / rows, True)
+        backward(p, job.w, r0, end, p.loss_step, p.first_dense + 1)
+        r0 = end
+
+
 cdef void train_worker(Job *job, int tid) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier."""
     cdef Plan *p = job.plan
-    cdef Workspace *w = job.w
     cdef int size = fnn_team_size()
     cdef uint64_t fp = flush_subnormals()
-    cdef ptrdiff_t at = job.start, rows, r0, r1, r, end
+    cdef ptrdiff_t at = job.start, rows, r0, r1
     cdef int64_t iteration = job.iteration
     cdef fnn_hyper hyper
     while at < job.stop:
@@ -30,40 +43,60 @@ cdef void train_worker(Job *job, int tid) noexcept nogil:
         iteration += 1
         maybe_delay(tid)
         rows_of(rows, tid, size, &r0, &r1)
-        r = r0
-        while r < r1:
-            end = min(r + ROW_BLOCK, r1)
-            gather_inputs(p, w, &job.rows, at, r, end)
-            gather_targets(p, w, &job.rows, at, r, end)
-            forward(p, w, r, end, max(p.loss_step, p.metric_step))
-            losses(p, w, &job.rows, r, end, 1.0 / rows, True)
-            backward(p, w, r, end, p.loss_step, p.first_dense + 1)
-            r = end
+        rows_phase(job, at, rows, r0, r1)
         fnn_barrier_wait(&job.barrier, size)
         maybe_delay(tid)
         if tid == 0:
-            add_rows(p, w, rows, job.sums)
+            add_rows(p, job.w, rows, job.sums)
         hyper = hyper_at(p, iteration)
-        weights_phase(p, w, rows, &hyper, True, True, tid, size)
+        weights_phase(p, job.w, rows, &hyper, True, True, 0, p.n_units, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         at += rows
     restore_fp(fp)
 
 
-cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
-    """Losses and metrics of all rows of one batch."""
-    cdef Plan *p = job.plan
-    cdef ptrdiff_t r0, r1, r, end
+cdef void rows_worker(Job *job, int tid) noexcept nogil:
+    """A part of phase 1 of one step: rows part0 .. part1 of the batch."""
+    cdef uint64_t fp = flush_subnormals()
+    cdef ptrdiff_t r0, r1
     maybe_delay(tid)
-    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
-    r = r0
-    while r < r1:
-        end = min(r + ROW_BLOCK, r1)
-        gather_inputs(p, job.w, &job.rows, job.start, r, end)
-        gather_targets(p, job.w, &job.rows, job.start, r, end)
-        forward(p, job.w, r, end, max(p.loss_step, p.metric_step))
-        losses(p, job.w, &job.rows, r, end, 1.0, False)
-        r = end
+    rows_of(job.part1 - job.part0, tid, fnn_team_size(), &r0, &r1)
+    rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1)
+    restore_fp(fp)
+
+
+cdef void gradient_worker(Job *job, int tid) noexcept nogil:
+    """A part of phase 2 of one step, without the update: units part0 .. part1."""
+    cdef uint64_t fp = flush_subnormals()
+    maybe_delay(tid)
+    weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, False, job.part0, job.part1,
+                  tid, fnn_team_size())
+    restore_fp(fp)
+
+
+cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
+    """Losses and metrics of all batches from start to stop."""
+    cdef Plan *p = job.plan
+    cdef int size = fnn_team_size()
+    cdef ptrdiff_t at = job.start, rows, r0, r1, r, end
+    while at < job.stop:
+        rows = min(job.batch, job.stop - at)
+        maybe_delay(tid)
+        rows_of(rows, tid, size, &r0, &r1)
+        r = r0
+        while r < r1:
+            end = min(r + ROW_BLOCK, r1)
+            gather_inputs(p, job.w, &job.rows, at, r, end)
+            gather_targets(p, job.w, &job.rows, at, r, end)
+            forward(p, job.w, r, end, max(p.loss_step, p.metric_step))
+            losses(p, job.w, &job.rows, r, end, 1.0, False)
+            r = end
+        fnn_barrier_wait(&job.barrier, size)
+        maybe_delay(tid)
+        if tid == 0:
+            add_rows(p, job.w, rows, job.sums)
+        fnn_barrier_wait(&job.barrier, size)
+        at += rows
 
 
 cdef void predict_worker(Job *job, int tid) noexcept nogil:
@@ -123,14 +156,17 @@ cdef void backward_worker(Job *job, int tid) noexcept nogil:
         r = end
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, False, tid, size)
+    weights_phase(p, w, job.stop, NULL, True, False, 0, p.n_units, tid, size)
 
 
 cdef void update_worker(Job *job, int tid) noexcept nogil:
     """One optimizer step from the gradients there are."""
     cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1)
+    cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
-    weights_phase(job.plan, job.w, 0, &hyper, False, True, tid, fnn_team_size())
+    weights_phase(job.plan, job.w, 0, &hyper, False, True, 0, job.plan.n_units, tid,
+                  fnn_team_size())
+    restore_fp(fp)
 
 
 cdef void run(Worker worker, Job *job, int threads) noexcept nogil:

@@ -142,7 +142,6 @@ class Network:
         self._loss: Callable[..., tuple[Array, Array]] = _no_loss
         self._fused = False
         self._metrics: list[str] = []
-        self._train_sums, self._evaluate_sums = [0.0], [0.0]
         self._optimizer: str | None = None
         self._hyper: dict[str, Any] = {}
         self.iterations = 0
@@ -241,8 +240,6 @@ class Network:
         self._fused = fused is not None
         self._loss = fused or (kernels.KERNELS[loss] if loss else _no_loss)
         self._metrics = list(metrics)
-        self._train_sums = [0.0] * (1 + len(metrics))
-        self._evaluate_sums = [0.0] * (1 + len(metrics))
         self._optimizer = optimizer
         self.set_hyper(hyper)
         if optimizer == "adam":
@@ -280,6 +277,7 @@ class Network:
         start: int = 0,
         max_seconds: float = math.inf,
         num_threads: int | None = None,
+        sums: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Train on batches of rows `index` from position `start` on.
 
@@ -288,12 +286,12 @@ class Network:
         stop : int
             The position in `index` reached after about `max_seconds`, at least one batch.
         loss_sum : float
-            Sum of the weighted losses of the rows seen since the call with start 0.
+            Sum of the weighted losses of the rows seen, and of what `sums` held before.
         metric_sums : list of float
             Sum of each metric over the same rows, unweighted.
         """
         batches = self._batches(x, y, sample_weight, index, batch_size, start, max_seconds)
-        return self._run(self._step, batches, self._train_sums, start)
+        return self._run(self._step, batches, sums, start)
 
     def evaluate(
         self,
@@ -304,10 +302,11 @@ class Network:
         start: int = 0,
         max_seconds: float = math.inf,
         num_threads: int | None = None,
+        sums: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Return what `train` does, without training."""
         batches = self._batches(x, y, sample_weight, index, BLOCK_ROWS, start, max_seconds)
-        return self._run(self._measure, batches, self._evaluate_sums, start)
+        return self._run(self._measure, batches, sums, start)
 
     def _batches(
         self,
@@ -334,16 +333,16 @@ class Network:
         self,
         step: Callable[[Array, Array, Array | None], list[float]],
         batches: Iterator[Batch],
-        sums: list[float],
+        sums: Array | None,
         start: int,
     ) -> tuple[int, float, list[float]]:
-        """Call `step` on each batch and add what it returns to `sums`, which start anew at 0."""
-        if start == 0:
-            sums[:] = [0.0] * (1 + len(self._metrics))
+        """Call `step` on each batch and add what it returns to `sums`, by default to zeros."""
+        if sums is None:
+            sums = np.zeros(1 + len(self._metrics))
         for x, y, weight in batches:
-            sums[:] = [a + b for a, b in zip(sums, step(x, y, weight), strict=True)]
+            sums += step(x, y, weight)
             start += len(x)
-        return start, sums[0], sums[1:]
+        return start, float(sums[0]), sums[1:].tolist()
 
     def _step(self, x: Array, y: Array, weight: Array | None) -> list[float]:
         """Take one optimizer step on a batch; return the sums of its losses and metrics."""
