@@ -83,7 +83,7 @@ def extension(pyx: str) -> Extension:
         f"fastnn._native.{name}",
         [pyx, *(["csrc/dispatch.c"] if name == "core" else [])],
         include_dirs=["csrc", "fastnn/_native"],
-        depends=[*sorted(headers), "fastnn/_native/threads.h"],
+        depends=[*sorted(headers), *sorted(glob.glob("fastnn/_native/*.h"))],
         define_macros=[(f"FNN_HAVE_{isa.upper()}", None) for isa in ISAS]
         + ([("Py_LIMITED_API", "0x030B0000")] if ABI3 else []),
         py_limited_api=ABI3,

@@ -89,13 +89,18 @@ cdef extern from "fnn.h" nogil:
 cdef extern from "threads.h" nogil:
     ctypedef struct fnn_barrier:
         pass
+    ctypedef struct fnn_counter:
+        pass
+    long fnn_take(fnn_counter *counter)
     void fnn_barrier_wait(fnn_barrier *barrier, int size)
     int fnn_team_size()
     int fnn_max_threads()
     int fnn_has_openmp()
     double fnn_now()
     void fnn_sleep_us(long us)
-    void *fnn_zalloc(size_t size)
+
+cdef extern from "memory.h" nogil:
+    void *fnn_zalloc(size_t bytes)
 
 # The kernels of the ISA in use; dtype is FNN_FLOAT32 or FNN_FLOAT64.
 cdef const fnn_kernels *kernels(int dtype) noexcept
@@ -104,6 +109,9 @@ cdef int n_threads(object num_threads) except -1
 # The element-wise activation of a name and its derivative; NULL for None, "linear" and "softmax".
 cdef fnn_unary activation(const fnn_kernels *k, object name) except? NULL
 cdef fnn_grad derivative(const fnn_kernels *k, object name) except? NULL
+# A new array of zeroed bytes for kernels to work in, and where such an array lies.
+cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize)
+cdef char *address(object array) except? NULL
 cdef uint64_t flush_subnormals() noexcept nogil
 cdef void restore_fp(uint64_t state) noexcept nogil
 

@@ -2,6 +2,11 @@
 
 import os
 
+import numpy as np
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdlib cimport free
+
 cdef extern from "fnn.h" nogil:
     ctypedef int fnn_isa "enum fnn_isa"
     ctypedef int fnn_dtype "enum fnn_dtype"
@@ -61,7 +66,8 @@ cdef int n_threads(object num_threads) except -1:
     cdef int most = 1 if forked or not fnn_has_openmp() else MOST_THREADS
     if num_threads is None:
         return min(most, chosen_threads or max(1, min(fnn_max_threads(), cpu_limit)))
-    if isinstance(num_threads, bool) or not hasattr(num_threads, "__index__"):
+    if type(num_threads) is not int and (
+            isinstance(num_threads, bool) or not hasattr(num_threads, "__index__")):
         raise TypeError(f"num_threads must be an integer >= 1 or None, got {num_threads!r}")
     if num_threads < 1:
         raise ValueError(f"num_threads must be an integer >= 1 or None, got {num_threads}")
@@ -102,6 +108,34 @@ cdef fnn_grad derivative(const fnn_kernels *k, object name) except? NULL:
     if name == "silu":
         return k.silu_backward
     raise ValueError(f"activation: unknown {name!r}")
+
+
+cdef class Block:
+    """Zeroed bytes that others see through the buffer protocol."""
+
+    cdef char *data
+    cdef Py_ssize_t size
+
+    def __cinit__(self, Py_ssize_t size):
+        self.data = <char *>fnn_zalloc(size)
+        if self.data == NULL:
+            raise MemoryError(f"no memory for {size} bytes")
+        self.size = size
+
+    def __dealloc__(self):
+        free(self.data)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.size, 0, flags)
+
+
+cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize):
+    return np.frombuffer(Block(items * itemsize), np.uint8) if items else np.empty(0, np.uint8)
+
+
+cdef char *address(object array) except? NULL:
+    cdef const unsigned char[::1] view = array
+    return <char *>&view[0]
 
 
 cdef uint64_t flush_subnormals() noexcept nogil:

@@ -2,13 +2,13 @@
 
     C (m,n) = act(A B + bias)
 
-The threads form a grid over C: rows are divided among `row_teams`, columns among `column_teams`.
+The threads form a grid over C: `row_teams` of them share the rows, `column_teams` the columns.
 Loops of one thread, outer to inner:
 
     block of kc of k
       block of nc columns of the thread's columns: the threads of these columns pack B (kc,nc)
       together, each a share, and meet at a barrier
-        block of mc rows of the thread's rows: packs A (mc,kc), its own, and multiplies
+        block of mc rows, whichever is next: packs A (mc,kc), its own, and multiplies
 
 B's block is shared through the last-level cache, A's lies in the thread's L2. Every element adds
 its products in the order of k whatever the blocks and the grid are, so they do not change its bits.
@@ -19,8 +19,8 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    fnn_barrier, fnn_barrier_wait, fnn_gather, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack,
-    fnn_team_size, fnn_zalloc,
+    ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter, fnn_gather, fnn_gemm, fnn_gemm_args,
+    fnn_kernels, fnn_pack, fnn_take, fnn_team_size, fnn_zalloc, round_up,
 )
 
 cdef enum:
@@ -29,8 +29,14 @@ cdef enum:
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FEW = 4             # rows of C that leave the time to the reading of B:
     KC_FEW = 16         # then B is read row by row, a few rows at a time
-    SMALL = 1 << 16     # bytes of a workspace that the stack has room for
+    SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
+
+
+# What the threads of one column of the grid share.
+cdef struct team:
+    fnn_barrier barrier
+    fnn_counter blocks
 
 
 cdef struct plan:
@@ -45,7 +51,7 @@ cdef struct plan:
     ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one column team's block of B
     char *packed_a
     char *packed_b
-    fnn_barrier *barriers           # one of each column team
+    team *teams                     # one of each column
 
 
 cdef class Workspace:
@@ -79,14 +85,6 @@ cdef Workspace take_workspace():
         return idle.pop()
     except IndexError:
         return Workspace()
-
-
-cdef inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) noexcept nogil:
-    return (a + b - 1) // b
-
-
-cdef inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t unit) noexcept nogil:
-    return ceil_div(a, unit) * unit
 
 
 cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part,
@@ -143,34 +141,32 @@ cdef inline const char *at(const plan *s, const char *x, ptrdiff_t ld, bint tran
     return x + (column * ld + row if transposed else row * ld + column) * s.itemsize
 
 
-cdef void multiply_rows(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrdiff_t j,
-                        ptrdiff_t first, ptrdiff_t last, bint pack) noexcept nogil:
-    """Rows first to last of C, in blocks; p and j are where B's block begins."""
-    cdef ptrdiff_t i = first
-    while i < last:
-        g.m = min(s.mc, last - i)
-        g.a = a
-        g.a_panel = (g.k if s.x.transpose_a else g.m) * s.panel
-        g.c = s.x.c + (i * s.x.ldc + j) * s.itemsize
-        if pack and s.x.transpose_a:
-            s.pack_a(g.k, g.m, at(s, s.x.a, s.x.lda, True, i, p), s.x.lda, g.a_panel, a)
-        elif pack:
-            s.pack_a(g.m, g.k, at(s, s.x.a, s.x.lda, False, i, p), s.x.lda, g.a_panel, a)
-        s.gemm(g)
-        i += s.mc
+cdef void multiply_block(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrdiff_t j,
+                         ptrdiff_t i, bint pack) noexcept nogil:
+    """The block of rows of C that begins with row i; p and j are where B's block begins."""
+    g.m = min(s.mc, s.x.m - i)
+    g.a = a
+    g.a_panel = (g.k if s.x.transpose_a else g.m) * s.panel
+    g.c = s.x.c + (i * s.x.ldc + j) * s.itemsize
+    if pack and s.x.transpose_a:
+        s.pack_a(g.k, g.m, at(s, s.x.a, s.x.lda, True, i, p), s.x.lda, g.a_panel, a)
+    elif pack:
+        s.pack_a(g.m, g.k, at(s, s.x.a, s.x.lda, False, i, p), s.x.lda, g.a_panel, a)
+    s.gemm(g)
 
 
 cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
-    """One thread's part of the product."""
-    cdef ptrdiff_t team = thread // s.row_teams, row = thread % s.row_teams
-    cdef ptrdiff_t i0 = share(s.x.m, 1, row, s.row_teams)
-    cdef ptrdiff_t i1 = share(s.x.m, 1, row + 1, s.row_teams)
-    cdef ptrdiff_t j0 = share(s.x.n, s.panel, team, s.column_teams)
-    cdef ptrdiff_t j1 = share(s.x.n, s.panel, team + 1, s.column_teams)
+    """One thread's part of the product.
+
+    It takes blocks of rows as it gets to them: a thread whose core a neighbour has takes fewer."""
+    cdef ptrdiff_t column = thread // s.row_teams, row = thread % s.row_teams
+    cdef ptrdiff_t j0 = share(s.x.n, s.panel, column, s.column_teams)
+    cdef ptrdiff_t j1 = share(s.x.n, s.panel, column + 1, s.column_teams)
     cdef char *a = s.packed_a + thread * s.a_bytes
-    cdef char *b = s.packed_b + team * s.b_bytes
+    cdef char *b = s.packed_b + column * s.b_bytes
+    cdef team *mine = &s.teams[column]
     cdef ptrdiff_t p = 0, j, q0, q1
-    cdef bint several = i1 - i0 > s.mc
+    cdef ptrdiff_t blocks = ceil_div(s.x.m, s.mc), block, first = 0, held
     cdef const char *source
     cdef char *packed
     cdef fnn_gemm_args g
@@ -184,7 +180,7 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
         g.b_panel = g.k * s.panel
         g.accumulate = p > 0
         g.act = s.x.act if p + g.k == s.x.k else NULL
-        j = j0
+        j, held = j0, -1
         while j < j1:
             g.n = min(s.nc, j1 - j)
             g.bias = s.x.bias + j * s.itemsize if s.x.bias != NULL and p == 0 else NULL
@@ -196,9 +192,14 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
                 s.gather(g.k, q1 - q0, NULL, source, s.x.ldb, NULL, NULL, g.b_panel, packed)
             else:
                 s.pack_b(g.k, q1 - q0, source, s.x.ldb, g.b_panel, packed)
-            fnn_barrier_wait(&s.barriers[team], s.row_teams)
-            multiply_rows(s, &g, a, p, j, i0, i1, several or j == j0)
-            fnn_barrier_wait(&s.barriers[team], s.row_teams)
+            fnn_barrier_wait(&mine.barrier, s.row_teams)
+            block = fnn_take(&mine.blocks) - first
+            while block < blocks:
+                multiply_block(s, &g, a, p, j, block * s.mc, block != held)
+                held = block
+                block = fnn_take(&mine.blocks) - first
+            first += blocks + s.row_teams   # each thread has asked once too often
+            fnn_barrier_wait(&mine.barrier, s.row_teams)
             j += s.nc
         p += g.k
         if p >= s.x.k:
@@ -229,14 +230,14 @@ cdef void run(const plan *s, ptrdiff_t threads):
 
 cdef size_t lay_out(plan *s, char *memory, ptrdiff_t threads) noexcept nogil:
     """Points the plan into `memory`, if that is not NULL; the bytes it takes."""
-    cdef size_t barriers = s.column_teams * sizeof(fnn_barrier)
+    cdef size_t teams = s.column_teams * sizeof(team)
     cdef size_t a = threads * s.a_bytes
     if memory != NULL:
-        memset(memory, 0, barriers)
-        s.barriers = <fnn_barrier *>memory
-        s.packed_a = memory + barriers
-        s.packed_b = memory + barriers + a
-    return barriers + a + s.column_teams * s.b_bytes
+        memset(memory, 0, teams)
+        s.teams = <team *>memory
+        s.packed_a = memory + teams
+        s.packed_b = memory + teams + a
+    return teams + a + s.column_teams * s.b_bytes
 
 
 cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) except -1:

@@ -10,8 +10,8 @@ from libc.string cimport memset
 import numpy as np
 
 from fastnn._native.core cimport (
-    FNN_FLOAT32, FNN_FLOAT64, activation, ceil_div, derivative, fnn_hyper, fnn_kernels, fnn_loss,
-    fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up,
+    FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper, fnn_kernels, fnn_loss,
+    fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
     ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, Plan, Rows, Step, Unit, Workspace,
@@ -49,19 +49,6 @@ ctypedef struct Pace:
     ptrdiff_t steps[2]
     double seconds[2]
     double alone_until
-
-
-cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize):
-    """A zeroed byte array at a 64-byte boundary."""
-    raw = np.zeros(items * itemsize + 64, np.uint8)
-    cdef size_t start = (64 - <size_t>address(raw) % 64) % 64
-    return raw[start:start + items * itemsize]
-
-
-cdef char *address(object array) except? NULL:
-    """Where a contiguous array of bytes lies; the caller keeps the array."""
-    cdef const unsigned char[::1] view = array
-    return <char *>&view[0]
 
 
 cdef class Memory:

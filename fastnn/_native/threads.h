@@ -5,7 +5,6 @@
 
 #include <sched.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -68,6 +67,16 @@ static inline void fnn_barrier_wait(fnn_barrier *b, int size) {
     }
 }
 
+/* A counter that a team takes its work by, alone on its cache line: 0, 1, 2, ... to whoever asks. */
+typedef struct {
+    long next;
+    char pad[56];
+} fnn_counter;
+
+static inline long fnn_take(fnn_counter *c) {
+    return __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED);
+}
+
 static inline double fnn_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -77,14 +86,6 @@ static inline double fnn_now(void) {
 static inline void fnn_sleep_us(long us) {
     struct timespec t = {us / 1000000, us % 1000000 * 1000};
     nanosleep(&t, NULL);
-}
-
-/* Bytes at a 64-byte boundary, zeroed; NULL where there are none. Free with free(). */
-static inline void *fnn_zalloc(size_t bytes) {
-    void *p = NULL;
-    if (posix_memalign(&p, 64, bytes ? bytes : 64) != 0) return NULL;
-    __builtin_memset(p, 0, bytes);
-    return p;
 }
 
 #endif
