@@ -14,7 +14,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-COMMON_FLAGS = ["-std=gnu11", "-O2", "-g0", "-ffp-contract=off", "-fvisibility=hidden"]
+COMMON_FLAGS = ["-std=gnu11", "-O2", "-g0", "-fvisibility=hidden"]
+# A kernel's bits are part of its contract, whatever CFLAGS says.
+COMMON_FLAGS += ["-ffp-contract=off", "-fno-fast-math"]
 ISA_FLAGS = {
     "x86_64": {
         "avx2": ["-mavx2", "-mfma"],
@@ -32,6 +34,12 @@ ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 class BuildExt(build_ext):
     """build_ext with per-ISA objects and OpenMP where the compiler has it."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.inplace:
+            # Python started in the checkout finds ./fastnn first: it must run what was just built.
+            self.copy_extensions_to_source()
 
     def build_extensions(self) -> None:
         openmp = ["-fopenmp"] if self.has_openmp() else []
@@ -54,7 +62,6 @@ class BuildExt(build_ext):
                     macros=[("FNN_F64", str(is_f64))],
                     include_dirs=["csrc"],
                     extra_postargs=[*COMMON_FLAGS, *flags],
-                    depends=self.extensions[0].depends,
                 )
         return objects
 

@@ -51,7 +51,7 @@ typedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptr
 /* C (m,n) = act(A B + bias), or C += A B, or C = (A B) * act'(s).
  *   gemm_nn: a is A (m,k), panels with row stride P and panel stride a_panel, at any first row
  *   gemm_tn: a is A^T (k,m), the same way: A's columns lie in panels [m/P][k][P]
- *   b is B (k,n): panels with row stride P and panel stride b_panel
+ *   b is B (k,n): panelled, b_row, b_panel; whole vectors of its last panel are read, P or VL columns
  *   c: panelled, c_row, c_panel; columns past n are left alone
  * The order of additions over k depends on k, dtype and ISA alone, so neither m, n nor the way
  * a matrix is cut into calls changes a bit of the result. */
@@ -60,7 +60,7 @@ typedef struct {
     const void *a;
     ptrdiff_t a_panel;
     const void *b;
-    ptrdiff_t b_panel;
+    ptrdiff_t b_row, b_panel;
     void *c;
     ptrdiff_t c_row, c_panel;
     int accumulate;         /* act(C + A B), for a sum over blocks of k; then no bias or grad */
@@ -120,7 +120,7 @@ typedef void (*fnn_loss)(const fnn_loss_args *args);
 
 /* value[r], each row on its own; p, t and label as in fnn_loss_args.
  *   argmax_match     1 where the first largest p is the label (the first largest t), else 0
- *   threshold_match  mean over columns of (p > threshold) == (t != 0)
+ *   threshold_match  mean over columns of t == (p > threshold ? 1 : 0)
  *   squared_error, absolute_error   mean over columns of (p - t)^2, |p - t| */
 typedef struct {
     ptrdiff_t rows, cols;

@@ -25,13 +25,12 @@
  * result does not depend on how m, n and k are cut.
  */
 
-enum { LINE = 64 / sizeof(real) };
-
 typedef struct {
     ptrdiff_t k;
     const real *a;
     ptrdiff_t a_panel;
     const real *b;
+    ptrdiff_t b_row;
     const real *ahead; /* lines of the next panel of B to fetch meanwhile */
     ptrdiff_t ahead_step; /* from two of them to the next two; 0 where all are fetched */
     const real *next_c; /* C of the next tile */
@@ -65,17 +64,17 @@ INLINE void fetch(const real *p) { __builtin_prefetch(p, 0, 2); }
 
 /* acc += A B over k steps that lie at stride `col` in A; lines `ahead` are fetched meanwhile */
 INLINE void tile_steps(const int mr, const int nv, const int row, const int col, ptrdiff_t k,
-                       const real *a, const real *b, const real *ahead, ptrdiff_t ahead_step,
-                       vreal (*acc)[NV]) {
-    for (; k >= 4; k -= 4, a += 4 * col, b += 4 * P, ahead += ahead_step) {
+                       const real *a, const real *b, const ptrdiff_t b_row, const real *ahead,
+                       ptrdiff_t ahead_step, vreal (*acc)[NV]) {
+    for (; k >= 4; k -= 4, a += 4 * col, b += 4 * b_row, ahead += ahead_step) {
         fetch(ahead);
         fetch(ahead + LINE);
         tile_step(mr, nv, row, a, b, acc);
-        tile_step(mr, nv, row, a + col, b + P, acc);
-        tile_step(mr, nv, row, a + 2 * col, b + 2 * P, acc);
-        tile_step(mr, nv, row, a + 3 * col, b + 3 * P, acc);
+        tile_step(mr, nv, row, a + col, b + b_row, acc);
+        tile_step(mr, nv, row, a + 2 * col, b + 2 * b_row, acc);
+        tile_step(mr, nv, row, a + 3 * col, b + 3 * b_row, acc);
     }
-    for (; k > 0; k--, a += col, b += P) tile_step(mr, nv, row, a, b, acc);
+    for (; k > 0; k--, a += col, b += b_row) tile_step(mr, nv, row, a, b, acc);
 }
 
 INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
@@ -100,11 +99,11 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
     }
 
     if (tn) {
-        tile_steps(mr, nv, 1, P, t->k, t->a, t->b, t->ahead, t->ahead_step, acc);
+        tile_steps(mr, nv, 1, P, t->k, t->a, t->b, t->b_row, t->ahead, t->ahead_step, acc);
     } else {
         const real *a = t->a, *b = t->b, *ahead = t->ahead;
-        for (ptrdiff_t k = t->k; k > 0; k -= P, a += t->a_panel, b += P * P) {
-            tile_steps(mr, nv, P, 1, min_size(k, P), a, b, ahead, t->ahead_step, acc);
+        for (ptrdiff_t k = t->k; k > 0; k -= P, a += t->a_panel, b += P * t->b_row) {
+            tile_steps(mr, nv, P, 1, min_size(k, P), a, b, t->b_row, ahead, t->ahead_step, acc);
             ahead += P / 4 * t->ahead_step;
         }
     }
@@ -189,7 +188,7 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
         const real *s = g->s ? (const real *)g->s + j * g->c_panel : NULL;
         tile_args t = {
             .k = g->k, .a = g->a, .a_panel = g->a_panel,
-            .b = (const real *)g->b + j * g->b_panel,
+            .b = (const real *)g->b + j * g->b_panel, .b_row = g->b_row,
             .ahead = (const real *)g->b + (j + 1) * g->b_panel,
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,

@@ -22,6 +22,8 @@
 #define FNN_PRAGMA(x) _Pragma(#x)
 #define UNROLL(n) FNN_PRAGMA(GCC unroll n)
 
+enum { LINE = 64 / sizeof(real) }; /* reals of a cache line */
+
 INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 #include "act.inc.h"

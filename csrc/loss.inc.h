@@ -259,8 +259,7 @@ INLINE vreal metric_absolute(vreal p, vreal t, vreal threshold) {
 INLINE vreal metric_match(vreal p, vreal t, vreal threshold) {
     const vreal one = v_set1(1), zero = v_zero();
     const vreal predicted = v_select(v_gt(p, threshold), one, zero);
-    const vreal wanted = v_select(v_eq(t, zero), zero, one);
-    return v_select(v_eq(predicted, wanted), one, zero);
+    return v_select(v_eq(predicted, t), one, zero);
 }
 
 static void FNN_NAME(squared_error)(const fnn_metric_args *args) { mean_metric(metric_squared, args); }

@@ -83,7 +83,7 @@ static void FNN_NAME(pack_transpose)(ptrdiff_t rows, ptrdiff_t cols, const void 
 static void FNN_NAME(gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index, const void *x,
                              ptrdiff_t ldx, const void *scale, const void *shift, ptrdiff_t panel,
                              void *dst) {
-    enum { AHEAD = 8, LINE = 64 / sizeof(real) };
+    enum { AHEAD = 8 };
     const real *a = scale, *b = shift;
     for (ptrdiff_t r = 0; r < rows; r++) {
         const real *src = (const real *)x + (index ? index[r] : r) * ldx;

@@ -83,7 +83,6 @@ V_FN vreal v_select(vmask m, vreal a, vreal b) { return V_(blendv)(b, a, m); } /
 V_FN vmask m_and(vmask a, vmask b) { return V_(and)(a, b); }
 V_FN vmask m_or(vmask a, vmask b) { return V_(or)(a, b); }
 V_FN vmask m_not(vmask a) { return V_(xor)(a, V_MASK_ALL); }
-V_FN int m_any(vmask a) { return V_(movemask)(a) != 0; }
 
 #if FNN_F64
 V_FN real v_sum(vreal a) { /* a fixed tree */

@@ -72,7 +72,6 @@ V_FN vreal v_select(vmask m, vreal a, vreal b) { return V_(mask_blend)(m, b, a);
 V_FN vmask m_and(vmask a, vmask b) { return (vmask)(a & b); }
 V_FN vmask m_or(vmask a, vmask b) { return (vmask)(a | b); }
 V_FN vmask m_not(vmask a) { return (vmask)~a; }
-V_FN int m_any(vmask a) { return a != 0; }
 
 V_FN real v_sum(vreal a) { return V_(reduce_add)(a); } /* a fixed tree */
 V_FN real v_largest(vreal a) { return V_(reduce_max)(a); }

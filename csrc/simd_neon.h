@@ -105,14 +105,12 @@ V_FN real v_largest(vreal a) { return V_(vmaxvq)(a); }
 
 /* lane j of r[i] becomes lane i of r[j] */
 #if FNN_F64
-V_FN int m_any(vmask a) { return (vgetq_lane_u64(a, 0) | vgetq_lane_u64(a, 1)) != 0; }
 V_FN void v_transpose(vreal r[VL]) {
     vreal a = vzip1q_f64(r[0], r[1]), b = vzip2q_f64(r[0], r[1]);
     r[0] = a;
     r[1] = b;
 }
 #else
-V_FN int m_any(vmask a) { return vmaxvq_u32(a) != 0; }
 V_FN void v_transpose(vreal r[VL]) {
     vreal a = vzip1q_f32(r[0], r[2]), b = vzip2q_f32(r[0], r[2]);
     vreal c = vzip1q_f32(r[1], r[3]), d = vzip2q_f32(r[1], r[3]);

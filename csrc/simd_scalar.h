@@ -5,10 +5,15 @@
  */
 #ifndef FNN_SIMD_SCALAR_H
 #define FNN_SIMD_SCALAR_H
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#if FLT_EVAL_METHOD != 0
+#error "the kernels need float arithmetic in float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
 
 #define FNN_ISA_NAME scalar
 #define NV 4 /* vectors of a panel */
@@ -68,7 +73,6 @@ V_FN vreal v_select(vmask m, vreal a, vreal b) { return m ? a : b; } /* m ? a : 
 V_FN vmask m_and(vmask a, vmask b) { return a & b; }
 V_FN vmask m_or(vmask a, vmask b) { return a | b; }
 V_FN vmask m_not(vmask a) { return !a; }
-V_FN int m_any(vmask a) { return a; }
 
 V_FN real v_sum(vreal a) { return a; } /* a fixed tree */
 V_FN real v_largest(vreal a) { return a; }

@@ -2,6 +2,8 @@
 expected and what came; nothing has changed when one is raised."""
 
 import operator
+import os
+from collections.abc import Mapping
 from math import isfinite
 from numbers import Real
 from typing import Any
@@ -37,7 +39,10 @@ def as_number(
     expected = f"a number in {bounds[0]}{low:g}, {high:g}{bounds[1]}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: expected {expected}, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: expected {expected}, got one that no float can hold") from None
     above = number > low or (bounds[0] == "[" and number == low)
     below = number < high or (bounds[1] == "]" and number == high)
     if not (isfinite(number) and above and below):
@@ -46,10 +51,37 @@ def as_number(
 
 
 def as_bool(value: Any, name: str) -> bool:
-    """`value` as a bool."""
-    if not isinstance(value, (bool, np.bool_)):
+    """`value` as a bool; 0 and 1 are taken for False and True."""
+    if not isinstance(value, (bool, np.bool_, int, np.integer)) or value not in (0, 1):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return bool(value)
+
+
+def as_path(value: Any, name: str = "path") -> str:
+    """`value` (str, bytes or os.PathLike) as a string."""
+    try:
+        return os.fsdecode(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected a string or a path, got {value!r} of type {type(value).__name__}"
+        ) from None
+
+
+def check_neutral(
+    call: str, given: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Refuse what Keras can do and fastnn cannot yet.
+
+    `neutral` are Keras's arguments of `call` with the values that ask for nothing: these pass.
+    """
+    for name, value in given.items():
+        if name not in neutral:
+            raise TypeError(f"{call}: expected Keras's arguments, got an unknown one: {name}")
+        if not any(type(value) is type(each) and value == each for each in neutral[name]):
+            allowed = " or ".join(map(repr, neutral[name]))
+            raise ValueError(
+                f"{name}: expected {allowed}, got {value!r}: {call} does not support it yet"
+            )
 
 
 def as_shape(value: Any, name: str) -> int:
@@ -65,6 +97,12 @@ def numeric(value: Any, name: str) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected a rectangular array of numbers, got {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the object itself raises, such as a tensor with gradients
+        raise TypeError(
+            f"{name}: expected an array of numbers, got {type(value).__name__}: {error}"
+        ) from error
     if array.dtype.kind == "O":
         array = _from_objects(array, name)
     if array.dtype.kind not in NUMERIC_KINDS:
@@ -81,7 +119,10 @@ def _from_objects(array: np.ndarray, name: str) -> np.ndarray:
     }
     if strangers:
         raise TypeError(f"{name}: expected real numbers, got {', '.join(sorted(strangers))}")
-    return array.astype(np.float64)
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name}: expected numbers that a float can hold, got larger") from None
 
 
 def _ready(array: np.ndarray, dtype: Any) -> np.ndarray:

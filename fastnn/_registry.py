@@ -6,8 +6,34 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Configurable:
-    """An object that its own `get_config()` describes and `from_config()` rebuilds."""
+class _Sealing(type):
+    """Seals an object once its `__init__`, a subclass's own included, is through."""
+
+    def __call__(cls: type[T], *args: Any, **kwargs: Any) -> T:
+        item: T = type.__call__(cls, *args, **kwargs)
+        vars(item)["_sealed"] = True
+        return item
+
+
+class Configurable(metaclass=_Sealing):
+    """An object that its own `get_config()` describes and `from_config()` rebuilds.
+
+    Its settings are those of its making: setting one later, or one that does not exist, would do
+    nothing and is an AttributeError. What may change is a property.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kept = getattr(type(self), name, None)
+        changeable = name.startswith("_") or (
+            hasattr(kept, "__set__") and getattr(kept, "fset", True) is not None
+        )
+        if "_sealed" not in vars(self) or changeable:
+            super().__setattr__(name, value)
+            return
+        kind = type(self).__name__
+        if kept is not None or name in vars(self):
+            raise AttributeError(f"{name}: read-only once the {kind} is made")
+        raise AttributeError(f"{name}: no attribute of {kind}, and setting it would do nothing")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that build an equal object, as plain numbers, strings, lists and dicts."""

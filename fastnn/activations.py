@@ -67,7 +67,7 @@ ENGINE_NAMES: dict[Activation, str] = {
     softmax: "softmax",
 }
 _KNOWN: dict[str, Activation] = {function.__name__: function for function in ENGINE_NAMES}
-_KNOWN["swish"] = silu
+_KNOWN |= {"swish": silu, "exp": exponential}
 
 
 def get(identifier: Any) -> Activation:

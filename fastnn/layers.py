@@ -1,7 +1,6 @@
 """Layers, under Keras's names. A layer holds its settings; once its model is built, the weights
 live in the model's network, and a layer reads and writes them there."""
 
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, initializers
-from fastnn._data import as_bool, as_features, as_int, as_shape, as_weights, numeric
+from fastnn._data import (
+    as_bool,
+    as_features,
+    as_int,
+    as_shape,
+    as_weights,
+    check_neutral,
+    numeric,
+)
+from fastnn._lock import ModelLock
 from fastnn._registry import Configurable, resolve, serialize
 from fastnn.config import standardize_dtype
 
@@ -46,9 +54,18 @@ class Layer(Configurable):
         On a model's first layer: the number of features, such as (10,).
     input_dim : int, optional
         The same, as a number.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
     """
 
     weight_names: tuple[str, ...] = ()
+    # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
+    _neutral: Mapping[str, tuple[Any, ...]] = {"trainable": (True,)}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "call" in vars(cls):
+            raise TypeError(f"{cls.__name__}: expected no call() of its own; {_NO_OWN_LAYERS}")
 
     def __init__(
         self,
@@ -57,7 +74,9 @@ class Layer(Configurable):
         dtype: Any = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
+        **keras: Any,
     ) -> None:
+        check_neutral(type(self).__name__, keras, self._neutral)
         self.dtype = standardize_dtype(dtype)
         self.input_size_argument: int | None = None
         if input_dim is not None:
@@ -65,9 +84,9 @@ class Layer(Configurable):
         if input_shape is not None:
             self.input_size_argument = as_shape(input_shape, "input_shape")
         self.name = as_name(name, type(self).__name__.lower())
-        self.input_size: int | None = None
+        self._input_size: int | None = None
         self._owner: weakref.ref[Any] | None = None  # weak: a model dies with its last user
-        self.lock: Any = threading.RLock()  # the owner's, where there is one
+        self._lock = ModelLock()  # the owner's, where there is one
         self._weights: list[np.ndarray] | None = None  # while there is no network
         self._network: Any = None
         self._op = -1
@@ -76,7 +95,7 @@ class Layer(Configurable):
 
     def op(self) -> tuple[Any, ...]:
         """This layer as the engine takes it."""
-        raise NotImplementedError
+        raise TypeError(f"layer {self.name!r}: {_NO_OWN_LAYERS}; got a {type(self).__name__}")
 
     def output_size_for(self, input_size: int) -> int:
         """How many outputs so many inputs give."""
@@ -100,7 +119,8 @@ class Layer(Configurable):
 
     def check_input_size(self, input_size: int) -> None:
         """Refuse an input that this layer was not made for."""
-        known = self.input_size if self._weights else self.input_size_argument
+        fixed = self.built and self.weight_names
+        known = self.input_size if fixed else self.input_size_argument
         if known is not None and known != input_size:
             raise ValueError(
                 f"layer {self.name!r}: expected {known} inputs, got {input_size} from what is "
@@ -108,12 +128,17 @@ class Layer(Configurable):
             )
 
     def first_weights(self, input_size: int) -> list[np.ndarray]:
-        """The weights to begin with: those the layer brings, or new ones."""
-        return self._initial_weights(input_size) if self._weights is None else self._weights
+        """The weights to begin with: those the layer has, or new ones."""
+        if self.built:
+            return self.get_weights()
+        shapes = self.weight_shapes(input_size)
+        return as_weights(
+            self._initial_weights(input_size), shapes, np.dtype(self.dtype), "initial weights"
+        )
 
     def attach(self, network: Any, op: int, input_size: int, weights: list[np.ndarray]) -> None:
         """Move into a network: from now on the weights live there."""
-        self._network, self._op, self.input_size, self._weights = network, op, input_size, None
+        self._network, self._op, self._input_size, self._weights = network, op, input_size, None
         self._push(weights)
 
     def detach(self) -> None:
@@ -126,14 +151,15 @@ class Layer(Configurable):
         """The model that this layer is in, or None."""
         return self._owner() if self._owner is not None else None
 
-    def join(self, model: Any, lock: Any) -> None:
+    def join(self, model: Any, lock: ModelLock) -> None:
         """Become a part of a model."""
-        self._owner, self.lock = weakref.ref(model), lock
+        self.detach()  # from the network of a model that is no more
+        self._owner, self._lock = weakref.ref(model), lock
 
     def leave(self) -> None:
         """Become free again, with the weights."""
         self.detach()
-        self._owner, self.lock = None, threading.RLock()
+        self._owner, self._lock = None, ModelLock()
 
     # ---- for everyone -------------------------------------------------------------------------
 
@@ -141,6 +167,16 @@ class Layer(Configurable):
     def built(self) -> bool:
         """Whether the weights exist."""
         return self._network is not None or self._weights is not None
+
+    @property
+    def trainable(self) -> bool:
+        """True: no layer can be kept from training yet."""
+        return True
+
+    @property
+    def input_size(self) -> int | None:
+        """How many inputs there are; None before it is known."""
+        return self._input_size
 
     @property
     def input_shape(self) -> tuple[None, int]:
@@ -165,6 +201,16 @@ class Layer(Configurable):
             return self._pull()
         return [weight.copy() for weight in self._weights or []]
 
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Copies, as `get_weights` returns them."""
+        return self.get_weights()
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        """Copies of those weights that training changes."""
+        return self.get_weights()
+
     def set_weights(self, weights: list[Any]) -> None:
         """Replace the weights.
 
@@ -174,11 +220,20 @@ class Layer(Configurable):
             If their number or a shape is wrong, or they are no numbers. Nothing has changed then.
         """
         arrays = self.checked_weights(weights)
-        with self.lock:
+        with self._lock:
             if self._network is not None:
                 self._push(arrays)
             else:
                 self._weights = [array.copy() for array in arrays]
+
+    def set_weights_for(self, input_size: int, weights: list[Any]) -> None:
+        """Build a layer by giving it an input size and weights; one in a network has that size."""
+        before, self._input_size = self._input_size, input_size
+        try:
+            self.set_weights(weights)
+        except BaseException:
+            self._input_size = before
+            raise
 
     def checked_weights(self, weights: Any, name: str = "weights") -> list[np.ndarray]:
         """`weights` as `set_weights` takes them."""
@@ -199,27 +254,43 @@ class Layer(Configurable):
             f"layers into fastnn.Sequential([...]) and call that"
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (serialize(self), self.input_size, self.get_weights())
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is free and has the weights itself."""
+        own = {"_owner": None, "_lock": None, "_network": None}
+        return {**vars(self), **own, "_weights": self.get_weights() if self.built else None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = ModelLock()
 
 
-def _restore(config: Mapping[str, Any], input_size: int | None, weights: Any) -> Layer:
-    """A pickled layer."""
-    layer = get(config)
-    layer.input_size = input_size
-    if input_size is not None:
-        layer.set_weights(weights)
-    return layer
+_NO_OWN_LAYERS = (
+    "fastnn runs the layers of fastnn.layers; for what they cannot do, use model.forward, "
+    "model.backward and model.apply_gradients with NumPy code of your own between them"
+)
 
 
 class InputLayer(Layer):
     """Says how many features the model takes. Not listed in `model.layers`."""
 
+    _neutral: Mapping[str, tuple[Any, ...]] = {
+        "batch_size": (None,),
+        "batch_shape": (None,),
+        "sparse": (None, False),
+        "ragged": (None, False),
+        "tensor": (None,),
+        "optional": (False,),
+    }
+
     def __init__(
-        self, shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None
+        self, shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None, **keras: Any
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.input_size = as_shape(shape, "shape")
+        super().__init__(name=name, dtype=dtype, **keras)
+        self._features = self.input_size_argument = as_shape(shape, "shape")
+
+    @property
+    def input_size(self) -> int:
+        return self._features
 
     @property
     def shape(self) -> tuple[None, int]:
@@ -230,20 +301,24 @@ class InputLayer(Layer):
         return {"shape": [self.input_size], **super().get_config()}
 
 
-def Input(shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None) -> InputLayer:
+def Input(
+    shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None, **keras: Any
+) -> InputLayer:
     """The start of a model: how many features it takes.
 
     Parameters
     ----------
     shape : tuple of one int
         Such as (10,), without the batch axis.
+    name, dtype, **keras
+        As for every layer.
 
     Raises
     ------
     ValueError
         If `shape` is anything else.
     """
-    return InputLayer(shape, name=name, dtype=dtype)
+    return InputLayer(shape, name=name, dtype=dtype, **keras)
 
 
 class Dense(Layer):
@@ -257,16 +332,26 @@ class Dense(Layer):
         None is "linear".
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
-    name, dtype, input_shape, input_dim
+    name, dtype, input_shape, input_dim, **keras
         As for every layer.
 
     Raises
     ------
     ValueError
-        If `units` is below 1 or a name is unknown.
+        If `units` is below 1, a name is unknown or something is not supported yet.
     TypeError
         If an argument is of the wrong type.
     """
+
+    _neutral: Mapping[str, tuple[Any, ...]] = {
+        **Layer._neutral,
+        "kernel_regularizer": (None,),
+        "bias_regularizer": (None,),
+        "activity_regularizer": (None,),
+        "kernel_constraint": (None,),
+        "bias_constraint": (None,),
+        "lora_rank": (None,),
+    }
 
     def __init__(
         self,
@@ -280,6 +365,7 @@ class Dense(Layer):
         dtype: Any = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
+        **keras: Any,
     ) -> None:
         self.units = as_int(units, "units", 1)
         self.activation = activations.get(activation)
@@ -287,7 +373,9 @@ class Dense(Layer):
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
         self.weight_names = ("kernel", "bias") if self.use_bias else ("kernel",)
-        super().__init__(name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim)
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
 
     def op(self) -> tuple[Any, ...]:
         return ("dense", self.units, activations.ENGINE_NAMES[self.activation], self.use_bias)
@@ -300,9 +388,14 @@ class Dense(Layer):
         return [kernel, (self.units,)] if self.use_bias else [kernel]
 
     def _initial_weights(self, input_size: int) -> list[np.ndarray]:
-        makers = (self.kernel_initializer, self.bias_initializer)
-        shapes = self.weight_shapes(input_size)
-        return [make(shape, self.dtype) for make, shape in zip(makers, shapes, strict=False)]
+        weights = []
+        for name, shape in zip(self.weight_names, self.weight_shapes(input_size), strict=True):
+            initializer = getattr(self, f"{name}_initializer")
+            try:
+                weights.append(initializer(shape, self.dtype))
+            except ValueError as error:
+                raise ValueError(f"{name}_initializer of layer {self.name!r}: {error}") from None
+        return weights
 
     def _push(self, weights: list[np.ndarray]) -> None:
         self._network.set_kernel(self._op, weights[0])
@@ -353,7 +446,7 @@ class Activation(Layer):
     Parameters
     ----------
     activation : str or function of fastnn.activations
-    name, dtype, input_shape, input_dim
+    name, dtype, input_shape, input_dim, **keras
         As for every layer.
     """
 
@@ -365,9 +458,12 @@ class Activation(Layer):
         dtype: Any = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
+        **keras: Any,
     ) -> None:
         self.activation = activations.get(activation)
-        super().__init__(name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim)
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
 
     def op(self) -> tuple[Any, ...]:
         return ("activation", activations.ENGINE_NAMES[self.activation])
@@ -386,13 +482,14 @@ class Normalization(Layer):
     mean, variance : array_like, optional
         Numbers for each feature, or one for all; both or neither. Without them, `adapt` measures
         them; before that the layer changes nothing.
-    name, dtype, input_shape, input_dim
+    name, dtype, input_shape, input_dim, **keras
         As for every layer.
     """
 
     # Keras has 1e-7. A power of two of the same size multiplies exactly, so that a constant
     # feature becomes 0 and not the rounding error of x * 1e7.
     EPSILON = 2.0**-23
+    _neutral: Mapping[str, tuple[Any, ...]] = {**Layer._neutral, "invert": (False,)}
 
     def __init__(
         self,
@@ -404,10 +501,11 @@ class Normalization(Layer):
         dtype: Any = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
+        **keras: Any,
     ) -> None:
         if isinstance(axis, (tuple, list)) and len(axis) == 1:
             axis = axis[0]
-        if axis not in (-1, 1):
+        if not isinstance(axis, (int, np.integer)) or axis not in (-1, 1):
             raise ValueError(f"axis: expected -1 or 1, the features' axis, got {axis!r}")
         if (mean is None) != (variance is None):
             raise ValueError("mean, variance: expected both or neither, got one")
@@ -419,7 +517,9 @@ class Normalization(Layer):
                 raise ValueError("variance: expected numbers >= 0, got negative ones")
         else:
             self.weight_names = ("mean", "variance", "count")
-        super().__init__(name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim)
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
 
     def op(self) -> tuple[Any, ...]:
         return ("scale_shift",)
@@ -435,6 +535,18 @@ class Normalization(Layer):
                     f"layer {self.name!r}: expected {given.size} inputs, as many as mean and "
                     f"variance have, got {input_size}"
                 )
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        return []
+
+    def checked_weights(self, weights: Any, name: str = "weights") -> list[np.ndarray]:
+        arrays = super().checked_weights(weights, name)
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+        if any((array < 0).any() for array in arrays[1:]):
+            raise ValueError(f"{name}: expected a variance and a count >= 0, got negative ones")
+        return arrays
 
     def _initial_weights(self, input_size: int) -> list[np.ndarray]:
         if self._given:
@@ -473,10 +585,12 @@ class Normalization(Layer):
         data = as_features(data, np.dtype(self.dtype), size, "data")
         if len(data) == 0:
             raise ValueError(f"data: expected at least one row, got shape {data.shape}")
+        if not np.isfinite(data).all():
+            raise ValueError("data: expected finite numbers, got NaN or infinity")
         mean = data.mean(axis=0, dtype=np.float64)
         variance = data.var(axis=0, dtype=np.float64)
-        self.input_size = data.shape[1]
-        self.set_weights([mean, variance, float(len(data))])
+        with np.errstate(over="ignore"):  # what the layer's dtype cannot hold is refused
+            self.set_weights_for(data.shape[1], [mean, variance, float(len(data))])
 
     @property
     def mean(self) -> np.ndarray | None:

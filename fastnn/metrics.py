@@ -6,6 +6,8 @@ from typing import Any
 from fastnn._registry import Configurable, resolve
 from fastnn.losses import Loss
 
+MAX_METRICS = 8  # the engine's limit
+
 
 class Metric(Configurable):
     """Base of all metrics: the mean over the samples of a value for each sample.
@@ -94,10 +96,9 @@ def get(identifier: Any) -> Metric:
 
     One given by name is reported under that name, as in Keras.
     """
-    metric = resolve(identifier, Metric, _KNOWN, "metrics")
-    if isinstance(identifier, str):
-        metric.name = identifier
-    return metric
+    if isinstance(identifier, str) and identifier in _KNOWN:
+        return _KNOWN[identifier](name=identifier)
+    return resolve(identifier, Metric, _KNOWN, "metrics")
 
 
 def get_list(identifiers: Any, loss: Loss | None) -> list[Metric]:
@@ -108,14 +109,17 @@ def get_list(identifiers: Any, loss: Loss | None) -> list[Metric]:
     TypeError
         If `identifiers` is not a list.
     ValueError
-        If a name is unknown or comes twice, or a metric needs other targets than the loss.
+        If a name is unknown or comes twice, there are more than 8, or a metric needs other
+        targets than the loss.
     """
     if identifiers is None:
         return []
     if not isinstance(identifiers, Sequence) or isinstance(identifiers, str):
         raise TypeError(f"metrics: expected a list such as ['accuracy'], got {identifiers!r}")
     metrics = [get(identifier) for identifier in identifiers]
-    names = [metric.name for metric in metrics]
+    if len(metrics) > MAX_METRICS:
+        raise ValueError(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")
+    names = ["loss", *(metric.name for metric in metrics)]
     if len(set(names)) != len(names):
         raise ValueError(f"metrics: expected different names, got {names}")
     for metric in metrics:

@@ -1,7 +1,6 @@
 """Models, under Keras's names."""
 
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -9,10 +8,11 @@ import numpy as np
 
 from fastnn import layers as layers_module
 from fastnn._data import as_int
+from fastnn._lock import ModelLock
 from fastnn._registry import serialize
 from fastnn.config import floatx
-from fastnn.layers import InputLayer, Layer, as_name
-from fastnn.trainer import Trainer
+from fastnn.layers import Dense, InputLayer, Layer, as_name
+from fastnn.trainer import Trainer, compile_network
 
 
 class Sequential(Trainer):
@@ -45,16 +45,18 @@ class Sequential(Trainer):
         self.name = as_name(name, "sequential")
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
-        self._lock = threading.RLock()
         self._network: Any = None
-        try:
-            for layer in layers or ():
-                self._append(layer)
-            self._rebuild()
-        except BaseException:
-            for layer in self._layers:
-                layer.leave()
-            raise
+        self._append(list(layers or ()))
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("call", "train_step", "test_step", "compute_loss"):
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__}: expected no {name}() of its own, which nothing would call; "
+                    f"for steps of your own use model.forward, model.backward and "
+                    f"model.apply_gradients"
+                )
 
     @staticmethod
     def _network_class(dtype: str, input_size: int, ops: list[tuple[Any, ...]]) -> Any:
@@ -70,59 +72,75 @@ class Sequential(Trainer):
         """The layers, without the Input."""
         return list(self._layers)
 
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this place.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or not exactly one of the two is given.
+        """
+        if (name is None) == (index is None):
+            raise ValueError("get_layer: expected either a name or an index")
+        if index is not None:
+            return self._layers[as_int(index, "index", 0, len(self._layers) - 1)]
+        for layer in self._layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in self._layers)
+        raise ValueError(f"name: expected one of {names}; got {name!r}")
+
     def add(self, layer: Layer) -> None:
         """Put a layer on top. The weights of the others stay; the optimizer begins anew."""
         with self._lock:
-            self._append(layer)
-            try:
-                self._rebuild()
-            except BaseException:
-                self._layers.pop().leave()
-                self._rebuild()
-                raise
+            self._refuse_inside_fit("add")
+            self._append([layer])
 
     def pop(self) -> Layer:
         """Take the last layer off, with its weights, and return it."""
         with self._lock:
+            self._refuse_inside_fit("pop")
             if not self._layers:
                 raise ValueError("pop: expected a model with layers, got an empty one")
-            self._release()
-            layer = self._layers.pop()
+            *rest, layer = self._layers
+            self._change(self._known_input(), rest)
             layer.leave()
-            self._rebuild()
             return layer
 
-    def _append(self, layer: Layer) -> None:
-        """Check a layer and take it in, without building."""
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layer: expected a layer of fastnn.layers, got {layer!r}")
-        if layer.owner is not None:
-            raise ValueError(
-                f"layer {layer.name!r}: expected a layer in no model, got one in "
-                f"{layer.owner.name!r}"
-            )
-        layer.detach()  # from a model that is no more
-        first = self._input or (self._layers[0] if self._layers else layer)
-        if layer.dtype != first.dtype:
-            raise ValueError(
-                f"layer {layer.name!r}: expected dtype {first.dtype} as the layers before it "
-                f"have, got {layer.dtype}"
-            )
-        if isinstance(layer, InputLayer):
-            if self._layers or self._input:
-                raise ValueError(f"layer {layer.name!r}: expected the Input first")
-            self._input = layer
+    def _append(self, new: list[Layer]) -> None:
+        """Take layers in: all, or none where one does not fit."""
+        first, stack = self._known_input(), list(self._layers)
+        for layer in new:
+            _check_new(layer, first, stack)
+            if isinstance(layer, InputLayer):
+                first = layer
+                continue
+            if not stack and first is None and layer.input_size_argument:
+                first = InputLayer((layer.input_size_argument,), dtype=layer.dtype)
+            stack.append(layer)
+            if first is not None:
+                _sizes(stack, first.input_size)
+        self._change(first, stack)
+
+    def _known_input(self) -> InputLayer | None:
+        """The Input. One built at its first data keeps that size when it changes."""
+        if self._input is None and self._network is not None:
+            return InputLayer((self._network.input_size,), dtype=self._dtype)
+        return self._input
+
+    def _change(self, first: InputLayer | None, stack: list[Layer]) -> None:
+        """Have this Input and these layers from now on, built where the input is known."""
+        made = self._make_network(stack, first.input_size) if first and stack else None
+        # nothing has changed before this line
+        for layer in ([first] if first else []) + stack:
+            if layer.owner is not self:
+                layer.join(self, self._lock)
+        self._input, self._layers = first, stack
+        if made:
+            self._enter(*made)
         else:
-            if any(layer.name == other.name for other in self._layers):
-                raise ValueError(f"name: expected a name no other layer has, got {layer.name!r}")
-            size = self.input_size if self._layers or self._input else layer.input_size_argument
-            if size is not None:
-                layer.check_input_size(self._output_size_for(size))
-            if not self._layers and not self._input and layer.input_size_argument:
-                self._input = InputLayer((layer.input_size_argument,), dtype=layer.dtype)
-            self._release()
-            self._layers.append(layer)
-        layer.join(self, self._lock)
+            self._network = None
+            self._forget()
 
     @property
     def input_size(self) -> int | None:  # type: ignore[override]
@@ -138,10 +156,7 @@ class Sequential(Trainer):
 
     def _output_size_for(self, input_size: int) -> int:
         """Outputs of the whole stack; refuses layers that do not fit."""
-        for layer in self._layers:
-            layer.check_input_size(input_size)
-            input_size = layer.output_size_for(input_size)
-        return input_size
+        return _sizes(self._layers, input_size)[-1]
 
     # ---- building -----------------------------------------------------------------------------
 
@@ -174,31 +189,26 @@ class Sequential(Trainer):
             return
         if not self._layers:
             raise ValueError("model: expected at least one layer, got none")
-        sizes, weights = [input_size], []
-        for layer in self._layers:
-            layer.check_input_size(sizes[-1])
-            weights.append(layer.first_weights(sizes[-1]))
-            sizes.append(layer.output_size_for(sizes[-1]))
-        ops = [layer.op() for layer in self._layers]
-        network = self._network_class(self._dtype.name, input_size, ops)
-        for number, layer in enumerate(self._layers):  # nothing has changed before this line
+        self._enter(*self._make_network(self._layers, input_size))
+
+    def _make_network(
+        self, stack: list[Layer], input_size: int
+    ) -> tuple[Any, list[list[np.ndarray]]]:
+        """A network for these layers, compiled, and the weights that go in; changes nothing."""
+        sizes = _sizes(stack, input_size)
+        weights = [layer.first_weights(size) for layer, size in zip(stack, sizes, strict=False)]
+        network = self._network_class(stack[0].dtype, input_size, [x.op() for x in stack])
+        if self.optimizer is not None:
+            compile_network(network, self.optimizer, self.loss, self._metrics)
+        return network, weights
+
+    def _enter(self, network: Any, weights: list[list[np.ndarray]]) -> None:
+        """Move the layers into a network made for them."""
+        sizes = _sizes(self._layers, network.input_size)
+        for number, layer in enumerate(self._layers):
             layer.attach(network, number, sizes[number], weights[number])
         self._network = network
-        self._compile_network()
-
-    def _rebuild(self) -> None:
-        if self._input is not None and self._layers:
-            self._build_for(self._input.input_size)  # type: ignore[arg-type]
-
-    def _release(self) -> None:
-        """Take the weights out of the network and drop it."""
-        if self._network is None:
-            return
-        if self._input is None:  # a model built at its first data keeps that size
-            self._input = InputLayer((self._network.input_size,), dtype=self._dtype)
-        for layer in self._layers:
-            layer.detach()
-        self._network, self._rows_forward, self._has_gradients = None, None, False
+        self._forget()
 
     def _built_network(self, call: str) -> Any:
         if self._network is None:
@@ -223,6 +233,21 @@ class Sequential(Trainer):
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights, layer by layer in Keras's order; [] before the model is built."""
         return [weight for layer in self._layers for weight in layer.get_weights()]
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Copies, as `get_weights` returns them."""
+        return self.get_weights()
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        """Copies of those weights that training changes."""
+        return [weight for layer in self._layers for weight in layer.trainable_weights]
+
+    @property
+    def trainable(self) -> bool:
+        """True: no layer can be kept from training yet."""
+        return True
 
     def set_weights(self, weights: list[Any]) -> None:
         """Replace all weights.
@@ -302,19 +327,101 @@ class Sequential(Trainer):
             model.build(config["build_input_shape"])
         return model
 
-    def save(self, path: "str | PathLike[str]") -> None:
+    def save(self, path: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
         """Write the model, its weights and the optimizer's state to a file.
 
         The file is a safetensors file; it appears at `path` whole or not at all.
+
+        Parameters
+        ----------
+        path : str, bytes or path
+        overwrite : bool
+            Whether a file that is there is replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If there is a file and `overwrite` is False.
+        OSError
+            If it cannot be written; the message names `path`.
+        TypeError
+            If `path` is no path, or the model has layers or the like of classes of one's own.
         """
         from fastnn.io import save_model
 
-        save_model(self, path)
+        save_model(self, path, overwrite=overwrite)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from fastnn.io import get_state, model_from_state
+    def __copy__(self) -> "Sequential":
+        from copy import deepcopy  # rarely needed, and not loaded by anything else
 
-        return model_from_state, get_state(self)
+        return deepcopy(self)  # a layer is in one model only
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All that makes an equal model, which is free of this one; a History stays here."""
+        with self._lock:
+            state = {**vars(self), "_lock": None, "_history": None}
+            if self._network is not None:
+                state["_network"] = {
+                    "input_size": self.input_size,
+                    "iterations": self.iterations,
+                    "weights": self.get_weights(),
+                    "slots": [
+                        (slot, number, layer.get_slot(slot))
+                        for slot, number, layer in self._slots()
+                    ],
+                }
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock, self._network = ModelLock(), None
+        for layer in ([self._input] if self._input else []) + self._layers:
+            layer.join(self, self._lock)
+        if self._optimizer is not None:
+            self._optimizer.join(self)
+        if kept := state["_network"]:
+            self._build_for(kept["input_size"])
+            self.set_weights(kept["weights"])
+            for slot, number, arrays in kept["slots"]:
+                self._layers[number].set_slot(slot, arrays)
+            self._network.iterations = kept["iterations"]
+
+    def _slots(self) -> Iterator[tuple[str, int, Dense]]:
+        """Slot, number and layer of all that the optimizer keeps."""
+        for slot in self._network.slot_names if self._network is not None else ():
+            for number, layer in enumerate(self._layers):
+                if isinstance(layer, Dense):
+                    yield slot, number, layer
+
+
+def _sizes(stack: list[Layer], input_size: int) -> list[int]:
+    """What goes into each layer, and what comes out last; refuses layers that do not fit."""
+    sizes = [input_size]
+    for layer in stack:
+        layer.check_input_size(sizes[-1])
+        sizes.append(layer.output_size_for(sizes[-1]))
+    return sizes
+
+
+def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> None:
+    """Refuse a layer that cannot stand on this stack."""
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer: expected a layer of fastnn.layers, got {layer!r}")
+    if layer.owner is not None:
+        raise ValueError(
+            f"layer {layer.name!r}: expected a layer in no model, got one in {layer.owner.name!r}"
+        )
+    known = [first] if first else stack[:1]
+    if known and layer.dtype != known[0].dtype:
+        raise ValueError(
+            f"layer {layer.name!r}: expected dtype {known[0].dtype} as the layers before it "
+            f"have, got {layer.dtype}"
+        )
+    if isinstance(layer, InputLayer):
+        if known:
+            raise ValueError(f"layer {layer.name!r}: expected the Input first")
+    elif any(layer.name == other.name for other in stack):
+        raise ValueError(f"name: expected a name no other layer has, got {layer.name!r}")
 
 
 class Model:
@@ -326,7 +433,7 @@ class Model:
         )
 
 
-def load_model(path: "str | PathLike[str]") -> Sequential:
+def load_model(path: "str | bytes | PathLike[str]") -> Sequential:
     """The model in a file that `Sequential.save` wrote, with the optimizer's state.
 
     Raises
@@ -335,6 +442,8 @@ def load_model(path: "str | PathLike[str]") -> Sequential:
         If there is no such file.
     ValueError
         If the file is damaged or no such file; the message names the path.
+    TypeError
+        If `path` is no path.
     """
     from fastnn.io import load_model as load
 

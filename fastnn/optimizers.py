@@ -1,45 +1,89 @@
 """Optimizers. An object here says which and with what numbers; the engine does the steps and
 keeps the slots (momentum, m, v) beside the weights."""
 
+import weakref
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastnn._data import as_bool, as_number
+from fastnn._data import as_bool, as_number, check_neutral
 from fastnn._registry import Configurable, resolve
+
+# Keras's arguments that fastnn does not support yet, at the values that ask for nothing
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "weight_decay": (None,),
+    "clipnorm": (None,),
+    "clipvalue": (None,),
+    "global_clipnorm": (None,),
+    "use_ema": (False,),
+    "ema_momentum": (0.99,),
+    "ema_overwrite_frequency": (None,),
+    "loss_scale_factor": (None,),
+    "gradient_accumulation_steps": (None,),
+}
+
+
+class _Hyper:
+    """A number of an optimizer: checked when it is set, and used from the next step on."""
+
+    def __init__(self, check: Callable[[Any, str], Any], doc: str) -> None:
+        self.check, self.__doc__ = check, doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
+        return self if optimizer is None else optimizer.hyper[self.name]
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        optimizer._hyper = {**optimizer.hyper, self.name: self.check(value, self.name)}
+
+
+def _fraction(value: Any, name: str) -> float:
+    return as_number(value, name, 0, 1)
 
 
 class Optimizer(Configurable):
     """Base of all optimizers.
 
     `engine_name` is the engine's word for it. `hyper` are its numbers, a new dict after every
-    change, so that the trainer sees a change by identity.
+    change, so that the trainer sees a change by identity. They may be changed at any time, also
+    during `fit`; but SGD's momentum from or to 0 only before `compile`.
     """
 
     engine_name: str
+    learning_rate: Any = _Hyper(lambda value, name: as_number(value, name, 0), "The step size.")
+    _neutral: Mapping[str, tuple[Any, ...]] = _NEUTRAL
 
-    def __init__(self, learning_rate: float, name: str | None, hyper: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str | None, hyper: Mapping[str, Any], keras: Mapping[str, Any]
+    ) -> None:
+        check_neutral(type(self).__name__, keras, self._neutral)
         self.name = self.engine_name if name is None else str(name)
-        self.hyper = {"learning_rate": _learning_rate(learning_rate), **hyper}
+        self._owner: weakref.ref[Any] | None = None
+        self._hyper: dict[str, Any] = {}
+        for key, value in hyper.items():
+            setattr(self, key, value)
 
     @property
-    def learning_rate(self) -> float:
-        """The step size. Setting it takes effect at the next step, also during `fit`."""
-        return float(self.hyper["learning_rate"])
+    def hyper(self) -> dict[str, Any]:
+        """The numbers by name."""
+        return self._hyper
 
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self.hyper = {**self.hyper, "learning_rate": _learning_rate(value)}
+    @property
+    def iterations(self) -> int:
+        """Steps taken by the model that was compiled with it, the last one if several were."""
+        model = self._owner() if self._owner is not None else None
+        return 0 if model is None else int(model.iterations)
+
+    def join(self, model: Any) -> None:
+        """Become the optimizer of a model."""
+        self._owner = weakref.ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_owner": None}
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, **self.hyper}
-
-
-def _learning_rate(value: Any) -> float:
-    return as_number(value, "learning_rate", 0)
-
-
-def _hyper(name: str, doc: str) -> Any:
-    """A read-only view of one number."""
-    return property(lambda self: self.hyper[name], doc=doc)
 
 
 class SGD(Optimizer):
@@ -54,16 +98,21 @@ class SGD(Optimizer):
     learning_rate : float >= 0
     momentum : float in [0, 1]
     nesterov : bool
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
 
     Raises
     ------
     ValueError, TypeError
-        If a number is out of range, NaN or no number.
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
     """
 
     engine_name = "sgd"
-    momentum: float = _hyper("momentum", "How much of the last step is kept.")
-    nesterov: bool = _hyper("nesterov", "Whether the step looks ahead.")
+    momentum: Any = _Hyper(
+        lambda value, name: as_number(value, name, 0, 1, bounds="[]"),
+        "How much of the last step is kept.",
+    )
+    nesterov: Any = _Hyper(as_bool, "Whether the step looks ahead.")
 
     def __init__(
         self,
@@ -72,12 +121,10 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         name: str | None = None,
+        **keras: Any,
     ) -> None:
-        hyper = {
-            "momentum": as_number(momentum, "momentum", 0, 1, bounds="[]"),
-            "nesterov": as_bool(nesterov, "nesterov"),
-        }
-        super().__init__(learning_rate, name, hyper)
+        hyper = {"learning_rate": learning_rate, "momentum": momentum, "nesterov": nesterov}
+        super().__init__(name, hyper, keras)
 
 
 class Adam(Optimizer):
@@ -91,17 +138,23 @@ class Adam(Optimizer):
     learning_rate : float >= 0
     beta_1, beta_2 : float in [0, 1)
     epsilon : float > 0
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
 
     Raises
     ------
     ValueError, TypeError
-        If a number is out of range, NaN or no number.
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
     """
 
     engine_name = "adam"
-    beta_1: float = _hyper("beta_1", "How much of the mean of g is kept.")
-    beta_2: float = _hyper("beta_2", "How much of the mean of g^2 is kept.")
-    epsilon: float = _hyper("epsilon", "Keeps the division away from 0.")
+    beta_1: Any = _Hyper(_fraction, "How much of the mean of g is kept.")
+    beta_2: Any = _Hyper(_fraction, "How much of the mean of g^2 is kept.")
+    epsilon: Any = _Hyper(
+        lambda value, name: as_number(value, name, 0, bounds="()"),
+        "Keeps the division away from 0.",
+    )
+    _neutral: Mapping[str, tuple[Any, ...]] = {**_NEUTRAL, "amsgrad": (False,)}
 
     def __init__(
         self,
@@ -111,13 +164,15 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         *,
         name: str | None = None,
+        **keras: Any,
     ) -> None:
         hyper = {
-            "beta_1": as_number(beta_1, "beta_1", 0, 1),
-            "beta_2": as_number(beta_2, "beta_2", 0, 1),
-            "epsilon": as_number(epsilon, "epsilon", 0, bounds="()"),
+            "learning_rate": learning_rate,
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+            "epsilon": epsilon,
         }
-        super().__init__(learning_rate, name, hyper)
+        super().__init__(name, hyper, keras)
 
 
 _KNOWN: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "SGD": SGD, "Adam": Adam}
@@ -133,4 +188,6 @@ def get(identifier: Any) -> Optimizer:
     TypeError
         If it is none of these.
     """
+    if isinstance(identifier, str) and identifier.lower() in _KNOWN:
+        identifier = identifier.lower()  # as Keras takes optimizers' names, and only theirs
     return resolve(identifier, Optimizer, _KNOWN, "optimizer")

@@ -15,7 +15,9 @@ from fastnn._data import (
     as_number,
     as_sample_weight,
     as_targets,
+    check_neutral,
 )
+from fastnn._lock import ModelLock
 from fastnn._registry import serialize
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
 from fastnn.metrics import Metric
@@ -28,6 +30,26 @@ SLICE_SECONDS = 0.05
 SLICE_WORK = 10**9
 SLICE_ROWS = 256
 
+# Keras's arguments that fastnn does not support yet, at the values that ask for nothing
+_NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "compile": {
+        "loss_weights": (None,),
+        "weighted_metrics": (None, []),
+        "run_eagerly": (False, None),
+        "steps_per_execution": (1, None),
+        "jit_compile": ("auto", False, None, True),  # there is nothing left to compile
+        "auto_scale_loss": (True,),
+    },
+    "fit": {
+        "class_weight": (None,),
+        "steps_per_epoch": (None,),
+        "validation_steps": (None,),
+        "validation_freq": (1,),
+    },
+    "evaluate": {"steps": (None,)},
+    "predict": {"steps": (None,), "callbacks": (None, [])},
+}
+
 # x (samples, features), y (samples,) class ids or (samples, outputs), sample_weight or None
 Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
@@ -37,13 +59,10 @@ class Trainer:
 
     Attributes
     ----------
-    optimizer : Optimizer or None
-    loss : Loss or None
     stop_training : bool
         A callback sets it to end `fit` after the current epoch.
     """
 
-    _lock: Any
     _network: Any
     _dtype: np.dtype[Any]
     count_params: Any
@@ -52,17 +71,46 @@ class Trainer:
     input_size: int | None
 
     def __init__(self) -> None:
-        self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
+        self._lock = ModelLock()
+        self._optimizer: optimizers.Optimizer | None = None
+        self._loss: losses.Loss | None = None
+        self._history: History | None = None
         self.stop_training = False
         self._metrics: list[Metric] = []
         self._hyper_sent: Mapping[str, Any] | None = None
         self._rows_forward: int | None = None  # of the activations that the network keeps
         self._has_gradients = False
 
+    @property
+    def optimizer(self) -> optimizers.Optimizer | None:
+        """The optimizer that `compile` chose; None before."""
+        return self._optimizer
+
+    @property
+    def loss(self) -> losses.Loss | None:
+        """The loss that `compile` chose, or None."""
+        return self._loss
+
+    @property
+    def history(self) -> History | None:
+        """What the last `fit` recorded, also where it was interrupted; None before."""
+        return self._history
+
+    @property
+    def iterations(self) -> int:
+        """Optimizer steps taken since `compile`."""
+        return 0 if self._network is None else int(self._network.iterations)
+
+    def _refuse_inside_fit(self, call: str) -> None:
+        """The lock is re-entrant: a callback of `fit` gets here."""
+        if self._lock.fitting:
+            raise ValueError(f"{call}: expected a model that is not in fit, got one that is")
+
     # ---- compile ------------------------------------------------------------------------------
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None) -> None:
+    def compile(
+        self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **keras: Any
+    ) -> None:
         """Choose how to train. The optimizer begins anew.
 
         Parameters
@@ -72,22 +120,33 @@ class Trainer:
         loss : str or Loss, optional
             Not needed for `forward`, `backward` and `apply_gradients`.
         metrics : list of str or Metric, optional
-            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras.
+            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. At most 8.
+        **keras
+            Keras's other arguments, at the values that ask for nothing.
 
         Raises
         ------
         ValueError
-            If a name is unknown, or a metric needs other targets than the loss.
+            If a name is unknown, a metric needs other targets than the loss, something is not
+            supported yet, or a callback calls this during `fit`. Nothing has changed then.
         TypeError
             If an argument is of the wrong type, such as a function as loss.
         """
+        check_neutral("compile", keras, _NEUTRAL["compile"])
         new_optimizer = optimizers.get(optimizer)
         new_loss = losses.get(loss)
         new_metrics = metric_list(metrics, new_loss)
         with self._lock:
-            self.optimizer, self.loss, self._metrics = new_optimizer, new_loss, new_metrics
+            self._refuse_inside_fit("compile")
             if self._network is not None:
-                self._compile_network()
+                compile_network(self._network, new_optimizer, new_loss, new_metrics)
+            self._optimizer, self._loss, self._metrics = new_optimizer, new_loss, new_metrics
+            self._forget()
+            new_optimizer.join(self)
+
+    def _forget(self) -> None:
+        """A new network, or one compiled anew, has no activations, gradients or numbers."""
+        self._rows_forward, self._has_gradients, self._hyper_sent = None, False, None
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was called with, as plain data; None before it was."""
@@ -107,16 +166,6 @@ class Trainer:
     def metrics_names(self) -> list[str]:
         """Names of what `evaluate` returns."""
         return ["loss", *(metric.name for metric in self._metrics)]
-
-    def _compile_network(self) -> None:
-        if self.optimizer is None:
-            return
-        loss, network = self.loss, self._network
-        names = [metric.engine_name(loss, network.output_size) for metric in self._metrics]
-        self._hyper_sent = self.optimizer.hyper
-        engine_loss = loss.engine_name if loss else None
-        network.compile(engine_loss, self.optimizer.engine_name, names, self._hyper_sent)
-        self._has_gradients = False
 
     def _send_hyper(self) -> None:
         """Pass a changed learning rate on."""
@@ -174,6 +223,7 @@ class Trainer:
         sample_weight: Any = None,
         initial_epoch: int = 0,
         validation_batch_size: int | None = None,
+        **keras: Any,
     ) -> History:
         """Train.
 
@@ -187,7 +237,7 @@ class Trainer:
             Samples a step; the last step of an epoch may have fewer.
         epochs : int >= 1
             The epoch to end with.
-        verbose : {"auto", 0, 1, 2}
+        verbose : {"auto", 0, 1, 2} or bool
             0 silent, 1 (and "auto") a progress bar, 2 a line an epoch.
         callbacks : list of Callback, optional
         validation_split : float in [0, 1)
@@ -202,6 +252,8 @@ class Trainer:
             The epoch to begin with.
         validation_batch_size : int, optional
             Taken for Keras's sake; the result does not depend on it.
+        **keras
+            Keras's other arguments, at the values that ask for nothing.
 
         Returns
         -------
@@ -211,9 +263,12 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError
-            If an argument is wrong. Nothing has changed then.
+            If an argument is wrong or not supported yet, or a callback calls this during `fit`.
+            Nothing has changed then.
         """
+        check_neutral("fit", keras, _NEUTRAL["fit"])
         with self._lock:
+            self._refuse_inside_fit("fit")
             self._check_compiled("fit")
             batch_size = 32 if batch_size is None else as_int(batch_size, "batch_size", 1)
             epochs = as_int(epochs, "epochs", 1)
@@ -231,21 +286,22 @@ class Trainer:
             elif validation_split:
                 samples, validation = _split(data, validation_split)
             self._build_for(data[0].shape[1])
-            self._rows_forward = None
             params = {
                 "epochs": epochs,
                 "steps": ceil(samples / batch_size),
                 "batch_size": batch_size,
                 "verbose": verbose,
             }
-            history = History()
+            self._history = history = History()
             if shown:
                 chosen.append(ProgressBar() if shown == 1 else EpochLines())
             hooks = CallbackList([*chosen, history], self, params)
             span = range(initial_epoch, epochs)
+            self._lock.fitting = True
             try:
                 self._fit(data, validation, samples, batch_size, span, shuffle, hooks)
             finally:
+                self._lock.fitting = False
                 hooks.close()
             return history
 
@@ -302,6 +358,7 @@ class Trainer:
             if each_batch:
                 hooks.on_train_batch_begin(stop // batch_size, logs)
             self._send_hyper()
+            self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
             stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums)
             logs = self._means(loss, values, stop)
             if each_batch:
@@ -311,7 +368,7 @@ class Trainer:
 
     def _means(self, loss: float, values: list[float], samples: int) -> dict[str, float]:
         """Sums over the samples since the pass began, as means with their names."""
-        means = [value / samples for value in (loss, *values)]
+        means = [float(value) / samples for value in (loss, *values)]
         return dict(zip(self.metrics_names, means, strict=True))
 
     # ---- evaluate and predict -----------------------------------------------------------------
@@ -326,6 +383,7 @@ class Trainer:
         *,
         callbacks: Any = None,
         return_dict: bool = False,
+        **keras: Any,
     ) -> Any:
         """Loss and metrics on data, without training.
 
@@ -335,17 +393,20 @@ class Trainer:
             As for `fit`.
         batch_size : int, optional
             Taken for Keras's sake; the result does not depend on it.
-        verbose : {"auto", 0, 1, 2}
+        verbose : {"auto", 0, 1, 2} or bool
             0 silent, else the results are printed.
         callbacks : list of Callback, optional
         return_dict : bool
             Whether to return a dict of names and numbers.
+        **keras
+            Keras's other arguments, at the values that ask for nothing.
 
         Returns
         -------
         float, list of float or dict
             The loss, or with metrics the list [loss, metrics...].
         """
+        check_neutral("evaluate", keras, _NEUTRAL["evaluate"])
         with self._lock:
             self._check_compiled("evaluate")
             if batch_size is not None:
@@ -363,6 +424,7 @@ class Trainer:
         return _results(logs, return_dict)
 
     def _evaluate(self, data: Data) -> dict[str, float]:
+        self._rows_forward = None  # the engine overwrites the activations
         evaluate, index = self._network.evaluate, np.arange(len(data[0]))
         stop, sums = 0, np.zeros(1 + len(self._metrics))
         while stop < len(index):
@@ -370,7 +432,7 @@ class Trainer:
         return self._means(loss, values, stop)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: str | int = "auto"
+        self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", **keras: Any
     ) -> np.ndarray:
         """Outputs for `x`. Several threads may call it at once, also during `fit`.
 
@@ -379,6 +441,8 @@ class Trainer:
         x : array_like (samples, features)
         batch_size, verbose
             Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
+        **keras
+            Keras's other arguments, at the values that ask for nothing.
 
         Returns
         -------
@@ -389,6 +453,7 @@ class Trainer:
         ValueError, TypeError
             If `x` is no such array.
         """
+        check_neutral("predict", keras, _NEUTRAL["predict"])
         if batch_size is not None:
             as_int(batch_size, "batch_size", 1)
         _check_verbose(verbose)
@@ -427,8 +492,8 @@ class Trainer:
             data = self._check_data(x, y, sample_weight, columns=self.input_size)
             rows, columns = data[0].shape
             self._build_for(columns)
-            self._rows_forward = None
             self._send_hyper()
+            self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
             _, loss, values = self._network.train(*data, np.arange(rows), rows, 0, 0.0, None)
         return _results(self._means(loss, values, rows), return_dict)
 
@@ -495,6 +560,18 @@ class Trainer:
             self._network.apply_gradients(None)
 
 
+def compile_network(
+    network: Any,
+    optimizer: optimizers.Optimizer,
+    loss: losses.Loss | None,
+    metrics: list[Metric],
+) -> None:
+    """Pass on what `compile` chose."""
+    names = [metric.engine_name(loss, network.output_size) for metric in metrics]
+    engine_loss = loss.engine_name if loss else None
+    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper)
+
+
 def _results(logs: dict[str, float], return_dict: bool) -> Any:
     if return_dict:
         return logs
@@ -515,8 +592,9 @@ def _split(data: Data, fraction: float) -> tuple[int, Data]:
 
 
 def _check_verbose(verbose: Any) -> int:
-    """0, 1 or 2; "auto" is 1."""
-    if isinstance(verbose, bool) or verbose not in ("auto", 0, 1, 2):
+    """0, 1 or 2; "auto" and True are 1, False is 0."""
+    known = isinstance(verbose, (str, int, np.integer, np.bool_))
+    if not known or verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose: expected 'auto', 0, 1 or 2; got {verbose!r}")
     return 1 if verbose == "auto" else int(verbose)
 

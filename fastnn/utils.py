@@ -1,5 +1,6 @@
 """Random numbers and small helpers."""
 
+import os
 import random
 from typing import Any
 
@@ -51,6 +52,16 @@ def draw_permutation(n: int) -> np.ndarray:
     return order
 
 
+def _after_fork_in_child() -> None:
+    """A thread that drew while another forked has left the generator locked in the child."""
+    global _generator
+    _generator = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     """One-hot rows of class ids.
 
@@ -70,13 +81,16 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
         If an id is fractional, negative or not below `num_classes`.
     """
     array = numeric(x, "x")
-    ids = array.astype(np.int64)
-    if not np.array_equal(ids, array) or np.any(ids < 0):
+    whole = array.dtype.kind != "f" or (np.floor(array) == array).all()
+    if not (whole and ((array >= 0) & (array < 2**31 - 1)).all()):
         raise ValueError("x: expected whole class ids >= 0, got others")
+    ids = array.astype(np.int64)
     classes = int(ids.max(initial=0)) + 1
     if num_classes is not None:
         given = as_int(num_classes, "num_classes", 1)
         if ids.size and given < classes:
             raise ValueError(f"num_classes: expected at least {classes}, got {given}")
         classes = given
-    return np.eye(classes, dtype=np.float32)[ids]
+    one_hot = np.zeros((*ids.shape, classes), np.float32)
+    np.put_along_axis(one_hot, ids[..., None], 1, axis=-1)
+    return one_hot

@@ -108,8 +108,12 @@ FIT_ERRORS = {
     "validation x": ({"validation_data": (X[:, :2], LABELS)}, ValueError, "validation_x"),
     "validation y": ({"validation_data": (X, LABELS[:3])}, ValueError, "validation_y"),
     "validation alone": ({"validation_data": X}, ValueError, "validation_data"),
+    "class_weight": ({"class_weight": {0: 1.0}}, ValueError, "class_weight: .*not support"),
+    "validation_freq": ({"validation_freq": 2}, ValueError, "validation_freq: expected 1, got 2"),
+    "unknown argument": ({"epoch": 2}, TypeError, "fit: .*epoch"),
     "verbose 3": ({"verbose": 3}, ValueError, "verbose: .*3"),
     "shuffle text": ({"shuffle": "batch"}, TypeError, "shuffle"),
+    "shuffle 2": ({"shuffle": 2}, TypeError, "shuffle"),
     "callbacks": ({"callbacks": [print]}, TypeError, "callbacks"),
     "a callback's class": ({"callbacks": [callbacks.History]}, TypeError, "callbacks"),
 }
@@ -166,9 +170,37 @@ def test_targets_of_another_shape_never_broadcast(shape):
         (lambda: Adam(-0.1), ValueError, "learning_rate: .*-0.1"),
         (lambda: SGD(float("inf")), ValueError, "learning_rate"),
         (lambda: SGD("0.1"), TypeError, "learning_rate"),
+        (lambda: SGD(10**400), ValueError, "learning_rate: .*no float"),
+        (lambda: Adam(clipnorm=1.0), ValueError, "clipnorm: .*None.*1.0.*not support"),
+        (lambda: Adam(amsgrad=True), ValueError, "amsgrad"),
+        (lambda: SGD(amsgrad=False), TypeError, "SGD: .*amsgrad"),
+        (lambda: Dense(3, kernel_regularizer="l2"), ValueError, "kernel_regularizer: .*'l2'"),
+        (lambda: Dense(3, trainable=False), ValueError, "trainable"),
+        (lambda: Dense(3, unit=4), TypeError, "Dense: .*unit"),
+        (lambda: regressor().compile("adam", "mse", run_eagerly=True), ValueError, "run_eagerly"),
+        (lambda: regressor().compile("adam", "mse", loss_weights=[1]), ValueError, "loss_weights"),
+        (lambda: regressor().predict(X, steps=3), ValueError, "steps: .*predict"),
+        (lambda: regressor().evaluate(X, NUMBERS, steps=3), ValueError, "steps: .*evaluate"),
+        (lambda: setattr(Adam(), "lr", 0.5), AttributeError, "lr: no attribute of Adam"),
+        (lambda: setattr(Adam(), "beta_1", 1), ValueError, "beta_1"),
+        (lambda: setattr(Adam(), "name", "a"), AttributeError, "name: read-only.*Adam"),
+        (lambda: setattr(Dense(3), "units", 4), AttributeError, "units: read-only.*Dense"),
+        (lambda: setattr(Dense(3), "activation", "relu"), AttributeError, "activation: read-only"),
+        (lambda: setattr(Dense(3), "use_bias", False), AttributeError, "use_bias: read-only"),
+        (lambda: setattr(Dense(3), "trainable", False), AttributeError, "trainable: read-only"),
+        (lambda: setattr(Dense(3), "kernel", X), AttributeError, "kernel: read-only"),
+        (lambda: setattr(Dense(3), "kernel_regulariser", 1), AttributeError, "no attribute"),
+        (lambda: setattr(losses.BinaryCrossentropy(), "from_logits", True), AttributeError, "read"),
+        (lambda: setattr(regressor(), "optimizer", Adam()), AttributeError, "optimizer"),
+        (lambda: setattr(regressor(), "loss", "mae"), AttributeError, "loss"),
+        (lambda: regressor().get_layer(), ValueError, "either"),
+        (lambda: regressor().get_layer("nothing"), ValueError, "name: .*'nothing'"),
+        (lambda: regressor().get_layer(index=1), ValueError, "index: .*1"),
+        (lambda: regressor().save(5), TypeError, "path: .*5 of type int"),
+        (lambda: fastnn.load_model(None), TypeError, "path: .*None"),
         (lambda: SGD(momentum=1.5), ValueError, "momentum"),
         (lambda: SGD(momentum=float("nan")), ValueError, "momentum"),
-        (lambda: SGD(nesterov=1), TypeError, "nesterov"),
+        (lambda: SGD(nesterov="yes"), TypeError, "nesterov"),
         (lambda: Adam(beta_1=1.0), ValueError, "beta_1"),
         (lambda: Adam(beta_2=-0.1), ValueError, "beta_2"),
         (lambda: Adam(epsilon=0), ValueError, "epsilon"),
@@ -191,7 +223,7 @@ def test_targets_of_another_shape_never_broadcast(shape):
             ValueError,
             "metrics",
         ),
-        (lambda: losses.BinaryCrossentropy(from_logits=1), TypeError, "from_logits"),
+        (lambda: losses.BinaryCrossentropy(from_logits=2), TypeError, "from_logits"),
         (lambda: losses.get("nothing"), ValueError, "loss"),
         (lambda: metrics.get("nothing"), ValueError, "metrics"),
         (lambda: activations.get("nothing"), ValueError, "activation"),
@@ -209,13 +241,100 @@ def test_bad_settings(make, error, words):
         make()
 
 
-def test_a_refused_compile_keeps_the_old_one():
-    model = classifier()
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"metrics": ["nothing"]},
+        {"metrics": [metrics.MeanSquaredError(name=f"m{i}") for i in range(9)]},
+        {"metrics": [metrics.MeanSquaredError(name="loss")]},
+        {"weighted_metrics": ["mse"]},
+    ],
+)
+def test_a_refused_compile_keeps_the_old_one(refused, built):
+    model = classifier() if built else Sequential([Dense(CLASSES, "softmax")])
+    model.compile(Adam(), "sparse_categorical_crossentropy", metrics=["accuracy"])
     optimizer, loss = model.optimizer, model.loss
     with pytest.raises(ValueError, match="metrics"):
-        model.compile("sgd", "mse", metrics=["nothing"])
+        model.compile("sgd", "mse", **refused)
     assert (model.optimizer, model.loss) == (optimizer, loss)
     assert model.metrics_names == ["loss", "accuracy"]
+    history = model.fit(X, LABELS, verbose=0).history
+    assert list(history) == model.metrics_names
+    assert type(history["loss"][0]) is float
+    assert model.optimizer.iterations == 1
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda model: model.evaluate(X, NUMBERS, verbose=0),
+        lambda model: model.test_on_batch(X, NUMBERS),
+        lambda model: model.compile("sgd", "mse"),
+        lambda model: model.fit(X, NUMBERS, verbose=0),
+        lambda model: model.train_on_batch(X, NUMBERS),
+    ],
+)
+def test_backward_needs_the_activations_of_its_forward(between):
+    model = regressor()
+    model.forward(X)
+    between(model)
+    with pytest.raises(ValueError, match="expected a forward before it"):
+        model.backward(NUMBERS)
+
+
+@pytest.mark.parametrize("overwrite", ["compile", "fit", "train_on_batch", "add", "evaluate"])
+def test_overwritten_gradients_are_not_applied(overwrite):
+    model = regressor()
+    model.forward(X)
+    model.backward(NUMBERS)
+    arguments = {"compile": ("sgd", "mse"), "add": (Dense(CLASSES),)}.get(overwrite, (X, NUMBERS))
+    getattr(model, overwrite)(*arguments)
+    if overwrite == "evaluate":  # which has no gradients
+        model.apply_gradients()
+        return
+    with pytest.raises(ValueError, match="expected a backward before it"):
+        model.apply_gradients()
+
+
+class Hostile:
+    """Like a tensor with gradients."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise RuntimeError("call detach() first")
+
+
+def test_whatever_an_object_raises_names_the_argument():
+    with pytest.raises(TypeError, match=r"^x: expected.*Hostile: call detach"):
+        regressor().predict(Hostile())
+    with pytest.raises(TypeError, match=r"^y: expected.*Hostile"):
+        regressor().fit(X, Hostile())
+    with pytest.raises(ValueError, match=r"^x: expected.*float"):
+        regressor().predict([[10**400, 1, 1, 1]])
+
+
+def test_own_layers_and_steps_are_refused_with_the_alternative():
+    with pytest.raises(TypeError, match=r"call\(\).*model\.forward"):
+        type("Mine", (fastnn.layers.Layer,), {"call": lambda self, x: x})
+    with pytest.raises(TypeError, match=r"train_step\(\).*model\.forward"):
+        type("Mine", (Sequential,), {"train_step": lambda self, data: {}})
+    mine = type("Mine", (fastnn.layers.Layer,), {})
+    with pytest.raises(TypeError, match=r"fastnn\.layers.*got a Mine"):
+        Sequential([Dense(3, input_shape=(2,)), mine()])
+
+
+def test_neutral_values_of_what_keras_has_and_fastnn_has_not():
+    model = Sequential(
+        [Dense(CLASSES, kernel_regularizer=None, bias_constraint=None, trainable=True)]
+    )
+    for optimizer in (Adam(clipnorm=None, weight_decay=None, amsgrad=False), "ADAM", "Sgd"):
+        model.compile(optimizer, "mse", loss_weights=None, run_eagerly=False, jit_compile="auto")
+    for shuffle, verbose in ((1, False), (0, 0), (np.True_, False)):
+        model.fit(
+            X, NUMBERS, verbose=verbose, shuffle=shuffle, class_weight=None, validation_freq=1
+        )
+    model.evaluate(X, NUMBERS, verbose=False, steps=None)
+    assert model.predict(X, verbose=False, steps=None, callbacks=[]).shape == NUMBERS.shape
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from sklearn.metrics import accuracy_score, classification_report
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from fastnn import losses, metrics, reference
+from fastnn import losses, metrics, reference, utils
+from fastnn._lock import ModelLock
 from fastnn.callbacks import Callback
 from fastnn.layers import Activation, Dense, Normalization
 from fastnn.models import Sequential
@@ -323,6 +324,59 @@ def test_a_callback_can_stop_and_change_the_learning_rate(digits):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("call", ["fit", "compile", "add", "pop"])
+def test_a_callback_cannot_rebuild_the_model_in_training(digits, call):
+    class Meddler(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            arguments = {"add": [Dense(3)], "fit": digits, "pop": []}.get(call, ["sgd", "mse"])
+            getattr(self.model, call)(*arguments)
+
+    model = classifier()
+    with pytest.raises(ValueError, match=f"{call}: expected a model that is not in fit"):
+        model.fit(*digits, verbose=0, callbacks=[Meddler()])
+    assert model.fit(*digits, verbose=0).history["accuracy"][0] > 0.5  # usable, and not locked
+
+
+def test_a_callback_may_train_on_a_batch_and_measure(digits):
+    class Trainer(Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.model.train_on_batch(digits[0][:32], digits[1][:32])
+
+    model = classifier()
+    history = model.fit(*digits, verbose=0, callbacks=[Trainer()]).history
+    assert model.optimizer.iterations == 2 * 57
+    assert 0 < history["accuracy"][0] <= 1
+
+
+def test_history_iterations_and_hyper_parameters_can_be_read(digits):
+    class Stop(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            raise KeyboardInterrupt
+
+    model = classifier(optimizer=SGD(0.1, momentum=0.5))
+    assert (model.history, model.optimizer.iterations) == (None, 0)
+    assert model.fit(*digits, verbose=0) is model.history
+    first = model.history
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*digits, epochs=2, verbose=0, callbacks=[Stop()])
+    assert model.history is not first
+    assert model.optimizer.iterations == 2 * 57
+    model.optimizer.momentum = 0.9
+    model.optimizer.nesterov = True
+    model.train_on_batch(*digits)
+    assert model.optimizer.get_config()["momentum"] == 0.9
+    model.optimizer.momentum = 0.0
+    with pytest.raises(ValueError, match="compile"):
+        model.train_on_batch(*digits)
+
+
+def test_verbose_may_be_a_bool(digits, capsys):
+    classifier().fit(*digits, verbose=False)
+    assert capsys.readouterr().out == ""
+    classifier().fit(*digits, verbose=True)
+    assert "loss=" in capsys.readouterr().out
+
+
 def test_progress_bar_shows_epoch_results_and_time_left(digits, capsys):
     classifier().fit(*digits, epochs=2, validation_split=0.5, verbose=1)
     shown = capsys.readouterr().out
@@ -413,6 +467,76 @@ def test_ctrl_c_stops_fit_soon_and_leaves_the_model_usable():
     assert np.isfinite(model.predict(x[:10])).all()
     history = model.fit(x[:256], y[:256], verbose=0).history
     assert np.isfinite(history["loss"]).all()
+
+
+def in_child(function: Any, seconds: float = 20) -> int | None:
+    """The exit code of a forked child that runs this, 0 if all went well; None if it hung."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        finished, status = os.waitpid(child, os.WNOHANG)
+        if finished:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@forks
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_during_fit_can_use_the_model(digits, tmp_path):
+    """The thread that holds the model's lock is not in the child."""
+    started, stop = threading.Event(), threading.Event()
+
+    class Stop(Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            started.set()
+            self.model.stop_training = stop.is_set()
+
+    model = classifier()
+    worker = threading.Thread(
+        target=lambda: model.fit(*digits, epochs=10**6, verbose=0, callbacks=[Stop()])
+    )
+
+    def child() -> None:
+        model.evaluate(*digits, verbose=0)
+        model.layers[0].set_weights(model.layers[0].get_weights())
+        model.save(tmp_path / "model.fastnn")
+        model.fit(*digits, verbose=0)
+
+    worker.start()
+    started.wait(30)
+    try:
+        assert in_child(child) == 0
+    finally:
+        stop.set()
+        worker.join(30)
+    assert (tmp_path / "model.fastnn").exists()
+
+
+@forks
+def test_a_fork_finds_locks_free_unless_it_holds_them_itself():
+    lock = ModelLock()
+    utils.draw_permutation(3)
+    with lock, utils._generator.bit_generator.lock:
+        lock.fitting = True
+
+        def child() -> None:
+            assert lock.fitting
+            utils.draw_permutation(3)
+
+        assert in_child(child, seconds=5) == 0
 
 
 def test_predict_in_threads_while_another_trains(digits):

@@ -10,6 +10,7 @@ import fastnn
 from fastnn import initializers
 from fastnn.layers import Activation, Dense, Input, Normalization
 from fastnn.models import Model, Sequential
+from fastnn.optimizers import SGD
 from fastnn.utils import set_random_seed, to_categorical
 
 SHAPES = [(4, 3), (3,), (3, 2), (2,)]
@@ -100,6 +101,9 @@ def test_add_and_pop_keep_the_other_weights():
     for got, expected in zip(model.get_weights()[:2], before[:2], strict=True):
         np.testing.assert_array_equal(got, expected)
     model.fit(np.ones((4, 4)), np.ones((4, 5)), verbose=0)
+    activation = Sequential([Dense(7, input_shape=(4,)), Activation("relu")]).pop()
+    model.add(activation)  # without weights, it fits any width
+    assert model.predict(np.ones((1, 4))).min() >= 0
     again = Sequential([Dense(3, input_shape=(4,)), head])
     np.testing.assert_array_equal(again.get_weights()[2], before[2])
 
@@ -122,9 +126,13 @@ def test_add_and_pop_keep_the_other_weights():
         (lambda: Sequential().predict(np.ones((2, 2))), "at least one layer"),
         (lambda: Sequential([Input((3,))]).predict(np.ones((2, 3))), "at least one layer"),
         (lambda: Normalization(axis=0), "axis"),
+        (lambda: Normalization(axis=np.ones(2)), "axis"),
         (lambda: Normalization(mean=1.0), "variance"),
         (lambda: Normalization(mean=1.0, variance=-1.0), "variance"),
         (lambda: Normalization().adapt(np.ones(3)), "data"),
+        (lambda: Normalization().adapt([[1, np.nan]]), "data: expected finite"),
+        (lambda: Normalization().adapt([[3e38], [-3e38]]), "expected finite"),
+        (lambda: Normalization(mean=[10**400], variance=[1]), "mean"),
         (lambda: Normalization().adapt(np.ones((0, 3))), "data"),
         (lambda: Normalization(input_shape=(4,)).adapt(np.ones((5, 3))), "data"),
     ],
@@ -159,11 +167,39 @@ def test_a_model_dies_with_its_last_user_and_leaves_its_layers_their_weights():
 
 def test_a_failed_add_changes_nothing():
     model = Sequential([Dense(3, input_shape=(2,))])
-    before = model.get_weights()
-    with pytest.raises(ValueError, match="two axes"):
-        model.add(Dense(3, bias_initializer="identity"))
-    assert len(model.layers) == 1
+    model.compile(SGD(0.1, momentum=0.9), "mse")
+    model.fit(np.ones((4, 2)), np.ones((4, 3)), verbose=0)
+    before, network = model.get_weights(), model._network
+    refused = Dense(3, bias_initializer="identity", name="last")
+    with pytest.raises(ValueError, match=r"bias_initializer of layer 'last': .*two axes"):
+        model.add(refused)
+    assert (len(model.layers), refused.owner) == (1, None)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    assert model._network is network  # and with it the optimizer's state
+    assert model.optimizer.iterations == 1
+
+
+def test_a_failed_add_or_model_sets_everything_free():
+    start, layer = Input((2,)), Dense(3)
+    model = Sequential()
+    for refused in (Dense(3, input_shape=(2,), bias_initializer="orthogonal"), Dense(3)):
+        with pytest.raises((ValueError, TypeError)):
+            Sequential([start, layer, refused, "relu"])
+    with pytest.raises(ValueError, match="bias_initializer"):
+        model.add(Dense(3, input_shape=(2,), bias_initializer="orthogonal"))
+    assert model.input_size is None
+    model.add(start)
+    model.add(layer)
+    assert model.output_shape == (None, 3)
+
+
+def test_kerass_ways_to_layers_and_weights():
+    model = Sequential([Normalization(name="scale", input_shape=(4,)), Dense(3, name="out")])
+    assert model.get_layer("out") is model.get_layer(index=1) is model.layers[1]
+    assert [w.shape for w in model.weights] == [(4,), (4,), (), (4, 3), (3,)]
+    assert [w.shape for w in model.trainable_weights] == [(4, 3), (3,)]
+    assert [w.shape for w in model.get_layer("out").weights] == [(4, 3), (3,)]
+    assert model.trainable is model.layers[0].trainable is True
 
 
 def test_normalization_standardizes_inside_the_model():
@@ -194,6 +230,22 @@ def test_normalization_with_given_or_no_statistics():
     np.testing.assert_allclose(one.predict(x), (x - 1) / 2, rtol=1e-6)
     with pytest.raises(ValueError, match="adapt"):
         given.layers[0].adapt(x)
+
+
+@pytest.mark.parametrize("statistics", [[0, -1.0, 5], [0, 1, -5], [np.nan, 1, 5], [0, np.inf, 5]])
+@pytest.mark.parametrize("through_model", [True, False])
+def test_normalization_refuses_weights_that_are_no_statistics(statistics, through_model):
+    layer = Normalization(input_shape=(1,))
+    model = Sequential([layer])
+    mean, variance, count = statistics
+    with pytest.raises(ValueError, match=r"^weights.*: expected"):
+        (model if through_model else layer).set_weights([[mean], [variance], count])
+    np.testing.assert_array_equal(model.predict([[3.0]]), [[3.0]])
+
+
+def test_activations_by_their_names():
+    for name in ("exponential", "exp"):
+        assert Dense(3, name).get_config()["activation"] == "exponential"
 
 
 def test_dtypes():
@@ -281,6 +333,8 @@ def test_random_seed_fixes_the_weights():
 def test_to_categorical():
     np.testing.assert_array_equal(to_categorical([0, 2]), [[1, 0, 0], [0, 0, 1]])
     assert to_categorical([1], 4).shape == (1, 4)
-    for wrong, classes in (([-1], None), ([0.5], None), ([3], 3)):
+    assert to_categorical(100_000, 100_001).nonzero()[0] == 100_000  # and no 40 GB on the way
+    assert to_categorical([[True], [False]]).shape == (2, 1, 2)
+    for wrong, classes in (([-1], None), ([0.5], None), ([3], 3), ([np.nan], 3), ([np.inf], 3)):
         with pytest.raises(ValueError, match="expected"):
             to_categorical(wrong, classes)

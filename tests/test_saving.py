@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import fastnn
+from fastnn.initializers import Zeros
 from fastnn.io import read_metadata, save_model
 from fastnn.layers import Activation, Dense, Input, Normalization
 from fastnn.models import Sequential
@@ -106,6 +107,29 @@ class Mine(Sequential):
     """A user's subclass."""
 
 
+class Pyramid(Sequential):
+    """One with an `__init__` of its own, and layers under names of its own."""
+
+    def __init__(self, units: int, depth: int) -> None:
+        self.blocks = [Dense(units, "tanh") for _ in range(depth)]
+        self.head = Dense(3, "softmax", name="head")
+        super().__init__([Input((4,)), *self.blocks, self.head])
+        self.note = {"units": units}
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_subclass_with_its_own_init_can_be_copied(way):
+    model = Pyramid(5, depth=2)
+    model.compile(SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    model.fit(X, Y, verbose=0)
+    again = way(model)
+    assert (type(again), again.note) == (Pyramid, {"units": 5})
+    assert [*again.blocks, again.head] == again.layers  # the copies themselves
+    assert again.head is not model.head
+    assert again.optimizer.iterations == model.optimizer.iterations == 2
+    assert_goes_on_the_same(model, again)
+
+
 def test_saving_replaces_whole_files_only(tmp_path, monkeypatch):
     model, path = trained(), tmp_path / "model.fastnn"
     model.save(path)
@@ -115,10 +139,35 @@ def test_saving_replaces_whole_files_only(tmp_path, monkeypatch):
         raise OSError("no")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(OSError, match=r"no.*model\.fastnn'$"):
         model.save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["model.fastnn"]
+
+
+class Own(Zeros):
+    """A user's initializer."""
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+    model = Sequential([Dense(2, kernel_initializer=Own(), input_shape=(4,))])
+    with pytest.raises(TypeError, match=r"save: .*Own.*pickle can"):
+        model.save(tmp_path / "m.fastnn")
+    assert os.listdir(tmp_path) == []
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again.layers[0].kernel_initializer) is Own
+
+
+def test_paths(tmp_path):
+    model, path = trained(), tmp_path / "m.fastnn"
+    model.save(os.fsencode(path), overwrite=False)
+    assert fastnn.load_model(os.fsencode(path)).built
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"m\.fastnn"):
+        model.save(path, overwrite=False)
+    assert path.read_bytes() == before
+    with pytest.raises(FileNotFoundError, match=r"nowhere/m\.fastnn'$"):
+        model.save(tmp_path / "nowhere" / "m.fastnn")
 
 
 def test_metadata_goes_along(tmp_path):
@@ -213,6 +262,8 @@ DENSE = ["model", "layers", 2, "config"]
         (["model", "build_input_shape"], [None]),
         (["model"], "x"),
         (["compile", "optimizer", "config", "learning_rate"], -1),
+        (["compile", "optimizer", "config", "learning_rate"], 10**400),
+        (["model", "layers", 1, "config", "mean"], [10**400] * 4),
         (["compile", "optimizer", "class_name"], "SGD"),
         (["compile", "loss"], "nothing"),
         (["compile"], {"optimizer": "adam", "run": 1}),
@@ -245,6 +296,32 @@ def test_arrays_that_do_not_fit_the_config(name, tmp_path):
         save_file(changed, path, texts)
         assert_refused(path)
     save_file({**arrays, "more": np.ones(2, np.float32)}, path, texts)
+    assert_refused(path)
+
+
+@pytest.mark.parametrize("kind", ["normalization", "activation"])
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"build_input_shape": [None, 10**9]},
+        {"input": 10**9},
+        {"build_input_shape": None, "input": 10**9},
+        {"build_input_shape": [None, 10**9], "input": 10**9},
+    ],
+)
+def test_a_forged_input_size_makes_no_room(kind, edits, tmp_path, monkeypatch):
+    path = tmp_path / "model.fastnn"
+    layer = Normalization(mean=0, variance=1) if kind == "normalization" else Activation("linear")
+    Sequential([Input((4,)), layer]).save(path)
+    assert fastnn.load_model(path).predict(X).shape == X.shape
+    texts, arrays = parts(path)
+    config = json.loads(texts["config"])
+    if "input" in edits:
+        config["model"]["layers"][0]["config"]["shape"] = [edits["input"]]
+    if "build_input_shape" in edits:
+        config["model"]["build_input_shape"] = edits["build_input_shape"]
+    save_file(arrays, path, {**texts, "config": json.dumps(config)})
+    monkeypatch.setattr(Sequential, "_network_class", lambda *args: pytest.fail("made"))
     assert_refused(path)
 
 

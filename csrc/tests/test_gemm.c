@@ -38,7 +38,7 @@ static shape new_shape(kernels k, int transpose_a, ptrdiff_t m, ptrdiff_t n, ptr
                        int dense) {
     shape s = {m, n, depth, .transpose_a = transpose_a};
     s.a = transpose_a ? panels(k, depth + 1, m, 1) : panels(k, m + 1, depth, 1);
-    s.b = panels(k, depth, n, 2);
+    s.b = n % k->panel == 0 && m % 2 ? row_major(k, depth, n, n % 3) : panels(k, depth, n, 2);
     s.c = dense ? row_major(k, m, n, (m + n) % 3) : panels(k, m, n, 1);
     s.bias = (layout){1, n, k->panel, k->panel + 1, k->panel, 0};
     return s;
@@ -68,7 +68,8 @@ static void run(fnn_gemm f, const shape *s, const epilogue *e, operands *o, arra
     const fnn_gemm_args args = {
         .m = m, .n = n, .k = s->k,
         .a = s->k && some ? at(o->a, where_a(s, r, 0)) : at(o->a, 0), .a_panel = s->a.panel,
-        .b = at(o->b, some ? where(&s->b, 0, c) : 0), .b_panel = s->b.panel,
+        .b = at(o->b, some ? where(&s->b, 0, c) : 0), .b_row = s->b.row,
+        .b_panel = s->b.panel,
         .c = at(to, some ? where(&s->c, r, c) : 0), .c_row = s->c.row, .c_panel = s->c.panel,
         .accumulate = e->accumulate,
         .bias = at(o->bias, some ? where(&s->bias, 0, c) : 0), .bias_panel = s->bias.panel,

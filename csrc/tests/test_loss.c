@@ -234,7 +234,7 @@ static double argmax_match(ptrdiff_t cols, const double *p, const double *t, dou
 
 static double threshold_match(ptrdiff_t cols, const double *p, const double *t, double threshold) {
     double sum = 0;
-    for (ptrdiff_t c = 0; c < cols; c++) sum += (p[c] > threshold) == (t[c] != 0);
+    for (ptrdiff_t c = 0; c < cols; c++) sum += t[c] == (p[c] > threshold);
     return sum / (double)cols;
 }
 

@@ -5,15 +5,19 @@ aligned, C-contiguous) is read where it is; anything else goes through NumPy onc
 Results are allocated by NumPy; arithmetic is the kernels' alone.
 """
 
+from numbers import Real
+
 import numpy as np
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
+)
 from cython.parallel cimport parallel, threadid
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_FLOAT32, FNN_FLOAT64, fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels,
-    fnn_now, fnn_probe, fnn_rows, fnn_rows_grad, fnn_team_size, fnn_unary, kernels, n_threads,
+    FNN_FLOAT32, FNN_FLOAT64, activation as act_of, derivative as grad_of, fnn_barrier,
+    fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels, fnn_now, fnn_probe, fnn_rows, fnn_rows_grad, fnn_team_size, fnn_unary, kernels, n_threads,
 )
 from fastnn._native.matmul cimport multiply, product, share
 
@@ -47,15 +51,16 @@ cdef struct Array:
     ptrdiff_t size, bytes
 
 
-cdef bint look(object x, Array *a):
-    """Whether the kernels can read x where it lies; then `a` describes it."""
+cdef bint look(object x, Array *a, int flags=PyBUF_FORMAT | PyBUF_STRIDES):
+    """Whether the kernels can read x (write, with PyBUF_WRITABLE) where it lies; then `a`
+    describes it."""
     cdef Py_buffer view
     cdef int i
     cdef bint good = False
     if type(x) is not ndarray:
         return False
-    if PyObject_GetBuffer(x, &view, PyBUF_FORMAT | PyBUF_STRIDES) != 0:
-        PyErr_Clear()       # a dtype that buffers cannot say, such as datetime64
+    if PyObject_GetBuffer(x, &view, flags) != 0:
+        PyErr_Clear()       # a dtype that buffers cannot say, such as datetime64, or read-only
         return False
     if view.format[0] in (b"f", b"d") and view.format[1] == 0:
         good = <size_t>view.buf % view.itemsize == 0 and PyBuffer_IsContiguous(&view, b"C")
@@ -80,6 +85,8 @@ cdef object real_array(object x, str name):
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be an array of real numbers, got {type(x).__name__}: {error}") from None
+    if array.dtype.kind == "O" and all(isinstance(value, Real) for value in array.flat):
+        array = array.astype(float64)       # a frame of several dtypes, or of nullable ones
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(
             f"{name} must be an array of real numbers (float32 or float64, or bool, integers or "
@@ -106,6 +113,23 @@ cdef object same_array(object a, object b):
             and a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
 
 
+cdef bint fits(object out, tuple shape, int dtype, tuple xs, Array *y):
+    """Whether `out` is plainly right: then `y` describes it. What is not may be right as well, or
+    else target() finds out what is wrong."""
+    cdef Array x
+    if len(shape) not in (1, 2) or not look(
+            out, y, PyBUF_FORMAT | PyBUF_STRIDES | PyBUF_WRITABLE):
+        return False
+    if y.dtype != dtype or y.ndim != len(shape) or y.cols != shape[y.ndim - 1]:
+        return False
+    if y.ndim == 2 and y.rows != shape[0]:
+        return False
+    for given in xs:
+        if not look(given, &x) or (x.data < y.data + y.bytes and y.data < x.data + x.bytes):
+            return False
+    return True
+
+
 cdef int check_apart(object out, object x, str name, bint in_place) except -1:
     cdef Array a, b
     if look(out, &a) and look(x, &b):
@@ -113,7 +137,8 @@ cdef int check_apart(object out, object x, str name, bint in_place) except -1:
             return 0
         shared = a.bytes > 0 and b.bytes > 0
     else:
-        shared = isinstance(x, ndarray) and np.shares_memory(out, x)
+        # What is no ndarray may still lend its memory to one: a frame, a memoryview.
+        shared = np.shares_memory(out, real_array(x, name))
     if shared and not (in_place and same_array(out, x)):
         instead = " or be that very array" if in_place else ""
         raise ValueError(
@@ -127,6 +152,8 @@ cdef object target(object out, tuple shape, int dtype_code, tuple names, tuple x
     cannot write `out` as it lies, a temporary for deliver(). xs are the arguments as given."""
     dtype = float32 if dtype_code == FNN_FLOAT32 else float64
     if out is not None:
+        if fits(out, shape, dtype_code, xs, y):
+            return out
         if not isinstance(out, ndarray):
             raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
         if out.dtype != dtype:
@@ -564,34 +591,6 @@ cdef object activation_name(object activation):
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
     return activation
-
-
-cdef fnn_unary act_of(const fnn_kernels *k, object name) except? NULL:
-    """The kernel of an activation that goes element by element; else NULL."""
-    if name == "relu":
-        return k.relu
-    if name == "sigmoid":
-        return k.sigmoid
-    if name == "tanh":
-        return k.tanh
-    if name == "exp":
-        return k.exp
-    if name == "softplus":
-        return k.softplus
-    return k.silu if name == "silu" else NULL
-
-
-cdef fnn_grad grad_of(const fnn_kernels *k, object name) except? NULL:
-    """The same for its derivative, where the output determines it."""
-    if name == "relu":
-        return k.relu_backward
-    if name == "sigmoid":
-        return k.sigmoid_backward
-    if name == "tanh":
-        return k.tanh_backward
-    if name == "exp":
-        return k.exp_backward
-    return k.softplus_backward if name == "softplus" else NULL
 
 
 def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_threads=None):

@@ -18,7 +18,7 @@ cdef extern from "fnn.h" nogil:
         const void *a
         ptrdiff_t a_panel
         const void *b
-        ptrdiff_t b_panel
+        ptrdiff_t b_row, b_panel
         void *c
         ptrdiff_t c_row, c_panel
         int accumulate

@@ -19,7 +19,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter, fnn_gather, fnn_gemm, fnn_gemm_args,
+    ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter, fnn_gemm, fnn_gemm_args,
     fnn_kernels, fnn_pack, fnn_take, fnn_team_size, fnn_zalloc, round_up,
 )
 
@@ -28,7 +28,8 @@ cdef enum:
     MC = 96             # rows of A's block: 384 KiB, a part of L2 beside two panels of B
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FEW = 4             # rows of C that leave the time to the reading of B:
-    KC_FEW = 16         # then B is read row by row, a few rows at a time
+    KC_FEW = 32         # then B is read a few rows at a time
+    DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
 
@@ -44,8 +45,7 @@ cdef struct plan:
     ptrdiff_t itemsize, panel
     fnn_gemm gemm
     fnn_pack pack_a, pack_b
-    fnn_gather gather
-    bint by_rows                    # gather packs B, row by row, not pack_b, panel by panel
+    bint direct                     # full panels of B are read where they lie
     ptrdiff_t kc, mc, nc
     ptrdiff_t row_teams, column_teams
     ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one column team's block of B
@@ -125,14 +125,15 @@ cdef void choose_grid(plan *s, ptrdiff_t threads) noexcept nogil:
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
-    s.by_rows = rows <= FEW and not s.x.transpose_b
-    s.kc = KC_FEW if s.by_rows else even_block(s.x.k, KC_BYTES // s.itemsize, s.panel)
+    cdef bint few = s.x.m <= FEW
+    s.direct = not s.x.transpose_b and (few or s.x.k * s.x.n * s.itemsize <= DIRECT)
+    s.kc = KC_FEW if s.direct and few else even_block(s.x.k, KC_BYTES // s.itemsize, s.panel)
     s.mc = even_block(rows, MC, s.panel if s.x.transpose_a else 1)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
-    s.nc = NC if s.by_rows or s.row_teams > 1 or rows > MC else s.panel
+    s.nc = NC if s.direct or s.row_teams > 1 or rows > MC else s.panel
     s.nc = even_block(columns, s.nc, s.panel)
     s.a_bytes = round_up(s.mc, s.panel) * round_up(s.kc, s.panel) * s.itemsize
-    s.b_bytes = s.kc * s.nc * s.itemsize
+    s.b_bytes = s.kc * (s.panel if s.direct else s.nc) * s.itemsize
 
 
 cdef inline const char *at(const plan *s, const char *x, ptrdiff_t ld, bint transposed,
@@ -144,6 +145,8 @@ cdef inline const char *at(const plan *s, const char *x, ptrdiff_t ld, bint tran
 cdef void multiply_block(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrdiff_t j,
                          ptrdiff_t i, bint pack) noexcept nogil:
     """The block of rows of C that begins with row i; p and j are where B's block begins."""
+    cdef ptrdiff_t whole = g.n // s.panel * s.panel
+    cdef fnn_gemm_args h
     g.m = min(s.mc, s.x.m - i)
     g.a = a
     g.a_panel = (g.k if s.x.transpose_a else g.m) * s.panel
@@ -152,7 +155,16 @@ cdef void multiply_block(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, 
         s.pack_a(g.k, g.m, at(s, s.x.a, s.x.lda, True, i, p), s.x.lda, g.a_panel, a)
     elif pack:
         s.pack_a(g.m, g.k, at(s, s.x.a, s.x.lda, False, i, p), s.x.lda, g.a_panel, a)
-    s.gemm(g)
+    h = g[0]
+    if s.direct:
+        h.n = whole
+        h.b, h.b_row, h.b_panel = at(s, s.x.b, s.x.ldb, False, p, j), s.x.ldb, s.panel
+        s.gemm(&h)
+        h = g[0]
+        h.n -= whole
+        h.c = <char *>g.c + whole * s.itemsize
+        h.bias = <const char *>g.bias + whole * s.itemsize if g.bias != NULL else NULL
+    s.gemm(&h)
 
 
 cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
@@ -165,10 +177,8 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
     cdef char *a = s.packed_a + thread * s.a_bytes
     cdef char *b = s.packed_b + column * s.b_bytes
     cdef team *mine = &s.teams[column]
-    cdef ptrdiff_t p = 0, j, q0, q1
+    cdef ptrdiff_t p = 0, j, q0, q1, packed
     cdef ptrdiff_t blocks = ceil_div(s.x.m, s.mc), block, first = 0, held
-    cdef const char *source
-    cdef char *packed
     cdef fnn_gemm_args g
     g.grad = NULL
     g.s = NULL
@@ -177,21 +187,19 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
     g.c_panel = g.bias_panel = s.panel
     while True:     # once also where k = 0, which makes C the bias or zero
         g.k = min(s.kc, s.x.k - p)
-        g.b_panel = g.k * s.panel
+        g.b_row, g.b_panel = s.panel, g.k * s.panel
         g.accumulate = p > 0
         g.act = s.x.act if p + g.k == s.x.k else NULL
         j, held = j0, -1
         while j < j1:
             g.n = min(s.nc, j1 - j)
             g.bias = s.x.bias + j * s.itemsize if s.x.bias != NULL and p == 0 else NULL
-            q0 = share(g.n, s.panel, row, s.row_teams)
-            q1 = share(g.n, s.panel, row + 1, s.row_teams)
-            source = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q0)
-            packed = b + q0 * g.k * s.itemsize
-            if s.by_rows:
-                s.gather(g.k, q1 - q0, NULL, source, s.x.ldb, NULL, NULL, g.b_panel, packed)
-            else:
-                s.pack_b(g.k, q1 - q0, source, s.x.ldb, g.b_panel, packed)
+            # Columns `packed` and on are packed: all, or only what fills no panel.
+            packed = g.n // s.panel * s.panel if s.direct else 0
+            q0 = packed + share(g.n - packed, s.panel, row, s.row_teams)
+            q1 = packed + share(g.n - packed, s.panel, row + 1, s.row_teams)
+            s.pack_b(g.k, q1 - q0, at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q0), s.x.ldb,
+                     g.b_panel, b + (q0 - packed) * g.k * s.itemsize)
             fnn_barrier_wait(&mine.barrier, s.row_teams)
             block = fnn_take(&mine.blocks) - first
             while block < blocks:
@@ -254,7 +262,6 @@ cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) 
     s.panel = kernels.panel
     s.gemm = kernels.gemm_tn if what.transpose_a else kernels.gemm_nn
     s.pack_a = kernels.pack
-    s.gather = kernels.gather
     s.pack_b = kernels.pack_transpose if what.transpose_b else kernels.pack
     choose_grid(&s, n_threads)
     choose_blocks(&s)

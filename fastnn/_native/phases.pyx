@@ -88,7 +88,7 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) n
         if s.kind == DENSE:
             g.m, g.n, g.k = r1 - r0, s.outputs, s.inputs
             g.a, g.a_panel = x, w.panel
-            g.b, g.b_panel = s.w, s.w_panel
+            g.b, g.b_row, g.b_panel = s.w, P, s.w_panel
             g.c, g.c_row, g.c_panel = y, P, w.panel
             g.accumulate = 0
             g.bias, g.bias_panel = s.w + s.inputs * P * size if s.bias else NULL, s.w_panel
@@ -151,7 +151,7 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
         if s.kind == DENSE:
             g.m, g.n, g.k = r1 - r0, s.inputs, s.outputs
             g.a, g.a_panel = w.d[l + 1] + row, w.panel
-            g.b, g.b_panel = s.wt, s.wt_panel
+            g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
             g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
             g.accumulate, g.bias, g.bias_panel, g.act = 0, NULL, 0, NULL
             g.grad, g.s = NULL, NULL
@@ -208,7 +208,7 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
         if gradient:
             g.m, g.n, g.k = min(u.i1, s.inputs) - u.i0, cols, rows
             g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
-            g.b, g.b_panel = w.d[u.l + 1] + u.j * w.panel * itemsize, w.panel
+            g.b, g.b_row, g.b_panel = w.d[u.l + 1] + u.j * w.panel * itemsize, P, w.panel
             g.c, g.c_row, g.c_panel = s.g + block, P, 0
             g.accumulate, g.bias, g.bias_panel, g.act = 0, NULL, 0, NULL
             g.grad, g.s = NULL, NULL

@@ -1,5 +1,5 @@
 """Models as files."""
 
-from fastnn.io._model import get_state, load_model, model_from_state, read_metadata, save_model
+from fastnn.io._model import load_model, read_metadata, save_model
 
-__all__ = ["get_state", "load_model", "model_from_state", "read_metadata", "save_model"]
+__all__ = ["load_model", "read_metadata", "save_model"]

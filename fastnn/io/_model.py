@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers as layers_module
-from fastnn._data import as_int, as_weights
+from fastnn._data import as_bool, as_int, as_path, as_weights
+from fastnn._registry import Configurable
 from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.models import Sequential
 
 FORMAT = "fastnn 1"  # in the metadata; another number for another layout
+PROOF = "input"  # an array as long as the input, in files without weights
 
-State = tuple[type[Sequential], dict[str, Any], dict[str, np.ndarray]]
+State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 def _names(number: int, layer: Layer, prefix: str = "") -> list[str]:
@@ -34,51 +36,58 @@ def _slot_names(model: Sequential) -> list[tuple[str, Dense, list[str]]]:
     """Slot, layer and array names of all that the optimizer keeps."""
     return [
         (slot, layer, _names(number, layer, f"optimizer.{slot}."))
-        for slot in (model._network.slot_names if model.built else ())
-        for number, layer in enumerate(model.layers)
-        if isinstance(layer, Dense)
+        for slot, number, layer in model._slots()
     ]
 
 
-def get_state(model: Sequential) -> State:
-    """Class, config and arrays: everything that `model_from_state` needs."""
+def _get_state(model: Sequential) -> State:
+    """Config and arrays: everything that `_model_from_state` needs."""
     with model._lock:
+        _check_own(model)
         arrays: dict[str, np.ndarray] = {}
         for number, layer in enumerate(model.layers):
             if weights := layer.get_weights():
                 arrays |= zip(_names(number, layer), weights, strict=True)
+        if model.built and not arrays:  # no weights prove the input's size when it is loaded
+            arrays[PROOF] = np.zeros(model.input_shape[1], model._dtype)
         for slot, dense, names in _slot_names(model):
             arrays |= zip(names, dense.get_slot(slot), strict=True)
         config = {
             "model": model.get_config(),
             "compile": model.get_compile_config(),
-            "iterations": model._network.iterations if model.built else 0,
+            "iterations": model.iterations,
         }
-    return type(model), config, arrays
+    return config, arrays
 
 
-def model_from_state(
-    cls: type[Sequential], config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-) -> Sequential:
-    """A model equal to the one whose `get_state` this is.
+def _check_own(model: Sequential) -> None:
+    """A file holds names of classes: one with other than fastnn's could not be loaded."""
+    parts: list[Any] = [*model.layers, model.optimizer, model.loss, *model._metrics]
+    parts += [setting for layer in model.layers for setting in vars(layer).values()]
+    for part in parts:
+        kind = type(part)
+        if isinstance(part, Configurable) and kind.__module__.partition(".")[0] != "fastnn":
+            raise TypeError(
+                f"save: expected layers, initializers and so on of fastnn, got {kind.__name__}, "
+                f"which a file cannot hold; pickle can"
+            )
+
+
+def _model_from_state(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Sequential:
+    """A model equal to the one whose `_get_state` this is.
 
     Raises
     ------
-    ValueError, TypeError, LookupError, AttributeError
-        If config and arrays do not fit.
+    Exception
+        Of any kind, if config and arrays do not fit.
     """
     rest = dict(arrays)
     stack = [layers_module.get(layer) for layer in config["model"]["layers"]]
     shape = config["model"]["build_input_shape"]
     size = None if shape is None else as_int(shape[1], "build_input_shape", 1)
-    layers = [layer for layer in stack if not isinstance(layer, InputLayer)]
-    for number, layer in enumerate(layers):
-        names = _names(number, layer)
-        if size is not None or (names and names[0] in rest):
-            layer.input_size = size if size is not None else len(rest[names[0]])
-            layer.set_weights([rest.pop(name) for name in names])
-            size = layer.output_size_for(layer.input_size) if shape else None
-    model = cls(stack, name=config["model"]["name"])
+    _check_sizes(stack, size, rest)
+    _set_weights([layer for layer in stack if not isinstance(layer, InputLayer)], size, rest)
+    model = Sequential(stack, name=config["model"]["name"])
     if shape is not None:
         model.build(shape)
     if config["compile"] is not None:
@@ -93,13 +102,52 @@ def model_from_state(
     return model
 
 
+def _check_sizes(stack: list[Layer], size: int | None, rest: dict[str, np.ndarray]) -> None:
+    """Nothing is made for an input size that no array has: weights prove it, or else PROOF."""
+    known = {layer.input_size_argument for layer in stack} - {None}
+    if len(stack) > 1 and not known <= {size}:
+        raise ValueError(f"expected an input of {size}, as build_input_shape says, got {known}")
+    proved = size is None or any(layer.weight_names for layer in stack)
+    if not proved and rest.pop(PROOF).shape != (size,):
+        raise ValueError(f"{PROOF}: expected shape {(size,)}, as build_input_shape says")
+
+
+def _set_weights(layers: list[Layer], size: int | None, rest: dict[str, np.ndarray]) -> None:
+    """Build each layer that has weights among the arrays; all where the input's size is known."""
+    built = size is not None
+    for number, layer in enumerate(layers):
+        names = _names(number, layer)
+        if not built:
+            size = len(rest[names[0]]) if names and names[0] in rest else None
+        if size is not None:
+            layer.set_weights_for(size, [rest.pop(name) for name in names])
+            size = layer.output_size_for(size)
+
+
 def save_model(
-    model: Sequential, path: str | PathLike[str], metadata: Mapping[str, Any] | None = None
+    model: Sequential,
+    path: str | bytes | PathLike[str],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = True,
 ) -> None:
-    """Write a model to `path`, whole or not at all, and `metadata`, anything that JSON can hold."""
+    """Write a model to `path`, whole or not at all, and `metadata`, anything that JSON can hold.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file and `overwrite` is False.
+    OSError
+        If it cannot be written; the message names `path`.
+    TypeError
+        If `path` is no path, or the model has layers or the like of classes of one's own.
+    """
     from safetensors.numpy import save  # only who saves or loads needs it
 
-    _, config, arrays = get_state(model)
+    path = as_path(path)
+    if not as_bool(overwrite, "overwrite") and os.path.exists(path):
+        raise FileExistsError(f"path: expected no file, for overwrite=False, got one at {path!r}")
+    config, arrays = _get_state(model)
     texts = {
         "format": FORMAT,
         "config": json.dumps(config),
@@ -107,7 +155,14 @@ def save_model(
     }
     # safetensors stores memory as it lies
     data = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, texts)
-    target = os.path.realpath(path)
+    try:
+        _write(os.path.realpath(path), data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), path) from error
+
+
+def _write(target: str, data: bytes) -> None:
+    """Write a file whole or not at all."""
     temporary = f"{target}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
         with open(temporary, "xb") as file:
@@ -116,12 +171,12 @@ def save_model(
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(temporary)
         raise
 
 
-def load_model(path: str | PathLike[str]) -> Sequential:
+def load_model(path: str | bytes | PathLike[str]) -> Sequential:
     """The model in a file that `save_model` wrote.
 
     Raises
@@ -130,26 +185,28 @@ def load_model(path: str | PathLike[str]) -> Sequential:
         If there is no such file.
     ValueError
         If the file is damaged or no such file; the message names the path.
+    TypeError
+        If `path` is no path.
     """
     with _opened(path) as (texts, file):
         config = json.loads(texts["config"])
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         _check_dtypes(config, arrays)
-        return model_from_state(Sequential, config, arrays)
+        return _model_from_state(config, arrays)
 
 
-def read_metadata(path: str | PathLike[str]) -> dict[str, Any]:
+def read_metadata(path: str | bytes | PathLike[str]) -> dict[str, Any]:
     """The metadata that `save_model` was given; raises as `load_model` does."""
     with _opened(path) as (texts, _):
         return dict(json.loads(texts["metadata"]))
 
 
 @contextmanager
-def _opened(path: str | PathLike[str]) -> Iterator[tuple[dict[str, str], Any]]:
+def _opened(path: str | bytes | PathLike[str]) -> Iterator[tuple[dict[str, str], Any]]:
     """Metadata and file; whatever goes wrong with the contents becomes a ValueError."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    path = os.fspath(path)
+    path = as_path(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"path: expected a fastnn model file, found nothing at {path!r}")
     try:
@@ -158,16 +215,9 @@ def _opened(path: str | PathLike[str]) -> Iterator[tuple[dict[str, str], Any]]:
             if texts.get("format") != FORMAT:
                 raise ValueError(f"expected format {FORMAT!r}, got {texts.get('format')!r}")
             yield texts, file
-    except (
-        SafetensorError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-        OSError,
-    ) as error:
-        raise ValueError(f"path: expected a fastnn model file, got {path!r}: {error}") from error
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ValueError(f"path: expected a fastnn model file, got {path!r}: {found}") from error
 
 
 def _check_dtypes(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -374,8 +374,8 @@ def argmax_match(p: Array, t: Array) -> Array:
 
 
 def threshold_match(p: Array, t: Array, threshold: float = 0.5) -> Array:
-    """Return the mean over columns of (p > threshold) == (t != 0)."""
-    match: Array = ((p > threshold) == (t != 0)).mean(axis=1, dtype=p.dtype)
+    """Return the mean over columns of t == (1 if p > threshold else 0)."""
+    match: Array = ((p > threshold) == t).mean(axis=1, dtype=p.dtype)
     return match
 
 
