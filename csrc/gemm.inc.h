@@ -194,7 +194,7 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
             .load = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
         };
-        const real *next_c = c + g->c_panel, *b_end = t.ahead + g->k * P;
+        const real *next_c = c + g->c_panel, *b_end = t.ahead + ((j + 1) * P < g->n ? g->k * P : 0);
         if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {
                 t.a = (const real *)g->a + i / P * g->a_panel;
