@@ -33,7 +33,8 @@ typedef struct {
     ptrdiff_t b_row;
     const real *ahead; /* lines of the next panel of B to fetch meanwhile */
     ptrdiff_t ahead_step; /* from two of them to the next two; 0 where all are fetched */
-    const real *next_c; /* C of the next tile */
+    const real *next_c; /* C of the next tile, of which next_rows rows are fetched every P steps: */
+    ptrdiff_t next_rows; /* all at once would take every fill buffer, and A and B would wait */
     real *c;
     ptrdiff_t c_row;
     const real *bias; /* NULL: none */
@@ -83,9 +84,6 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
     vmask mask[NV];
     UNROLL(4) for (int v = 0; v < nv; v++) mask[v] = cols_mask(t->cols, v);
 
-    /* lines' last elements: where C is not aligned, the panel before has fetched the first line */
-    UNROLL(16) for (int r = 0; r < mr; r++)
-        for (int v = LINE - 1; v < nv * VL; v += LINE) fetch(t->next_c + r * t->c_row + v);
     UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_zero();
     if (t->bias) {
         UNROLL(4) for (int v = 0; v < nv; v++) {
@@ -98,14 +96,17 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
                              : v_load_m(mask[v], t->c + r * t->c_row + v * VL);
     }
 
-    if (tn) {
-        tile_steps(mr, nv, 1, P, t->k, t->a, t->b, t->b_row, t->ahead, t->ahead_step, acc);
-    } else {
-        const real *a = t->a, *b = t->b, *ahead = t->ahead;
-        for (ptrdiff_t k = t->k; k > 0; k -= P, a += t->a_panel, b += P * t->b_row) {
-            tile_steps(mr, nv, P, 1, min_size(k, P), a, b, t->b_row, ahead, t->ahead_step, acc);
-            ahead += P / 4 * t->ahead_step;
+    const real *a = t->a, *b = t->b, *ahead = t->ahead, *next_c = t->next_c;
+    const real *next_end = next_c + mr * t->c_row;
+    for (ptrdiff_t k = t->k; k > 0; k -= P, b += P * t->b_row) {
+        for (ptrdiff_t i = 0; i < t->next_rows && next_c < next_end; i++, next_c += t->c_row) {
+            /* lines' last elements: where C is not aligned, the panel before fetched the first */
+            for (int v = LINE - 1; v < nv * VL; v += LINE) fetch(next_c + v);
         }
+        tile_steps(mr, nv, tn ? 1 : P, tn ? P : 1, min_size(k, P), a, b, t->b_row, ahead,
+                   t->ahead_step, acc);
+        a += tn ? P * P : t->a_panel;
+        ahead += P / 4 * t->ahead_step;
     }
 
     if (t->relu) { /* 0 first: max gives its second argument where that is NaN */
@@ -192,7 +193,7 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .ahead = (const real *)g->b + (j + 1) * g->b_panel,
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
-            .load = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
+            .next_rows = (MR * P + g->k - 1) / (g->k > 0 ? g->k : 1), .load = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
         };
         const real *next_c = c + g->c_panel, *b_end = t.ahead + ((j + 1) * P < g->n ? g->k * P : 0);
         if (tn) { /* a tile must not straddle two panels of A */
