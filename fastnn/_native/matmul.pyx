@@ -26,7 +26,8 @@ from fastnn._native.core cimport (
 cdef enum:
     KC_BYTES = 3328     # kc elements of k: less, and C goes through memory more often; more, and A
                         # and two panels of B crowd L2. 704 for k = 2048, all of 784
-    MC = 96             # rows of A's block: 300 KiB, a part of L2 beside two panels of B
+    MC = 56             # rows of A's block: 150 KiB, a part of L2 beside two panels of B, and small
+                        # enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FEW = 4             # rows of C that leave the time to the reading of B:
     KC_FEW = 32         # then B is read a few rows at a time
