@@ -43,14 +43,16 @@ def test_first_use_loads_no_optional_or_heavy_package():
 
 
 def test_first_use_costs_at_most_40_ms_beyond_numpy(tmp_path):
-    """Of CPU time, so that busy neighbours do not count; bytecode is cached, as pip leaves it."""
+    """On a machine that takes 90 ms to import NumPy, whose time stands for the machine's speed.
+
+    CPU time, so that busy neighbours count less; bytecode is cached, as pip leaves it."""
     script = (
-        "import time, numpy\nstart = time.process_time()\n"
-        f"{FIRST_USE}\nprint(time.process_time() - start)"
+        "import time\nbegan = time.process_time()\nimport numpy\nstart = time.process_time()\n"
+        f"{FIRST_USE}\nprint((time.process_time() - start) / (start - began))"
     )
     cached = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
-    seconds = [float(run(script, **cached)) for _ in range(6)]
-    assert min(seconds) < 0.040
+    ratios = [float(run(script, **cached)) for _ in range(6)]
+    assert min(ratios) < 40 / 90
 
 
 def test_every_public_name_is_there():
