@@ -23,7 +23,6 @@ from fastnn._native.workers cimport (
     rows_worker, run, train_worker, update_worker,
 )
 
-# Below this many floating-point operations a step, a second thread costs more than it brings.
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
@@ -33,6 +32,7 @@ cdef double SLICE_FLOPS = 1e10
 cdef double UNSURE_FLOPS = 1e9
 
 cdef enum:
+    # Below this many operations a step, a second thread costs more than it brings.
     SERIAL_FLOPS = 8000000
     # Panels of weight rows in one unit of phase 2: w, m, v and gradient of 128 x 32 are 64 KiB.
     UNIT_PANELS = 4
