@@ -53,8 +53,8 @@ typedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptr
  *   gemm_tn: a is A^T (k,m), the same way: A's columns lie in panels [m/P][k][P]
  *   b is B (k,n): panelled, b_row, b_panel; whole vectors of its last panel are read, P or VL columns
  *   c: panelled, c_row, c_panel; columns past n are left alone
- * The order of additions over k depends on k, dtype and ISA alone, so neither m, n nor the way
- * a matrix is cut into calls changes a bit of the result. */
+ * The order of additions over k depends on k, dtype and ISA alone, so neither m, n nor cutting
+ * them into several calls changes a bit of the result. */
 typedef struct {
     ptrdiff_t m, n, k;
     const void *a;
@@ -63,12 +63,14 @@ typedef struct {
     ptrdiff_t b_row, b_panel;
     void *c;
     ptrdiff_t c_row, c_panel;
-    int accumulate;         /* act(C + A B), for a sum over blocks of k; then no bias or grad */
+    int accumulate;         /* act(C + (A B)), for a sum over blocks of k; then no bias or grad */
     const void *bias;       /* NULL, or n values: bias of column j at bias[(j/P)*bias_panel + j%P] */
     ptrdiff_t bias_panel;
     fnn_unary act;          /* NULL, or applied to every element of C */
     fnn_grad grad;          /* NULL, or C[r,j] *= f'(s[r,j]); then no bias or act */
     const void *s;          /* with c's strides */
+    const void *next;       /* NULL, or a matrix to fetch into L2 meanwhile, for what comes after */
+    ptrdiff_t next_row, next_rows, next_cols; /* its row stride and size */
 } fnn_gemm_args;
 typedef void (*fnn_gemm)(const fnn_gemm_args *args);
 

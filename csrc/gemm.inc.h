@@ -17,13 +17,25 @@
  * Loops, outer to inner: panel of C (P columns), tile of rows; each tile runs through all of k.
  * Cutting k into blocks whose panel of B stays in L1 was measured and lost (0.75 to 0.92 of peak
  * against 0.90 to 0.97): C then goes through memory once a block, while the hardware prefetches
- * B's one contiguous stream well. What it does not see coming is fetched into L2 by hand: C of
- * the next tile, whose rows lie far apart, and, a line every two steps, the next panel of B. On
- * large matrices that was worth 0.08 of peak; into L1 it gained nothing.
+ * B's one contiguous stream well. What it does not see coming is fetched by hand while the tile
+ * multiplies: its rows of C, which lie far apart, into L1, a few every P steps (all at once would
+ * take every fill buffer, and A and B would wait); the next panel of B, a line every two steps, into
+ * L2; and what the caller packs next, a few lines every P steps. On large matrices that was worth
+ * 0.12 of peak.
  *
- * A tile adds its products in the order of k, to what C holds where it accumulates, so that a
- * result does not depend on how m, n and k are cut.
+ * A tile adds its products in the order of k, from the bias or zero, and their sum to what C holds
+ * where it accumulates: so a result does not depend on how m and n are cut. Accumulators that
+ * begin with C wait for it, which was measured as 0.01 of peak.
  */
+
+/* Lines of a matrix, to be fetched column of lines by column, a few at a time. */
+typedef struct {
+    const real *at;
+    ptrdiff_t stride, rows; /* of the matrix */
+    ptrdiff_t row;          /* that `at` lies in */
+    ptrdiff_t left;         /* lines still to fetch */
+    ptrdiff_t pace;         /* lines every P steps */
+} walk;
 
 typedef struct {
     ptrdiff_t k;
@@ -32,15 +44,14 @@ typedef struct {
     const real *b;
     ptrdiff_t b_row;
     const real *ahead; /* lines of the next panel of B to fetch meanwhile */
-    ptrdiff_t ahead_step; /* from two of them to the next two; 0 where all are fetched */
-    const real *next_c; /* C of the next tile, of which next_rows rows are fetched every P steps: */
-    ptrdiff_t next_rows; /* all at once would take every fill buffer, and A and B would wait */
+    ptrdiff_t ahead_step; /* from one of them to the next; 0 where all are fetched */
     real *c;
     ptrdiff_t c_row;
+    walk *next;       /* through what the caller packs next */
     const real *bias; /* NULL: none */
     const real *s;    /* NULL, or relu's output where C is its gradient */
     ptrdiff_t cols;   /* columns of this panel that exist, 1 .. P */
-    int load;         /* add to what C holds */
+    int accumulate;   /* add to what C holds */
     int relu;
 } tile_args;
 
@@ -60,20 +71,28 @@ INLINE void tile_step(const int mr, const int nv, const int row, const real *a, 
     }
 }
 
-/* fetched into L2 without waiting; any address will do */
-INLINE void fetch(const real *p) { __builtin_prefetch(p, 0, 2); }
+INLINE void fetch_lines(walk *w, const int into_l1) {
+    const ptrdiff_t n = min_size(w->pace, w->left);
+    w->left -= n;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        into_l1 ? __builtin_prefetch(w->at, 0, 3) : __builtin_prefetch(w->at, 0, 2);
+        if (++w->row < w->rows) {
+            w->at += w->stride;
+        } else {
+            w->at += LINE - (w->rows - 1) * w->stride;
+            w->row = 0;
+        }
+    }
+}
 
 /* acc += A B over k steps that lie at stride `col` in A; lines `ahead` are fetched meanwhile */
 INLINE void tile_steps(const int mr, const int nv, const int row, const int col, ptrdiff_t k,
                        const real *a, const real *b, const ptrdiff_t b_row, const real *ahead,
                        ptrdiff_t ahead_step, vreal (*acc)[NV]) {
-    for (; k >= 4; k -= 4, a += 4 * col, b += 4 * b_row, ahead += ahead_step) {
-        fetch(ahead);
-        fetch(ahead + LINE);
+    for (; k >= 2; k -= 2, a += 2 * col, b += 2 * b_row, ahead += ahead_step) {
+        __builtin_prefetch(ahead, 0, 2);
         tile_step(mr, nv, row, a, b, acc);
         tile_step(mr, nv, row, a + col, b + b_row, acc);
-        tile_step(mr, nv, row, a + 2 * col, b + 2 * b_row, acc);
-        tile_step(mr, nv, row, a + 3 * col, b + 3 * b_row, acc);
     }
     for (; k > 0; k--, a += col, b += b_row) tile_step(mr, nv, row, a, b, acc);
 }
@@ -84,36 +103,43 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
     vmask mask[NV];
     UNROLL(4) for (int v = 0; v < nv; v++) mask[v] = cols_mask(t->cols, v);
 
-    UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_zero();
+    UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+        acc[r][v] = v_zero();
     if (t->bias) {
         UNROLL(4) for (int v = 0; v < nv; v++) {
             vreal bias = v_load_m(mask[v], t->bias + v * VL);
             UNROLL(16) for (int r = 0; r < mr; r++) acc[r][v] = bias;
         }
-    } else if (t->load) {
-        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
-            acc[r][v] = full ? v_load(t->c + r * t->c_row + v * VL)
-                             : v_load_m(mask[v], t->c + r * t->c_row + v * VL);
     }
 
-    const real *a = t->a, *b = t->b, *ahead = t->ahead, *next_c = t->next_c;
-    const real *next_end = next_c + mr * t->c_row;
+    const real *a = t->a, *b = t->b, *ahead = t->ahead;
+    /* Lines' last elements: where C is not aligned, the panel before fetched the first. A short
+     * tile ends before they could come. */
+    walk tile_c = {.at = t->c + min_size(LINE, nv * VL) - 1, .stride = t->c_row, .rows = mr};
+    if (t->k >= 8 * P) {
+        tile_c.left = mr * ((nv * VL + LINE - 1) / LINE);
+        tile_c.pace = 1 + tile_c.left * P / t->k;
+    }
     for (ptrdiff_t k = t->k; k > 0; k -= P, b += P * t->b_row) {
-        for (ptrdiff_t i = 0; i < t->next_rows && next_c < next_end; i++, next_c += t->c_row) {
-            /* lines' last elements: where C is not aligned, the panel before fetched the first */
-            for (int v = LINE - 1; v < nv * VL; v += LINE) fetch(next_c + v);
-        }
+        fetch_lines(&tile_c, 1);
+        fetch_lines(t->next, 0);
         tile_steps(mr, nv, tn ? 1 : P, tn ? P : 1, min_size(k, P), a, b, t->b_row, ahead,
                    t->ahead_step, acc);
         a += tn ? P * P : t->a_panel;
-        ahead += P / 4 * t->ahead_step;
+        ahead += P / 2 * t->ahead_step;
     }
 
+    real *c = t->c;
+    if (t->accumulate) {
+        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) {
+            const real *p = c + r * t->c_row + v * VL;
+            acc[r][v] = v_add(full ? v_load(p) : v_load_m(mask[v], p), acc[r][v]);
+        }
+    }
     if (t->relu) { /* 0 first: max gives its second argument where that is NaN */
         UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
             acc[r][v] = v_max(v_zero(), acc[r][v]);
     }
-    real *c = t->c;
     if (t->s) {
         const real *s = t->s;
         UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) {
@@ -133,10 +159,10 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
 /* A function for every tile height, for a full panel and for one that fits into one vector. */
 typedef void (*tile_fn)(const tile_args *);
 #define TILE_FNS(mr)                                                                            \
-    static __attribute__((noinline)) void tile_nn_##mr(const tile_args *t) { tile(mr, NV, 0, t); } \
-    static __attribute__((noinline)) void tile_nn_narrow_##mr(const tile_args *t) { tile(mr, 1, 0, t); } \
-    static __attribute__((noinline)) void tile_tn_##mr(const tile_args *t) { tile(mr, NV, 1, t); } \
-    static __attribute__((noinline)) void tile_tn_narrow_##mr(const tile_args *t) { tile(mr, 1, 1, t); }
+    NOINLINE void tile_nn_##mr(const tile_args *t) { tile(mr, NV, 0, t); } \
+    NOINLINE void tile_nn_narrow_##mr(const tile_args *t) { tile(mr, 1, 0, t); } \
+    NOINLINE void tile_tn_##mr(const tile_args *t) { tile(mr, NV, 1, t); } \
+    NOINLINE void tile_tn_narrow_##mr(const tile_args *t) { tile(mr, 1, 1, t); }
 #define TILE_ROW(mr) {{tile_nn_##mr, tile_nn_narrow_##mr}, {tile_tn_##mr, tile_tn_narrow_##mr}},
 #define TILES_TO_4(X) X(1) X(2) X(3) X(4)
 #define TILES_TO_6(X) TILES_TO_4(X) X(5) X(6)
@@ -147,17 +173,16 @@ typedef void (*tile_fn)(const tile_args *);
 TILES(TILE_FNS)
 static const tile_fn TILE[MR][2][2] = {TILES(TILE_ROW)}; /* [mr - 1][tn][narrow] */
 
-/* The tiles of m rows of one panel of C: as few as possible, all about equally high. What comes
- * after them in C is at next_c; the next panel of B ends at b_end. */
-INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t, const real *next_c, const real *b_end) {
+/* The tiles of m rows of one panel of C: as few as possible, all about equally high.
+ * The next panel of B ends at b_end. */
+INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t, const real *b_end) {
     const int narrow = t->cols <= VL;
     const ptrdiff_t n_tiles = (m + MR - 1) / MR;
     for (ptrdiff_t left = n_tiles; left > 0; left--) {
         const ptrdiff_t mr = (m + left - 1) / left;
-        t->next_c = left > 1 ? t->c + mr * t->c_row : next_c;
-        t->ahead_step = t->ahead < b_end ? 2 * LINE : 0;
+        t->ahead_step = t->ahead < b_end ? LINE : 0;
         TILE[mr - 1][tn][narrow](t);
-        t->ahead += t->k / 4 * t->ahead_step;
+        t->ahead += t->k / 2 * t->ahead_step;
         t->a += tn ? mr : mr * P;
         t->c += mr * t->c_row;
         if (t->s) t->s += mr * t->c_row;
@@ -179,9 +204,18 @@ INLINE void activate(const fnn_gemm_args *g, real *c, const real *s, ptrdiff_t c
     }
 }
 
+INLINE walk walk_next(const fnn_gemm_args *g) {
+    const ptrdiff_t row_lines = g->next ? (g->next_cols + LINE - 1) / LINE : 0;
+    const ptrdiff_t lines = row_lines * g->next_rows;
+    const ptrdiff_t steps = (g->m + MR - 1) / MR * ((g->n + P - 1) / P) * ((g->k + P - 1) / P);
+    return (walk){.at = g->next, .stride = g->next_row, .rows = g->next_rows, .left = lines,
+                  .pace = 1 + lines / (steps + 1)};
+}
+
 INLINE void gemm(const int tn, const fnn_gemm_args *g) {
     const int relu = g->act == FNN_NAME(relu), relu_grad = g->grad == FNN_NAME(relu_backward);
     const int after = (g->act && !relu) || (g->grad && !relu_grad);
+    walk next = walk_next(g);
     if (g->m <= 0) return;
     for (ptrdiff_t j = 0; j * P < g->n; j++) {
         const ptrdiff_t cols = min_size(g->n - j * P, P);
@@ -193,17 +227,16 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .ahead = (const real *)g->b + (j + 1) * g->b_panel,
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
-            .next_rows = (MR * P + g->k - 1) / (g->k > 0 ? g->k : 1), .load = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
+            .next = &next, .accumulate = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
         };
-        const real *next_c = c + g->c_panel, *b_end = t.ahead + ((j + 1) * P < g->n ? g->k * P : 0);
+        const real *b_end = t.ahead + ((j + 1) * P < g->n ? g->k * P : 0);
         if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {
                 t.a = (const real *)g->a + i / P * g->a_panel;
-                tiles(1, min_size(g->m - i, P), &t, i + P < g->m ? c + (i + P) * g->c_row : next_c,
-                      b_end);
+                tiles(1, min_size(g->m - i, P), &t, b_end);
             }
         } else {
-            tiles(0, g->m, &t, next_c, b_end);
+            tiles(0, g->m, &t, b_end);
         }
         if (after) activate(g, c, s, cols);
     }

@@ -19,6 +19,7 @@
 
 #define P (VL * NV)
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
 #define FNN_PRAGMA(x) _Pragma(#x)
 #define UNROLL(n) FNN_PRAGMA(GCC unroll n)
 

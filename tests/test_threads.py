@@ -79,7 +79,7 @@ def test_forward_backward(build, compile_with, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", [(1, 300, 257), (15, 33, 2), (130, 127, 129), (257, 513, 190)])
+@pytest.mark.parametrize("size", [(1, 300, 257), (15, 33, 2), (130, 127, 129), (257, 513, 190), (1501, 1803, 67)])
 def test_kernels(dtype, size):
     m, k, n = size
     rng = np.random.default_rng(4)
@@ -106,8 +106,8 @@ def test_kernels(dtype, size):
 @pytest.fixture
 def delay():
     """Make one thread late at the start of each phase."""
-    yield native.set_test_delay
-    native.set_test_delay(-1, 0)
+    yield core.set_test_delay
+    core.set_test_delay(-1, 0)
 
 
 @needs_threads
@@ -121,6 +121,37 @@ def test_every_phase_waits_for_a_late_thread(train, delay, late, optimizer):
     result = train(3, optimizer=optimizer)
     assert time.perf_counter() - started > 8 * 2 * 0.002  # 8 steps of two phases: it was late
     assert_same_bits(result, expected)
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_evaluate_waits_for_a_late_thread(build, compile_with, problem, delay, late):
+    """Several blocks of rows, whose losses the first thread adds up before they are overwritten."""
+    n = 1500
+    net = build(native.Network, "float32", 20, OPS)
+    compile_with(net, "xent", "adam", ("argmax_match",))
+    x, y, weight = problem(n, 20, 5, "xent", "float32", labels=True)
+    index = np.arange(n)
+    _, loss, metrics = net.evaluate(x, y, weight, index, 0, EVERYTHING, 1)
+    delay(late, 3000)
+    result = net.evaluate(x, y, weight, index, 0, EVERYTHING, 3)
+    assert [result[1], *result[2]] == [loss, *metrics]
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [0, 1, 2])
+@pytest.mark.parametrize("size", [(700, 1803, 200), (700, 900, 33), (130, 2000, 190)])
+def test_products_wait_for_a_late_thread(delay, late, size):
+    """Several blocks of k, whose packed block of B is used by all; B read directly but for a column."""
+    m, k, n = size
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(m, k)).astype("f"), rng.normal(size=(k, n)).astype("f")
+    expected = kernels.matmul(a, b, num_threads=1)
+    delay(late, 3000)
+    started = time.perf_counter()
+    result = kernels.matmul(a, b, num_threads=3)
+    assert time.perf_counter() - started > 2 * 0.003
+    np.testing.assert_array_equal(result, expected)
 
 
 @needs_threads

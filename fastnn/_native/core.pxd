@@ -27,6 +27,8 @@ cdef extern from "fnn.h" nogil:
         fnn_unary act
         fnn_grad grad
         const void *s
+        const void *next
+        ptrdiff_t next_row, next_rows, next_cols
     ctypedef void (*fnn_gemm)(const fnn_gemm_args *args) noexcept nogil
     ctypedef void (*fnn_pack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
                               ptrdiff_t panel, void *dst) noexcept nogil
@@ -92,6 +94,7 @@ cdef extern from "threads.h" nogil:
     ctypedef struct fnn_counter:
         pass
     long fnn_take(fnn_counter *counter)
+    long fnn_peek(const fnn_counter *counter)
     void fnn_barrier_wait(fnn_barrier *barrier, int size)
     int fnn_team_size()
     int fnn_max_threads()
@@ -106,6 +109,8 @@ cdef extern from "memory.h" nogil:
 cdef const fnn_kernels *kernels(int dtype) noexcept
 # Threads to use: None is the package's setting, an int is checked. 1 in a forked child.
 cdef int n_threads(object num_threads) except -1
+# Makes a thread late in tests, at the start of a phase.
+cdef void maybe_delay(int tid) noexcept nogil
 # The element-wise activation of a name and its derivative; NULL for None, "linear" and "softmax".
 cdef fnn_unary activation(const fnn_kernels *k, object name) except? NULL
 cdef fnn_grad derivative(const fnn_kernels *k, object name) except? NULL

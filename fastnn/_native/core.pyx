@@ -24,6 +24,8 @@ cdef const fnn_kernels *in_use[2]
 cdef int chosen_threads = 0     # 0: not set by the user
 cdef int cpu_limit = 1          # of the affinity mask and the cgroup's quota
 cdef bint forked = False
+cdef int delayed_thread = -1    # see set_test_delay
+cdef long delay_us = 0
 
 
 def available_isas():
@@ -185,3 +187,21 @@ cdef void choose_threads() except *:
 
 choose_isa()
 choose_threads()
+
+
+def set_test_delay(int thread, long microseconds):
+    """Make one thread late for every phase, so that tests see whether each barrier is there.
+
+    Parameters
+    ----------
+    thread : int
+        The thread to delay; negative: none.
+    microseconds : int
+    """
+    global delayed_thread, delay_us
+    delayed_thread, delay_us = thread, microseconds
+
+
+cdef void maybe_delay(int tid) noexcept nogil:
+    if tid == delayed_thread:
+        fnn_sleep_us(delay_us)

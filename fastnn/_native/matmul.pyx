@@ -6,12 +6,17 @@ The threads form a grid over C: `row_teams` of them share the rows, `column_team
 Loops of one thread, outer to inner:
 
     block of kc of k
-      block of nc columns of the thread's columns: the threads of these columns pack B (kc,nc)
-      together, each a share, and meet at a barrier
-        block of mc rows, whichever is next: packs A (mc,kc), its own, and multiplies
+      block of nc columns of the thread's columns
+        block of mc rows: packs A (mc,kc), its own, and multiplies
 
-B's block is shared through the last-level cache, A's lies in the thread's L2. Every element adds
-its products in the order of k whatever the blocks and the grid are, so they do not change its bits.
+B's block is shared through the last-level cache, A's lies in the thread's L2. The threads of a block
+of columns pack B (kc,nc) together: each packs its share panel by panel while it multiplies its first
+block of rows by it, and waits for the others' shares. The kernel meanwhile fetches what is packed
+next, without which packing would take 4 % of the time instead of 2 %. Further blocks of rows go to
+whichever thread is free.
+
+The blocks of k depend on k alone but for products of few rows, and within one every element adds
+its products in the order of k: threads do not change a bit of it.
 """
 
 from cython.parallel cimport parallel, threadid
@@ -20,7 +25,8 @@ from libc.string cimport memset
 
 from fastnn._native.core cimport (
     ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter, fnn_gemm, fnn_gemm_args,
-    fnn_kernels, fnn_pack, fnn_take, fnn_team_size, fnn_zalloc, round_up,
+    fnn_kernels, fnn_pack, fnn_peek, fnn_take, fnn_team_size, fnn_zalloc, maybe_delay,
+    round_up,
 )
 
 cdef enum:
@@ -29,6 +35,7 @@ cdef enum:
     MC = 56             # rows of A's block: 150 KiB, a part of L2 beside two panels of B, and small
                         # enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
+    FINE_TAIL = 4       # blocks of rows a thread from which on its last is cut into smaller ones
     FEW = 4             # rows of C that leave the time to the reading of B:
     KC_FEW = 32         # then B is read a few rows at a time
     DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
@@ -49,6 +56,8 @@ cdef struct plan:
     fnn_pack pack_a, pack_b
     bint direct                     # full panels of B are read where they lie
     ptrdiff_t kc, mc, nc
+    ptrdiff_t whole_blocks, blocks  # of mc rows; with those that follow, of last_rows each
+    ptrdiff_t last_rows
     ptrdiff_t row_teams, column_teams
     ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one column team's block of B
     char *packed_a
@@ -124,6 +133,22 @@ cdef void choose_grid(plan *s, ptrdiff_t threads) noexcept nogil:
             s.column_teams = threads // row_teams
 
 
+cdef void choose_last_rows(plan *s, ptrdiff_t unit) noexcept nogil:
+    """Cuts one block of rows a thread into smaller ones, for threads to end close together."""
+    cdef ptrdiff_t blocks = ceil_div(s.x.m, s.mc)
+    s.whole_blocks, s.last_rows = blocks, s.mc
+    if s.row_teams > 1 and blocks >= FINE_TAIL * s.row_teams:
+        s.whole_blocks = blocks - s.row_teams
+        s.last_rows = round_up(s.mc // 4, unit)
+    s.blocks = s.whole_blocks + ceil_div(s.x.m - s.whole_blocks * s.mc, s.last_rows)
+
+
+cdef inline ptrdiff_t first_row(const plan *s, ptrdiff_t block) noexcept nogil:
+    """The row of C that a block of rows begins with; m where there is no such block."""
+    cdef ptrdiff_t last = max(block - s.whole_blocks, 0)
+    return min((block - last) * s.mc + last * s.last_rows, s.x.m)
+
+
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
@@ -131,6 +156,7 @@ cdef void choose_blocks(plan *s) noexcept nogil:
     s.direct = not s.x.transpose_b and (few or s.x.k * s.x.n * s.itemsize <= DIRECT)
     s.kc = KC_FEW if s.direct and few else even_block(s.x.k, KC_BYTES // s.itemsize, s.panel)
     s.mc = even_block(rows, MC, s.panel if s.x.transpose_a else 1)
+    choose_last_rows(s, s.panel if s.x.transpose_a else 1)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
     s.nc = NC if s.direct or s.row_teams > 1 or rows > MC else s.panel
     s.nc = even_block(columns, s.nc, s.panel)
@@ -144,48 +170,102 @@ cdef inline const char *at(const plan *s, const char *x, ptrdiff_t ld, bint tran
     return x + (column * ld + row if transposed else row * ld + column) * s.itemsize
 
 
-cdef void multiply_block(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrdiff_t j,
-                         ptrdiff_t i, bint pack) noexcept nogil:
-    """The block of rows of C that begins with row i; p and j are where B's block begins."""
-    cdef ptrdiff_t whole = g.n // s.panel * s.panel
-    cdef fnn_gemm_args h
-    g.m = min(s.mc, s.x.m - i)
+cdef void begin_rows(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrdiff_t j,
+                     ptrdiff_t block, bint pack) noexcept nogil:
+    """Points g to a block of rows; p and j are where B's block begins."""
+    cdef ptrdiff_t i = first_row(s, block)
+    g.m = first_row(s, block + 1) - i
     g.a = a
     g.a_panel = (g.k if s.x.transpose_a else g.m) * s.panel
     g.c = s.x.c + (i * s.x.ldc + j) * s.itemsize
-    if pack and s.x.transpose_a:
+    if not pack:
+        return
+    if s.x.transpose_a:
         s.pack_a(g.k, g.m, at(s, s.x.a, s.x.lda, True, i, p), s.x.lda, g.a_panel, a)
-    elif pack:
+    else:
         s.pack_a(g.m, g.k, at(s, s.x.a, s.x.lda, False, i, p), s.x.lda, g.a_panel, a)
-    h = g[0]
-    if s.direct:
-        h.n = whole
-        h.b, h.b_row, h.b_panel = at(s, s.x.b, s.x.ldb, False, p, j), s.x.ldb, s.panel
+
+
+cdef void fetch_rows(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t block) noexcept nogil:
+    """While g multiplies, it fetches A's rows of this block."""
+    cdef ptrdiff_t i = first_row(s, block), rows = first_row(s, block + 1) - i
+    g.next = NULL
+    if rows > 0:
+        g.next, g.next_row = at(s, s.x.a, s.x.lda, s.x.transpose_a, i, p), s.x.lda
+        g.next_rows, g.next_cols = (g.k, rows) if s.x.transpose_a else (rows, g.k)
+
+
+cdef void fetch_panel(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
+                      ptrdiff_t end) noexcept nogil:
+    """While g multiplies, it fetches the panel of B from column j on, if that is before `end`."""
+    cdef ptrdiff_t columns = min(s.panel, end - j)
+    g.next = NULL
+    if columns > 0:
+        g.next, g.next_row = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j), s.x.ldb
+        g.next_rows, g.next_cols = (columns, g.k) if s.x.transpose_b else (g.k, columns)
+
+
+cdef void multiply_columns(const plan *s, const fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
+                           ptrdiff_t start, ptrdiff_t stop) noexcept nogil:
+    """The block of rows by columns start .. stop of B's block."""
+    cdef ptrdiff_t whole = g.n // s.panel * s.panel if s.direct else 0
+    cdef fnn_gemm_args h = g[0]
+    cdef ptrdiff_t middle = max(start, min(stop, whole))
+    if start < middle:
+        h.n = middle - start
+        h.b, h.b_row, h.b_panel = at(s, s.x.b, s.x.ldb, False, p, j + start), s.x.ldb, s.panel
+        h.c = <char *>g.c + start * s.itemsize
+        h.bias = <const char *>g.bias + start * s.itemsize if g.bias != NULL else NULL
         s.gemm(&h)
-        h = g[0]
-        h.n -= whole
-        h.c = <char *>g.c + whole * s.itemsize
-        h.bias = <const char *>g.bias + whole * s.itemsize if g.bias != NULL else NULL
-    s.gemm(&h)
+        h.next = NULL
+    if middle < stop:
+        h.n = stop - middle
+        h.b_row, h.b_panel = g.b_row, g.b_panel
+        h.b = <const char *>g.b + (middle - whole) * g.k * s.itemsize
+        h.c = <char *>g.c + middle * s.itemsize
+        h.bias = <const char *>g.bias + middle * s.itemsize if g.bias != NULL else NULL
+        s.gemm(&h)
+
+
+cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t p, ptrdiff_t j,
+                         ptrdiff_t row, ptrdiff_t end) noexcept nogil:
+    """Packs this thread's share of B's block and multiplies, if g.m is not 0, all of the block.
+
+    Thread `row` of the team; `end` is where its columns end. Where B is read directly, only the
+    columns that fill no panel are packed."""
+    cdef ptrdiff_t unpacked = g.n // s.panel * s.panel if s.direct else 0
+    cdef ptrdiff_t q0 = unpacked + share(g.n - unpacked, s.panel, row, s.row_teams)
+    cdef ptrdiff_t q1 = unpacked + share(g.n - unpacked, s.panel, row + 1, s.row_teams)
+    cdef ptrdiff_t q = q0
+    while q < q1:
+        s.pack_b(g.k, min(s.panel, q1 - q), at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q),
+                 s.x.ldb, g.b_panel, <char *>g.b + (q - unpacked) * g.k * s.itemsize)
+        fetch_panel(s, g, p, j + q + s.panel, j + q1 if q1 < g.n else end)
+        multiply_columns(s, g, p, j, q, min(q + s.panel, q1))
+        q += s.panel
+    if unpacked < g.n:
+        fnn_barrier_wait(&mine.barrier, s.row_teams)
+    maybe_delay(row)
+    multiply_columns(s, g, p, j, 0, q0)
+    multiply_columns(s, g, p, j, q1, g.n)
 
 
 cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
     """One thread's part of the product.
 
-    It takes blocks of rows as it gets to them: a thread whose core a neighbour has takes fewer."""
+    Its first block of rows is its own; then it takes blocks as it gets to them, so that a thread
+    whose core a neighbour has takes fewer."""
     cdef ptrdiff_t column = thread // s.row_teams, row = thread % s.row_teams
     cdef ptrdiff_t j0 = share(s.x.n, s.panel, column, s.column_teams)
     cdef ptrdiff_t j1 = share(s.x.n, s.panel, column + 1, s.column_teams)
     cdef char *a = s.packed_a + thread * s.a_bytes
-    cdef char *b = s.packed_b + column * s.b_bytes
     cdef team *mine = &s.teams[column]
-    cdef ptrdiff_t p = 0, j, q0, q1, packed
-    cdef ptrdiff_t blocks = ceil_div(s.x.m, s.mc), block, first = 0, held
+    cdef ptrdiff_t p = 0, j
+    cdef ptrdiff_t block, first = s.row_teams, held
     cdef fnn_gemm_args g
-    g.grad = NULL
-    g.s = NULL
-    g.b = b
-    g.c_row = s.x.ldc
+    memset(&g, 0, sizeof(g))
+    g.b = s.packed_b + column * s.b_bytes
+    g.a, g.c, g.c_row = a, s.x.c, s.x.ldc
     g.c_panel = g.bias_panel = s.panel
     while True:     # once also where k = 0, which makes C the bias or zero
         g.k = min(s.kc, s.x.k - p)
@@ -196,21 +276,25 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
         while j < j1:
             g.n = min(s.nc, j1 - j)
             g.bias = s.x.bias + j * s.itemsize if s.x.bias != NULL and p == 0 else NULL
-            # Columns `packed` and on are packed: all, or only what fills no panel.
-            packed = g.n // s.panel * s.panel if s.direct else 0
-            q0 = packed + share(g.n - packed, s.panel, row, s.row_teams)
-            q1 = packed + share(g.n - packed, s.panel, row + 1, s.row_teams)
-            s.pack_b(g.k, q1 - q0, at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q0), s.x.ldb,
-                     g.b_panel, b + (q0 - packed) * g.k * s.itemsize)
-            fnn_barrier_wait(&mine.barrier, s.row_teams)
-            block = fnn_take(&mine.blocks) - first
-            while block < blocks:
-                multiply_block(s, &g, a, p, j, block * s.mc, block != held)
+            maybe_delay(row)
+            block = row
+            g.m = 0
+            if block < s.blocks:
+                begin_rows(s, &g, a, p, j, block, block != held)
                 held = block
-                block = fnn_take(&mine.blocks) - first
-            first += blocks + s.row_teams   # each thread has asked once too often
-            fnn_barrier_wait(&mine.barrier, s.row_teams)
+            multiply_first(s, &g, mine, p, j, row, j1)
+            block = fnn_take(&mine.blocks) + first
+            while block < s.blocks:
+                begin_rows(s, &g, a, p, j, block, True)
+                held = block
+                # The next is likely the one after those that the others take meanwhile.
+                fetch_rows(s, &g, p, fnn_peek(&mine.blocks) + first + s.row_teams - 1)
+                multiply_columns(s, &g, p, j, 0, g.n)
+                block = fnn_take(&mine.blocks) + first
+            first -= max(s.blocks, s.row_teams)   # each thread has asked once too often
             j += s.nc
+            if j < j1 or p + g.k < s.x.k:
+                fnn_barrier_wait(&mine.barrier, s.row_teams)
         p += g.k
         if p >= s.x.k:
             break

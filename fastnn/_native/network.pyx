@@ -17,7 +17,6 @@ from fastnn._native.phases cimport (
     ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, Plan, Rows, Step, Unit, Workspace,
     add_rows, transpose_weights,
 )
-from fastnn._native.phases import set_test_delay  # noqa: F401  the tests' way to it
 from fastnn._native.workers cimport (
     Job, Worker, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
     rows_worker, run, train_worker, update_worker,

@@ -100,4 +100,3 @@ cdef enum:
     MAX_METRICS = 8
 
 cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil
-cdef void maybe_delay(int tid) noexcept nogil

@@ -9,32 +9,11 @@ promise it (csrc/fnn.h), and sums over rows are taken in the order of rows.
 """
 
 from libc.math cimport pow, sqrt
+from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, fnn_gemm_args, fnn_loss_args, fnn_metric_args, fnn_sleep_us,
+    ceil_div, fnn_gemm_args, fnn_loss_args, fnn_metric_args,
 )
-
-cdef int delayed_thread = -1
-cdef long delay_us = 0
-
-
-def set_test_delay(int thread, long microseconds):
-    """Make one thread late for every phase, so that tests see whether each barrier is there.
-
-    Parameters
-    ----------
-    thread : int
-        The thread to delay; negative: none.
-    microseconds : int
-    """
-    global delayed_thread, delay_us
-    delayed_thread, delay_us = thread, microseconds
-
-
-cdef void maybe_delay(int tid) noexcept nogil:
-    if tid == delayed_thread:
-        fnn_sleep_us(delay_us)
-
 
 cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil:
     """The rows of thread tid of size: r0 .. r1."""
@@ -81,6 +60,7 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) n
     cdef char *x
     cdef char *y
     cdef fnn_gemm_args g
+    memset(&g, 0, sizeof(g))
     for l in range(1 if p.steps[0].kind == SCALE else 0, stop):
         s = &p.steps[l]
         x = w.x[l] + row
@@ -90,9 +70,8 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) n
             g.a, g.a_panel = x, w.panel
             g.b, g.b_row, g.b_panel = s.w, P, s.w_panel
             g.c, g.c_row, g.c_panel = y, P, w.panel
-            g.accumulate = 0
             g.bias, g.bias_panel = s.w + s.inputs * P * size if s.bias else NULL, s.w_panel
-            g.act, g.grad, g.s = s.act, NULL, NULL
+            g.act = s.act
             p.k.gemm_nn(&g)
         elif s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
@@ -146,6 +125,7 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
     cdef int l
     cdef Step *s
     cdef fnn_gemm_args g
+    memset(&g, 0, sizeof(g))
     for l in range(start - 1, stop - 1, -1):
         s = &p.steps[l]
         if s.kind == DENSE:
@@ -153,7 +133,6 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
             g.a, g.a_panel = w.d[l + 1] + row, w.panel
             g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
             g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
-            g.accumulate, g.bias, g.bias_panel, g.act = 0, NULL, 0, NULL
             g.grad, g.s = NULL, NULL
             if l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].grad != NULL:
                 g.grad, g.s = p.steps[l - 1].grad, w.x[l] + row
@@ -195,6 +174,7 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
     cdef Unit *u
     cdef Step *s
     cdef fnn_gemm_args g
+    memset(&g, 0, sizeof(g))
     for i in range(u0, u1):
         u = &p.units[i]
         # A unit is the thread's where its middle lies.
@@ -210,8 +190,6 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
             g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
             g.b, g.b_row, g.b_panel = w.d[u.l + 1] + u.j * w.panel * itemsize, P, w.panel
             g.c, g.c_row, g.c_panel = s.g + block, P, 0
-            g.accumulate, g.bias, g.bias_panel, g.act = 0, NULL, 0, NULL
-            g.grad, g.s = NULL, NULL
             p.k.gemm_tn(&g)
             if u.i1 > s.inputs:
                 p.k.colsum(rows, cols, P, w.panel, g.b, 0,

@@ -77,6 +77,11 @@ static inline long fnn_take(fnn_counter *c) {
     return __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED);
 }
 
+/* What will be taken next. */
+static inline long fnn_peek(const fnn_counter *c) {
+    return __atomic_load_n(&c->next, __ATOMIC_RELAXED);
+}
+
 static inline double fnn_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -8,11 +8,11 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_team_size, restore_fp,
+    flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_team_size, maybe_delay, restore_fp,
 )
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, forward, gather_inputs, gather_targets,
-    hyper_at, losses, maybe_delay, rows_of, through_activation, weights_phase,
+    hyper_at, losses, rows_of, through_activation, weights_phase,
 )
 
 
