@@ -79,7 +79,9 @@ def test_forward_backward(build, compile_with, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", [(1, 300, 257), (15, 33, 2), (130, 127, 129), (257, 513, 190), (1501, 1803, 67)])
+@pytest.mark.parametrize(
+    "size", [(1, 300, 257), (15, 33, 2), (130, 127, 129), (257, 513, 190), (1501, 1803, 67)]
+)
 def test_kernels(dtype, size):
     m, k, n = size
     rng = np.random.default_rng(4)
@@ -142,7 +144,7 @@ def test_evaluate_waits_for_a_late_thread(build, compile_with, problem, delay, l
 @pytest.mark.parametrize("late", [0, 1, 2])
 @pytest.mark.parametrize("size", [(700, 1803, 200), (700, 900, 33), (130, 2000, 190)])
 def test_products_wait_for_a_late_thread(delay, late, size):
-    """Several blocks of k, whose packed block of B is used by all; B read directly but for a column."""
+    """Several blocks of k, whose packed B is used by all; B read directly but for a column."""
     m, k, n = size
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=(m, k)).astype("f"), rng.normal(size=(k, n)).astype("f")
