@@ -126,16 +126,20 @@ class Workload:
         self.reset(net)
         return net
 
+    def weights(self) -> list[Array]:
+        """The first weights, kernel and bias by turns: Glorot-uniform and zeros."""
+        rng = np.random.default_rng(11)
+        arrays, fan_in = [], self.inputs
+        for units, _ in self.layers:
+            limit = np.sqrt(6.0 / (fan_in + units))
+            arrays.append(rng.uniform(-limit, limit, (fan_in, units)).astype(np.float32))
+            arrays.append(np.zeros(units, np.float32))
+            fan_in = units
+        return arrays
+
     def reset(self, net: Any) -> None:
         """Put the first weights back and zero the optimizer's slots."""
-        rng = np.random.default_rng(11)
-        fan_in = self.inputs
-        for op, (units, _) in enumerate(self.layers):
-            limit = np.sqrt(6.0 / (fan_in + units))
-            kernel = rng.uniform(-limit, limit, (fan_in, units)).astype(np.float32)
-            net.set_kernel(op, kernel)
-            net.set_bias(op, np.zeros(units, np.float32))
-            fan_in = units
+        put_weights(net, self.weights())
         net.compile(self.loss, self.optimizer, [], HYPER[self.optimizer])
 
     def index(self, epoch: int = 0) -> Array:
@@ -159,6 +163,13 @@ WORKLOADS = [
     Workload("regression", 30000, 30, ((256, "relu"), (256, "relu"), (1, "linear")), "mse", 1024),
     Workload("control", 20000, 8, ((64, "tanh"), (64, "tanh"), (4, "linear")), "mse", 64),
 ]
+
+
+def put_weights(net: Any, weights: list[Array]) -> None:
+    """Set kernels and biases, by turns in `weights`, of a network of dense layers."""
+    for op in range(len(weights) // 2):
+        net.set_kernel(op, weights[2 * op])
+        net.set_bias(op, weights[2 * op + 1])
 
 
 def train_epoch(

@@ -20,12 +20,11 @@
  * B's one contiguous stream well. What it does not see coming is fetched by hand while the tile
  * multiplies: its rows of C, which lie far apart, into L1, a few every P steps (all at once would
  * take every fill buffer, and A and B would wait); the next panel of B, a line every two steps, into
- * L2; and what the caller packs next, a few lines every P steps. On large matrices that was worth
- * 0.12 of peak.
+ * L2; and what the caller packs next, a few lines every P steps.
  *
  * A tile adds its products in the order of k, from the bias or zero, and their sum to what C holds
  * where it accumulates: so a result does not depend on how m and n are cut. Accumulators that
- * begin with C wait for it, which was measured as 0.01 of peak.
+ * begin with C would wait for it.
  */
 
 /* Lines of a matrix, to be fetched column of lines by column, a few at a time. */
@@ -209,7 +208,7 @@ INLINE walk walk_next(const fnn_gemm_args *g) {
     const ptrdiff_t lines = row_lines * g->next_rows;
     const ptrdiff_t steps = (g->m + MR - 1) / MR * ((g->n + P - 1) / P) * ((g->k + P - 1) / P);
     return (walk){.at = g->next, .stride = g->next_row, .rows = g->next_rows, .left = lines,
-                  .pace = 1 + lines / (steps + 1)};
+                  .pace = steps > 0 ? (lines + steps - 1) / steps : 0};
 }
 
 INLINE void gemm(const int tn, const fnn_gemm_args *g) {

@@ -142,9 +142,9 @@ def test_evaluate_waits_for_a_late_thread(build, compile_with, problem, delay, l
 
 @needs_threads
 @pytest.mark.parametrize("late", [0, 1, 2])
-@pytest.mark.parametrize("size", [(700, 1803, 200), (700, 900, 33), (130, 2000, 190)])
+@pytest.mark.parametrize("size", [(700, 1803, 200), (700, 900, 33), (900, 100, 2060)])
 def test_products_wait_for_a_late_thread(delay, late, size):
-    """Several blocks of k, whose packed B is used by all; B read directly but for a column."""
+    """Several blocks of k; B read directly but for a column; several blocks of columns."""
     m, k, n = size
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=(m, k)).astype("f"), rng.normal(size=(k, n)).astype("f")

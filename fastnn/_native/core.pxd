@@ -109,7 +109,7 @@ cdef extern from "memory.h" nogil:
 cdef const fnn_kernels *kernels(int dtype) noexcept
 # Threads to use: None is the package's setting, an int is checked. 1 in a forked child.
 cdef int n_threads(object num_threads) except -1
-# Makes a thread late in tests, at the start of a phase.
+# Makes a thread (of a team, in products) late in tests, at the start of a phase.
 cdef void maybe_delay(int tid) noexcept nogil
 # The element-wise activation of a name and its derivative; NULL for None, "linear" and "softmax".
 cdef fnn_unary activation(const fnn_kernels *k, object name) except? NULL

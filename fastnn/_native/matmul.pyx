@@ -7,16 +7,16 @@ Loops of one thread, outer to inner:
 
     block of kc of k
       block of nc columns of the thread's columns
-        block of mc rows: packs A (mc,kc), its own, and multiplies
+        block of mc rows: packs A (mc,kc), its own, unless it has it, and multiplies
 
-B's block is shared through the last-level cache, A's lies in the thread's L2. The threads of a block
-of columns pack B (kc,nc) together: each packs its share panel by panel while it multiplies its first
-block of rows by it, and waits for the others' shares. The kernel meanwhile fetches what is packed
+B's block is shared through the last-level cache, A's lies in the thread's L2. The threads of a
+block of columns pack B (kc,nc) together: each packs its share panel by panel while it multiplies its
+first block of rows by it, and waits for the others' shares. The kernel meanwhile fetches what is packed
 next, without which packing would take 4 % of the time instead of 2 %. Further blocks of rows go to
 whichever thread is free.
 
-The blocks of k depend on k alone but for products of few rows, and within one every element adds
-its products in the order of k: threads do not change a bit of it.
+The blocks of k depend on k alone, but for few rows by a B that is not transposed, and within one
+every element adds its products in the order of k: threads do not change a bit of it.
 """
 
 from cython.parallel cimport parallel, threadid
@@ -35,7 +35,7 @@ cdef enum:
     MC = 56             # rows of A's block: 150 KiB, a part of L2 beside two panels of B, and small
                         # enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
-    FINE_TAIL = 4       # blocks of rows a thread from which on its last is cut into smaller ones
+    FINE_TAIL = 4       # with so many blocks of rows a thread, the last of each is cut up
     FEW = 4             # rows of C that leave the time to the reading of B:
     KC_FEW = 32         # then B is read a few rows at a time
     DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
@@ -231,8 +231,8 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
                          ptrdiff_t row, ptrdiff_t end) noexcept nogil:
     """Packs this thread's share of B's block and multiplies, if g.m is not 0, all of the block.
 
-    Thread `row` of the team; `end` is where its columns end. Where B is read directly, only the
-    columns that fill no panel are packed."""
+    Thread `row` of the team. Where B is read directly, only the columns that fill no panel are
+    packed. Columns before `end` are this thread's to pack next where there is one block of rows."""
     cdef ptrdiff_t unpacked = g.n // s.panel * s.panel if s.direct else 0
     cdef ptrdiff_t q0 = unpacked + share(g.n - unpacked, s.panel, row, s.row_teams)
     cdef ptrdiff_t q1 = unpacked + share(g.n - unpacked, s.panel, row + 1, s.row_teams)
@@ -240,13 +240,15 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
     while q < q1:
         s.pack_b(g.k, min(s.panel, q1 - q), at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q),
                  s.x.ldb, g.b_panel, <char *>g.b + (q - unpacked) * g.k * s.itemsize)
-        fetch_panel(s, g, p, j + q + s.panel, j + q1 if q1 < g.n else end)
+        fetch_panel(s, g, p, j + q + s.panel, end if s.blocks == 1 else j + q1)
         multiply_columns(s, g, p, j, q, min(q + s.panel, q1))
         q += s.panel
+    fetch_rows(s, g, p, row + s.row_teams)
+    multiply_columns(s, g, p, j, 0, unpacked)
     if unpacked < g.n:
         fnn_barrier_wait(&mine.barrier, s.row_teams)
     maybe_delay(row)
-    multiply_columns(s, g, p, j, 0, q0)
+    multiply_columns(s, g, p, j, unpacked, q0)
     multiply_columns(s, g, p, j, q1, g.n)
 
 
