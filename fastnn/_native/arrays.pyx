@@ -113,10 +113,11 @@ cdef object same_array(object a, object b):
             and a.__array_interface__["data"][0] == b.__array_interface__["data"][0])
 
 
-cdef bint fits(object out, tuple shape, int dtype, tuple xs, Array *y):
+cdef bint fits(object out, tuple shape, int dtype, tuple xs, Array *y, const Array *known):
     """Whether `out` is plainly right: then `y` describes it. What is not may be right as well, or
-    else target() finds out what is wrong."""
+    else target() finds out what is wrong. `known` describes xs, if it is not NULL."""
     cdef Array x
+    cdef int i
     if len(shape) not in (1, 2) or not look(
             out, y, PyBUF_FORMAT | PyBUF_STRIDES | PyBUF_WRITABLE):
         return False
@@ -124,8 +125,12 @@ cdef bint fits(object out, tuple shape, int dtype, tuple xs, Array *y):
         return False
     if y.ndim == 2 and y.rows != shape[0]:
         return False
-    for given in xs:
-        if not look(given, &x) or (x.data < y.data + y.bytes and y.data < x.data + x.bytes):
+    for i in range(len(xs)):
+        if known != NULL:
+            x = known[i]
+        elif not look(xs[i], &x):
+            return False
+        if x.data < y.data + y.bytes and y.data < x.data + x.bytes:
             return False
     return True
 
@@ -147,12 +152,13 @@ cdef int check_apart(object out, object x, str name, bint in_place) except -1:
 
 
 cdef object target(object out, tuple shape, int dtype_code, tuple names, tuple xs, bint in_place,
-                   Array *y):
+                   Array *y, const Array *known=NULL):
     """The array that `y` then describes, to compute into: a new one, `out`, or, where the kernels
-    cannot write `out` as it lies, a temporary for deliver(). xs are the arguments as given."""
+    cannot write `out` as it lies, a temporary for deliver(). xs are the arguments as given;
+    `known`, if it is not NULL, describes them, so that small calls need not look again."""
     dtype = float32 if dtype_code == FNN_FLOAT32 else float64
     if out is not None:
-        if fits(out, shape, dtype_code, xs, y):
+        if fits(out, shape, dtype_code, xs, y, known):
             return out
         if not isinstance(out, ndarray):
             raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
@@ -267,7 +273,8 @@ cdef object unary(object x, object out, object num_threads, fnn_unary single, fn
         x, = plain(("x",), (x,))
         look(x, &ax)
     cdef int threads = pays(num_threads, ax.size, ELEMENTS_PAY)
-    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay)
+    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
+               &ax if x is given else NULL)
     cdef sweep s = elementwise(&ax, &ax, &ay)
     s.unary = single if ax.dtype == FNN_FLOAT32 else double
     run(&s, threads)
@@ -481,7 +488,8 @@ def softmax(x, *, out=None, num_threads=None):
         look(x, &ax)
     check_2d(&ax, "x", x)
     cdef int threads = pays(num_threads, ax.size, ELEMENTS_PAY)
-    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay)
+    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
+               &ax if x is given else NULL)
     cdef sweep s = row_by_row(&ax, &ax, &ay)
     s.rows = kernels_of(&ax).softmax
     run(&s, threads)
@@ -551,16 +559,19 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=
         If a or b is not 2-D, their k differ, out has the wrong shape, is read-only or overlaps a
         or b, or num_threads < 1.
     """
-    cdef Array aa, ab, ac
+    cdef Array inputs[2]
+    cdef Array ac
+    cdef Array *aa = &inputs[0]
+    cdef Array *ab = &inputs[1]
     cdef product p
     cdef ptrdiff_t k
     given = a, b
-    if not (look(a, &aa) and look(b, &ab) and aa.dtype == ab.dtype):
+    if not (look(a, aa) and look(b, ab) and aa.dtype == ab.dtype):
         a, b = plain(("a", "b"), given)
-        look(a, &aa)
-        look(b, &ab)
-    check_2d(&aa, "a", a)
-    check_2d(&ab, "b", b)
+        look(a, aa)
+        look(b, ab)
+    check_2d(aa, "a", a)
+    check_2d(ab, "b", b)
     p.transpose_a = transpose_a
     p.transpose_b = transpose_b
     p.m, p.k = (aa.cols, aa.rows) if p.transpose_a else (aa.rows, aa.cols)
@@ -570,13 +581,14 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=
             f"b must have {p.k} {'columns' if p.transpose_b else 'rows'}, as a of shape {a.shape} "
             f"has {'rows' if p.transpose_a else 'columns'}, got shape {b.shape}")
     cdef int threads = pays(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
-    c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac)
+    c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac,
+               inputs if a is given[0] and b is given[1] else NULL)
     p.a, p.lda = aa.data, aa.cols
     p.b, p.ldb = ab.data, ab.cols
     p.c, p.ldc = ac.data, p.n
     p.bias = NULL
     p.act = NULL
-    multiply(kernels_of(&aa), &p, threads)
+    multiply(kernels_of(aa), &p, threads)
     return deliver(c, out)
 
 
