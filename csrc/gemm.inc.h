@@ -19,8 +19,8 @@
  * against 0.90 to 0.97): C then goes through memory once a block, while the hardware prefetches
  * B's one contiguous stream well. What it does not see coming is fetched by hand while the tile
  * multiplies: its rows of C, which lie far apart, into L1, a few every P steps (all at once would
- * take every fill buffer, and A and B would wait); the next panel of B, a line every two steps, into
- * L2; and what the caller packs next, a few lines every P steps.
+ * take every fill buffer, and A and B would wait); into L2, a line every two steps, the next panel of
+ * B and then what the caller works on after; and what it packs next, a few lines every P steps.
  *
  * A tile adds its products in the order of k, from the bias or zero, and their sum to what C holds
  * where it accumulates: so a result does not depend on how m and n are cut. Accumulators that
@@ -42,8 +42,11 @@ typedef struct {
     ptrdiff_t a_panel;
     const real *b;
     ptrdiff_t b_row;
-    const real *ahead; /* lines of the next panel of B to fetch meanwhile */
+    const real *ahead, *ahead_end; /* lines to fetch meanwhile, one every two steps */
     ptrdiff_t ahead_step; /* from one of them to the next; 0 where all are fetched */
+    const void *const *after; /* vectors to fetch after them, up to a NULL or n_after */
+    int n_after;
+    ptrdiff_t after_size;
     real *c;
     ptrdiff_t c_row;
     walk *next;       /* through what the caller packs next */
@@ -172,14 +175,24 @@ typedef void (*tile_fn)(const tile_args *);
 TILES(TILE_FNS)
 static const tile_fn TILE[MR][2][2] = {TILES(TILE_ROW)}; /* [mr - 1][tn][narrow] */
 
-/* The tiles of m rows of one panel of C: as few as possible, all about equally high.
- * The next panel of B ends at b_end. */
-INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t, const real *b_end) {
+/* What the next tile fetches, a line every two steps. */
+INLINE void look_ahead(tile_args *t) {
+    if (t->ahead >= t->ahead_end && t->n_after > 0 && *t->after) {
+        t->ahead = *t->after;
+        t->ahead_end = t->ahead + t->after_size;
+        t->after++;
+        t->n_after--;
+    }
+    t->ahead_step = t->ahead < t->ahead_end ? LINE : 0;
+}
+
+/* The tiles of m rows of one panel of C: as few as possible, all about equally high. */
+INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t) {
     const int narrow = t->cols <= VL;
     const ptrdiff_t n_tiles = (m + MR - 1) / MR;
     for (ptrdiff_t left = n_tiles; left > 0; left--) {
         const ptrdiff_t mr = (m + left - 1) / left;
-        t->ahead_step = t->ahead < b_end ? LINE : 0;
+        look_ahead(t);
         TILE[mr - 1][tn][narrow](t);
         t->ahead += t->k / 2 * t->ahead_step;
         t->a += tn ? mr : mr * P;
@@ -218,24 +231,26 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
     if (g->m <= 0) return;
     for (ptrdiff_t j = 0; j * P < g->n; j++) {
         const ptrdiff_t cols = min_size(g->n - j * P, P);
+        const int last = (j + 1) * P >= g->n;
+        const real *b = (const real *)g->b + j * g->b_panel;
         real *c = (real *)g->c + j * g->c_panel;
         const real *s = g->s ? (const real *)g->s + j * g->c_panel : NULL;
         tile_args t = {
             .k = g->k, .a = g->a, .a_panel = g->a_panel,
-            .b = (const real *)g->b + j * g->b_panel, .b_row = g->b_row,
-            .ahead = (const real *)g->b + (j + 1) * g->b_panel,
+            .b = b, .b_row = g->b_row,
+            .ahead = b + g->b_panel, .ahead_end = b + g->b_panel + (last ? 0 : g->k * P),
+            .after = g->after, .n_after = last ? 3 : 0, .after_size = g->after_size,
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
             .next = &next, .accumulate = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
         };
-        const real *b_end = t.ahead + ((j + 1) * P < g->n ? g->k * P : 0);
         if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {
                 t.a = (const real *)g->a + i / P * g->a_panel;
-                tiles(1, min_size(g->m - i, P), &t, b_end);
+                tiles(1, min_size(g->m - i, P), &t);
             }
         } else {
-            tiles(0, g->m, &t, b_end);
+            tiles(0, g->m, &t);
         }
         if (after) activate(g, c, s, cols);
     }

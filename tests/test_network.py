@@ -270,6 +270,18 @@ def test_weights_round_trip(build, compile_with, dtype, sizes):
     np.testing.assert_array_equal(np.sort(flat[flat != 0]), expected)
 
 
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_flat_gradients_are_those_of_the_last_step(build, compile_with, problem, num_threads):
+    ops = [("dense", 200, "relu", True), ("dense", 5, "softmax", True)]
+    nets = [build(engine, "float64", 150, ops) for engine in (native.Network, reference.Network)]
+    x, y, _ = problem(37, 150, 5, "xent", "float64", labels=True)
+    for net in nets:
+        compile_with(net, "xent", "adam")
+        net.train(x, y, None, np.arange(37), 10, 0, EVERYTHING, num_threads)
+    mine, theirs = (np.sort(net.flat_gradients[net.flat_gradients != 0]) for net in nets)
+    np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_flat_vectors(build, compile_with, problem, dtype, optimizer):

@@ -14,8 +14,8 @@ from fastnn._native.core cimport (
     fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, Plan, Rows, Step, Unit, Workspace,
-    add_rows, transpose_weights,
+    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, UNIT_BYTES, UNIT_PANELS, Plan, Rows,
+    Step, Unit, Workspace, add_rows, transpose_weights,
 )
 from fastnn._native.workers cimport (
     Job, Worker, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
@@ -33,8 +33,6 @@ cdef double UNSURE_FLOPS = 1e9
 cdef enum:
     # Below this many operations a step, a second thread costs more than it brings.
     SERIAL_FLOPS = 8000000
-    # Panels of weight rows in one unit of phase 2: w, m, v and gradient of 128 x 32 are 64 KiB.
-    UNIT_PANELS = 4
     # An update, alone, costs about as much as the products on so many rows.
     UPDATE_ROWS = 4
     # Batches of the workspace's rows between two looks at the clock in evaluate.
@@ -228,6 +226,8 @@ cdef class Network:
         cdef int l, n = 0
         cdef Step *s
         cdef Unit *u
+        if (chunk + 1) * P * self.plan.k.itemsize > UNIT_BYTES:
+            raise RuntimeError("the kernels' panels are wider than a unit's buffer")
         found = []
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
@@ -403,6 +403,7 @@ cdef class Network:
         self.metrics_memory = metric_kernels
         p.metrics, p.n_metrics = <fnn_metric *>address(metric_kernels), len(metrics)
         self.slots, self.slot_names = slots, slot_names
+        p.parameter_bytes = (1 + len(slots)) * len(self.params["w"])
         for l in range(p.n_steps):
             s = &p.steps[l]
             s.m = s.w + m if s.kind == DENSE and len(slots) > 0 else NULL

@@ -49,6 +49,7 @@ ctypedef struct Plan:
     int first_dense         # the first step with weights; training needs no gradient of its input
     int n_units
     Unit *units
+    ptrdiff_t parameter_bytes   # of the weights and the optimizer's slots
     fnn_loss loss
     int loss_step           # the loss reads x[loss_step]: before the last activation where fused
     int n_metrics
@@ -88,8 +89,8 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
 cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                    int stop) noexcept nogil
-cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint gradient,
-                        bint update, int u0, int u1, int tid, int size) noexcept nogil
+cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
+                        bint keeps, int u0, int u1, int tid, int size) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
@@ -98,5 +99,11 @@ cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept
 cdef enum:
     ROW_BLOCK = 128
     MAX_METRICS = 8
+    # Panels of weight rows in one unit of phase 2.
+    UNIT_PANELS = 4
+    # The gradient of a unit and of the bias that the last may have, in the widest panels.
+    UNIT_BYTES = (UNIT_PANELS * 32 + 1) * 32 * 4
+    # Of weights and slots, from which on they are not in L2 when their turn comes.
+    FAR_BYTES = 1 << 19
 
 cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil

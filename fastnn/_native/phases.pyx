@@ -163,18 +163,45 @@ cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0,
                            s.wt + (i * s.wt_panel + j * P * P) * size)
 
 
-cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint gradient,
-                        bint update, int u0, int u1, int tid, int size) noexcept nogil:
-    """Gradient (dW = X^T dY, db) and update of the share of thread tid of size in units u0 .. u1."""
-    cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel, cols, block
+cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *to,
+                   bint update) noexcept nogil:
+    """dW = X^T dY of a unit, and db with the last; fetches what its update reads meanwhile."""
+    cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t block = (u.j * s.w_panel + u.i0 * P) * itemsize
+    cdef fnn_gemm_args g
+    memset(&g, 0, sizeof(g))
+    g.m, g.n, g.k = min(u.i1, s.inputs) - u.i0, min(P, s.outputs - u.j * P), rows
+    g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
+    g.b, g.b_row, g.b_panel = w.d[u.l + 1] + u.j * w.panel * itemsize, P, w.panel
+    g.c, g.c_row = to, P
+    if update and p.parameter_bytes > FAR_BYTES:
+        g.after[0] = s.w + block
+        g.after[1] = s.m + block if s.m != NULL else NULL
+        g.after[2] = s.v + block if s.v != NULL else NULL
+        g.after_size = (u.i1 - u.i0) * P
+    p.k.gemm_tn(&g)
+    if u.i1 > s.inputs:
+        p.k.colsum(rows, g.n, P, w.panel, g.b, 0, to + (s.inputs - u.i0) * P * itemsize)
+
+
+cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
+                        bint keeps, int u0, int u1, int tid, int size) noexcept nogil:
+    """The share of thread tid of size in units u0 .. u1: gradients (if `computes`; else they are
+    there), and the update, unless hyper is NULL.
+
+    Gradients that are not kept go through a buffer, which stays in cache: writing all of them took
+    a tenth of the memory traffic of a step."""
+    cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel, block
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
     cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
     cdef double cost, low = before + total * tid / size, high = before + total * (tid + 1) / size
+    cdef char memory[UNIT_BYTES + 64]
+    cdef char *buffer = memory + (64 - <size_t>memory % 64)
+    cdef char *g
     cdef int i
     cdef Unit *u
     cdef Step *s
-    cdef fnn_gemm_args g
-    memset(&g, 0, sizeof(g))
     for i in range(u0, u1):
         u = &p.units[i]
         # A unit is the thread's where its middle lies.
@@ -183,19 +210,12 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
         if cost < low or cost >= high:
             continue
         s = &p.steps[u.l]
-        cols = min(P, s.outputs - u.j * P)
         block = (u.j * s.w_panel + u.i0 * P) * itemsize
-        if gradient:
-            g.m, g.n, g.k = min(u.i1, s.inputs) - u.i0, cols, rows
-            g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
-            g.b, g.b_row, g.b_panel = w.d[u.l + 1] + u.j * w.panel * itemsize, P, w.panel
-            g.c, g.c_row, g.c_panel = s.g + block, P, 0
-            p.k.gemm_tn(&g)
-            if u.i1 > s.inputs:
-                p.k.colsum(rows, cols, P, w.panel, g.b, 0,
-                           s.g + (u.j * s.w_panel + s.inputs * P) * itemsize)
-        if update:
-            p.optim(u.i1 - u.i0, cols, hyper, s.g + block, s.w + block,
+        g = s.g + block if keeps else buffer
+        if computes:
+            gradient(p, w, rows, u, g, hyper != NULL)
+        if hyper != NULL:
+            p.optim(u.i1 - u.i0, min(P, s.outputs - u.j * P), hyper, g, s.w + block,
                     s.m + block if s.m != NULL else NULL, s.v + block if s.v != NULL else NULL)
             if u.l > p.first_dense:
                 transpose_weights(p, s, u.j, u.i0, u.i1)

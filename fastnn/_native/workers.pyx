@@ -49,7 +49,8 @@ cdef void train_worker(Job *job, int tid) noexcept nogil:
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
         hyper = hyper_at(p, iteration)
-        weights_phase(p, job.w, rows, &hyper, True, True, 0, p.n_units, tid, size)
+        # Of the last step the gradients stay, to be looked at.
+        weights_phase(p, job.w, rows, &hyper, True, at + rows == job.stop, 0, p.n_units, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         at += rows
     restore_fp(fp)
@@ -69,7 +70,7 @@ cdef void gradient_worker(Job *job, int tid) noexcept nogil:
     """A part of phase 2 of one step, without the update: units part0 .. part1."""
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
-    weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, False, job.part0, job.part1,
+    weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, job.part0, job.part1,
                   tid, fnn_team_size())
     restore_fp(fp)
 
@@ -156,7 +157,7 @@ cdef void backward_worker(Job *job, int tid) noexcept nogil:
         r = end
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, False, 0, p.n_units, tid, size)
+    weights_phase(p, w, job.stop, NULL, True, True, 0, p.n_units, tid, size)
 
 
 cdef void update_worker(Job *job, int tid) noexcept nogil:
