@@ -281,7 +281,7 @@ class Sequential(Trainer):
 
     @property
     def flat_gradients(self) -> np.ndarray:
-        """The gradients of the last `backward`, or step of training, in the order of `flat_weights`."""
+        """The gradients of the last `backward` or step of training, like `flat_weights`."""
         flat: np.ndarray = self._built_network("flat_gradients").flat_gradients
         return flat
 
