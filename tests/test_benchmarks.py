@@ -94,6 +94,14 @@ def test_report_refuses_foreign_files(
     assert not page.exists()
 
 
+def test_report_uses_the_best_peak_of_the_run(tmp_path: Path, document: dict[str, Any]) -> None:
+    disturbed = {"flops": 2e9, "fma_peak": 20e9}
+    for implementation in ("fastnn", "numpy"):
+        document["benchmarks"].append(entry("matmul", "late", implementation, 0.04, **disturbed))
+    late = report.read_cases(document, tmp_path)[-1]
+    assert late.share_of_peak("fastnn") == 0.5
+
+
 def test_report_leaves_out_half_a_pair(tmp_path: Path, document: dict[str, Any]) -> None:
     del document["benchmarks"][-1]
     cases = report.read_cases(document, tmp_path)
