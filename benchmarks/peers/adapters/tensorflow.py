@@ -1,0 +1,89 @@
+"""Keras on TensorFlow; products and functions are TensorFlow's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tasks import HYPER, Elementwise, Matmul, Prediction, Training
+from workloads import Array, Workload
+
+from adapters import Adapter, Function, UnsupportedError
+
+LOSSES = {"xent": "sparse_categorical_crossentropy", "mse": "mse"}
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+FUNCTIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "exp": tf.exp, "relu": tf.nn.relu}
+
+
+class Peer(Adapter):
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+    def versions(self) -> dict[str, str]:
+        return {"keras": keras.__version__, "tensorflow": tf.__version__}
+
+    def training(self, task: Training) -> Fit:
+        return Fit(task)
+
+    def matmul(self, task: Matmul) -> Function:
+        a, b = (tf.cast(tf.constant(array), task.dtype) for array in task.operands())
+        transpose_a, transpose_b = task.transposes
+        return lambda: tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+    def elementwise(self, task: Elementwise) -> Function:
+        if task.function not in FUNCTIONS:
+            raise UnsupportedError(f"{task.function} is not measured")
+        x, function = tf.constant(task.operand()), FUNCTIONS[task.function]
+        return lambda: function(x)
+
+    def prediction(self, task: Prediction) -> Function:
+        model, x = sequential(task.workload), task.operand()
+        model.set_weights(task.workload.weights())
+        signature = tf.TensorSpec(x.shape, tf.float32)
+        predict = tf.function(lambda rows: model(rows, training=False)).get_concrete_function(
+            signature
+        )
+        return lambda: predict(tf.constant(x)).numpy()
+
+
+class Fit:
+    """`Model.fit`, which runs as many steps at a time inside TensorFlow as an epoch has."""
+
+    def __init__(self, task: Training) -> None:
+        work = task.workload
+        self.task = task
+        self.x, self.y = task.data()
+        self.model = sequential(work)
+        self.model.compile(
+            optimizer=OPTIMIZERS[work.optimizer](**HYPER[work.optimizer]),
+            loss=LOSSES[work.loss],
+            steps_per_execution=task.steps,
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.fresh = [variable.numpy() for variable in self.model.optimizer.variables]
+
+    def reset(self) -> None:
+        self.model.set_weights(self.task.workload.weights())
+        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
+            variable.assign(value)
+
+    def run(self) -> None:
+        self.model.fit(
+            self.x,
+            self.y,
+            batch_size=self.task.workload.batch_size,
+            epochs=self.task.epochs,
+            shuffle=False,
+            verbose=0,
+        )
+
+    def weights(self) -> list[Array]:
+        return list(self.model.get_weights())
+
+
+def sequential(workload: Workload) -> Any:
+    layers = [keras.layers.Dense(units, activation) for units, activation in workload.layers]
+    return keras.Sequential([keras.Input((workload.inputs,)), *layers])
