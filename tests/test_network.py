@@ -417,3 +417,30 @@ def test_engine_refuses(build, call):
     with pytest.raises((ValueError, TypeError, IndexError, KeyError, RuntimeError)):
         call(net)
     np.testing.assert_array_equal(net.flat_weights, before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 2, 15, 16])
+def test_predict_few(build, dtype, rows):
+    """The short way gives the bits of the long one, and leaves alone what it cannot read."""
+    ops = [("scale_shift",), ("dense", 33, "silu", True), ("dense", 5, "softmax", True)]
+    net = build(native.Network, dtype, 20, ops)
+    x = np.random.default_rng(1).normal(size=(2 * rows, 40)).astype(dtype)
+    expected = np.empty((rows, 5), dtype)
+    for _ in range(2):  # in a new workspace, and in one that was used
+        few = x[:rows, :20].copy()
+        net.predict(few, expected)
+        np.testing.assert_array_equal(net.predict_few(few), expected)
+    other = np.float64 if dtype == "float32" else np.float32
+    for unfit in (
+        x[:rows, :20].astype(other),
+        x[::2, ::2],
+        x[:rows, :19].copy(),
+        x[0, :20],
+        np.zeros((0, 20), dtype),
+        np.zeros((17, 20), dtype),
+        few.astype(few.dtype.newbyteorder()),
+        few.tolist(),
+        np.ma.masked_array(few),
+    ):
+        assert net.predict_few(unfit) is None

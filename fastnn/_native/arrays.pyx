@@ -43,14 +43,6 @@ cdef enum:
 
 # ---- arrays in ---------------------------------------------------------------------------------
 
-cdef struct Array:
-    char *data
-    int dtype               # FNN_FLOAT32 or FNN_FLOAT64
-    int ndim
-    ptrdiff_t rows, cols    # cols: the last axis, rows: the product of the others
-    ptrdiff_t size, bytes
-
-
 cdef bint look(object x, Array *a, int flags=PyBUF_FORMAT | PyBUF_STRIDES):
     """Whether the kernels can read x (write, with PyBUF_WRITABLE) where it lies; then `a`
     describes it."""

@@ -372,6 +372,10 @@ class Network:
             rows = slice(start, start + BLOCK_ROWS)
             out[rows], _ = self._forward(x[rows])
 
+    def predict_few(self, x: object) -> Array | None:
+        """Return None: this twin knows no short way for a few rows."""
+        return None
+
     def forward(self, x: Array, num_threads: int | None = None) -> Array:
         """Return the outputs for `x` and keep the activations for `backward`."""
         y, self._kept = self._forward(x)
