@@ -97,11 +97,14 @@ cdef class Memory:
 
 cdef ptrdiff_t panel_stride(ptrdiff_t rows, ptrdiff_t P, ptrdiff_t size) noexcept:
     """Elements from one panel to the next. Panels 64 KiB apart would fall on the same sets of a
-    1 MiB L2, and a block of rows would evict itself: keep them a quarter or half of that apart."""
+    1 MiB L2, and a block of rows would evict itself: keep them a quarter or half of that apart.
+    Likewise 4 KiB and L1, through which a row is gathered into all panels."""
     cdef ptrdiff_t stride = rows * P
     if stride * size >= 65536:
         while not 12288 <= stride * size % 65536 <= 53248:
             stride += ROW_BLOCK * P // 4
+    if stride * size % 4096 == 0:
+        stride += 2 * P
     return stride
 
 
