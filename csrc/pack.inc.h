@@ -78,21 +78,20 @@ static void FNN_NAME(pack_transpose)(ptrdiff_t rows, ptrdiff_t cols, const void 
     }
 }
 
-/* Row by row, all of its panels: the rows lie far apart and in any order, and reading one to its end
- * lets the prefetcher run; the next rows' first lines are asked for meanwhile. */
+/* Row by row, all of its panels: the rows lie far apart and in any order, so that no prefetcher sees
+ * them coming; the lines of the row after next are asked for meanwhile. */
 static void FNN_NAME(gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index, const void *x,
                              ptrdiff_t ldx, const void *scale, const void *shift, ptrdiff_t panel,
                              void *dst) {
-    enum { AHEAD = 8 };
+    enum { AHEAD = 2 };
     const real *a = scale, *b = shift;
     for (ptrdiff_t r = 0; r < rows; r++) {
+        const ptrdiff_t later = min_size(r + AHEAD, rows - 1);
         const real *src = (const real *)x + (index ? index[r] : r) * ldx;
-        if (index && r + AHEAD < rows) {
-            const real *next = (const real *)x + index[r + AHEAD] * ldx;
-            for (ptrdiff_t c = 0; c < cols && c < 4 * LINE; c += LINE) __builtin_prefetch(next + c);
-        }
+        const real *next = (const real *)x + (index ? index[later] : later) * ldx;
         real *y = (real *)dst + r * P;
         for (ptrdiff_t j = 0; j < cols; j += P, y += panel) {
+            for (ptrdiff_t c = j; c < j + P; c += LINE) __builtin_prefetch(next + c);
             pack_row(cols - j, src + j, y);
             if (!scale) continue;
             for (ptrdiff_t v = 0; v < min_size(cols - j, P); v += VL) {
