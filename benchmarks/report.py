@@ -62,17 +62,23 @@ class Case:
         return float(self.extra["flops"] / self.seconds[implementation] / self.extra["fma_peak"])
 
 
-def load(path: Path) -> Json:
-    """Read pytest-benchmark's JSON; ForeignFileError says what is wrong with another file."""
+def read_json(path: Path, what: str, is_ours: Callable[[Json], bool]) -> Json:
+    """Read a JSON object; ForeignFileError says what is wrong with another file."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ForeignFileError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise ForeignFileError(f"{path}: not JSON ({error})") from None
-    if not isinstance(document, dict) or not {"machine_info", "benchmarks"} <= document.keys():
-        raise ForeignFileError(f"{path}: not the JSON of pytest --benchmark-json")
+    if not isinstance(document, dict) or not is_ours(document):
+        raise ForeignFileError(f"{path}: not the JSON of {what}")
     return document
+
+
+def load(path: Path) -> Json:
+    """Read pytest-benchmark's JSON."""
+    keys = {"machine_info", "benchmarks"}
+    return read_json(path, "pytest --benchmark-json", lambda document: keys <= document.keys())
 
 
 def read_cases(document: Json, path: Path) -> list[Case]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +23,32 @@ HYPER: dict[str, dict[str, Any]] = {
     "nesterov": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
     "adam": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
 }
+
+
+@pytest.fixture
+def in_child() -> Callable[..., int | None]:
+    """run(function, seconds=20): the exit code of a forked child that runs it, None if it hung."""
+
+    def run(function: Callable[[], object], seconds: float = 20) -> int | None:
+        child = os.fork()
+        if child == 0:
+            try:
+                function()
+            except BaseException as error:
+                print(f"in the child: {error!r}", file=sys.stderr)
+                os._exit(1)
+            os._exit(0)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            finished, status = os.waitpid(child, os.WNOHANG)
+            if finished:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return None
+
+    return run
 
 
 @pytest.fixture(params=["native", "reference"])

@@ -469,33 +469,12 @@ def test_ctrl_c_stops_fit_soon_and_leaves_the_model_usable():
     assert np.isfinite(history["loss"]).all()
 
 
-def in_child(function: Any, seconds: float = 20) -> int | None:
-    """The exit code of a forked child that runs this, 0 if all went well; None if it hung."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        finished, status = os.waitpid(child, os.WNOHANG)
-        if finished:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
-
-
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
 
 @forks
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_forked_during_fit_can_use_the_model(digits, tmp_path):
+def test_a_child_forked_during_fit_can_use_the_model(digits, tmp_path, in_child):
     """The thread that holds the model's lock is not in the child."""
     started, stop = threading.Event(), threading.Event()
 
@@ -526,7 +505,7 @@ def test_a_child_forked_during_fit_can_use_the_model(digits, tmp_path):
 
 
 @forks
-def test_a_fork_finds_locks_free_unless_it_holds_them_itself():
+def test_a_fork_finds_locks_free_unless_it_holds_them_itself(in_child):
     lock = ModelLock()
     utils.draw_permutation(3)
     with lock, utils._generator.bit_generator.lock:

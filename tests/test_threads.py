@@ -1,7 +1,6 @@
 """Same bits for any number of threads, whoever is late; calls from Python threads; fork."""
 
 import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -213,30 +212,9 @@ def test_python_threads_share_a_model():
         np.testing.assert_array_equal(mine, theirs)
 
 
-def run_in_child(function, seconds=30):
-    """Run function() in a forked child; return its exit code, None if it hung."""
-    child = os.fork()
-    if child == 0:
-        try:
-            function()
-        except BaseException as error:
-            print(f"in the child: {error!r}", file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        finished, status = os.waitpid(child, os.WNOHANG)
-        if finished:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return None
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_forked_child(train):
+def test_forked_child(train, in_child):
     """After the parent has trained on threads, a child trains alike and does not hang."""
     expected = train(2)
     x = np.linspace(-3, 3, 100_000, dtype=np.float32)
@@ -247,7 +225,7 @@ def test_forked_child(train):
             assert_same_bits(train(num_threads), expected)
             np.testing.assert_array_equal(kernels.sigmoid(x, num_threads=num_threads), sigmoid)
 
-    assert run_in_child(child) == 0
+    assert in_child(child, seconds=30) == 0
     assert_same_bits(train(2), expected)  # the parent goes on
 
 

@@ -7,7 +7,6 @@ python benchmarks/peers/page.py peers.json [--output docs/benchmarks-peers.md]
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from registry import PEERS
-from report import DOCS, ForeignFileError, format_seconds, table
+from report import DOCS, ForeignFileError, format_seconds, read_json, table
 
 KIND = "fastnn beside its peers"  # what the file says it is
 AGREEMENT = 0.03  # of the losses of all who trained the same
@@ -71,16 +70,8 @@ class Row:
 
 
 def load(path: Path) -> Json:
-    """Read the JSON of a run; ForeignFileError says what is wrong with another file."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ForeignFileError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ForeignFileError(f"{path}: not JSON ({error})") from None
-    if not isinstance(document, dict) or document.get("kind") != KIND:
-        raise ForeignFileError(f"{path}: not the JSON of benchmarks/peers")
-    return document
+    """Read the JSON of a run."""
+    return read_json(path, "benchmarks/peers", lambda document: document.get("kind") == KIND)
 
 
 def read_rows(document: Json) -> list[Row]:

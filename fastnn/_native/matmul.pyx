@@ -186,44 +186,63 @@ cdef void begin_rows(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrd
         s.pack_a(g.m, g.k, at(s, s.x.a, s.x.lda, False, i, p), s.x.lda, g.a_panel, a)
 
 
+cdef void fetch(fnn_gemm_args *g, const char *x, ptrdiff_t ld, ptrdiff_t rows,
+                ptrdiff_t columns) noexcept nogil:
+    """While g multiplies, it fetches this matrix, if it has any rows and columns."""
+    g.next = x if rows > 0 and columns > 0 else NULL
+    g.next_row, g.next_rows, g.next_cols = ld, rows, columns
+
+
 cdef void fetch_rows(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t block) noexcept nogil:
-    """While g multiplies, it fetches A's rows of this block."""
+    """The same for A's rows of a block."""
     cdef ptrdiff_t i = first_row(s, block), rows = first_row(s, block + 1) - i
-    g.next = NULL
-    if rows > 0:
-        g.next, g.next_row = at(s, s.x.a, s.x.lda, s.x.transpose_a, i, p), s.x.lda
-        g.next_rows, g.next_cols = (g.k, rows) if s.x.transpose_a else (rows, g.k)
+    cdef const char *a = at(s, s.x.a, s.x.lda, s.x.transpose_a, i, p)
+    if s.x.transpose_a:
+        fetch(g, a, s.x.lda, g.k, rows)
+    else:
+        fetch(g, a, s.x.lda, rows, g.k)
 
 
 cdef void fetch_panel(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
                       ptrdiff_t end) noexcept nogil:
-    """While g multiplies, it fetches the panel of B from column j on, if that is before `end`."""
+    """The same for the panel of B that begins with column j, as far as it is before `end`."""
     cdef ptrdiff_t columns = min(s.panel, end - j)
-    g.next = NULL
-    if columns > 0:
-        g.next, g.next_row = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j), s.x.ldb
-        g.next_rows, g.next_cols = (columns, g.k) if s.x.transpose_b else (g.k, columns)
+    cdef const char *b = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j)
+    if s.x.transpose_b:
+        fetch(g, b, s.x.ldb, columns, g.k)
+    else:
+        fetch(g, b, s.x.ldb, g.k, columns)
+
+
+cdef inline ptrdiff_t direct_columns(const plan *s, const fnn_gemm_args *g) noexcept nogil:
+    """How many columns of B's block are read where they lie: what fills panels, or none."""
+    return g.n // s.panel * s.panel if s.direct else 0
+
+
+cdef void move(const plan *s, fnn_gemm_args *g, ptrdiff_t columns) noexcept nogil:
+    """Moves C and bias, not B, on by that many columns."""
+    g.c = <char *>g.c + columns * s.itemsize
+    if g.bias != NULL:
+        g.bias = <const char *>g.bias + columns * s.itemsize
 
 
 cdef void multiply_columns(const plan *s, const fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
                            ptrdiff_t start, ptrdiff_t stop) noexcept nogil:
     """The block of rows by columns start .. stop of B's block."""
-    cdef ptrdiff_t whole = g.n // s.panel * s.panel if s.direct else 0
+    cdef ptrdiff_t direct = direct_columns(s, g)
+    cdef ptrdiff_t middle = max(start, min(stop, direct))
     cdef fnn_gemm_args h = g[0]
-    cdef ptrdiff_t middle = max(start, min(stop, whole))
+    move(s, &h, start)
     if start < middle:
         h.n = middle - start
         h.b, h.b_row, h.b_panel = at(s, s.x.b, s.x.ldb, False, p, j + start), s.x.ldb, s.panel
-        h.c = <char *>g.c + start * s.itemsize
-        h.bias = <const char *>g.bias + start * s.itemsize if g.bias != NULL else NULL
         s.gemm(&h)
         h.next = NULL
     if middle < stop:
+        move(s, &h, middle - start)
         h.n = stop - middle
         h.b_row, h.b_panel = g.b_row, g.b_panel
-        h.b = <const char *>g.b + (middle - whole) * g.k * s.itemsize
-        h.c = <char *>g.c + middle * s.itemsize
-        h.bias = <const char *>g.bias + middle * s.itemsize if g.bias != NULL else NULL
+        h.b = <const char *>g.b + (middle - direct) * g.k * s.itemsize
         s.gemm(&h)
 
 
@@ -233,22 +252,22 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
 
     Thread `row` of the team. Where B is read directly, only the columns that fill no panel are
     packed. Columns before `end` are this thread's to pack next where there is one block of rows."""
-    cdef ptrdiff_t unpacked = g.n // s.panel * s.panel if s.direct else 0
-    cdef ptrdiff_t q0 = unpacked + share(g.n - unpacked, s.panel, row, s.row_teams)
-    cdef ptrdiff_t q1 = unpacked + share(g.n - unpacked, s.panel, row + 1, s.row_teams)
+    cdef ptrdiff_t direct = direct_columns(s, g)
+    cdef ptrdiff_t q0 = direct + share(g.n - direct, s.panel, row, s.row_teams)
+    cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, row + 1, s.row_teams)
     cdef ptrdiff_t q = q0
     while q < q1:
         s.pack_b(g.k, min(s.panel, q1 - q), at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q),
-                 s.x.ldb, g.b_panel, <char *>g.b + (q - unpacked) * g.k * s.itemsize)
+                 s.x.ldb, g.b_panel, <char *>g.b + (q - direct) * g.k * s.itemsize)
         fetch_panel(s, g, p, j + q + s.panel, end if s.blocks == 1 else j + q1)
         multiply_columns(s, g, p, j, q, min(q + s.panel, q1))
         q += s.panel
     fetch_rows(s, g, p, row + s.row_teams)
-    multiply_columns(s, g, p, j, 0, unpacked)
-    if unpacked < g.n:
+    multiply_columns(s, g, p, j, 0, direct)
+    if direct < g.n:
         fnn_barrier_wait(&mine.barrier, s.row_teams)
     maybe_delay(row)
-    multiply_columns(s, g, p, j, unpacked, q0)
+    multiply_columns(s, g, p, j, direct, q0)
     multiply_columns(s, g, p, j, q1, g.n)
 
 

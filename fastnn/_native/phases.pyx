@@ -15,6 +15,7 @@ from fastnn._native.core cimport (
     ceil_div, fnn_gemm_args, fnn_loss_args, fnn_metric_args,
 )
 
+
 cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil:
     """The rows of thread tid of size: r0 .. r1."""
     r0[0] = rows * tid // size

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
-from tasks import HYPER, Elementwise, Matmul, Prediction, Training
-from workloads import Array, Workload
+from tasks import Elementwise, Matmul, Prediction, Training
 
 from adapters import Adapter, Function, UnsupportedError
+from adapters.keras_api import Fit, sequential
 
-LOSSES = {"xent": "sparse_categorical_crossentropy", "mse": "mse"}
-OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 FUNCTIONS = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "exp": tf.exp, "relu": tf.nn.relu}
 
 
@@ -25,8 +21,8 @@ class Peer(Adapter):
     def versions(self) -> dict[str, str]:
         return {"keras": keras.__version__, "tensorflow": tf.__version__}
 
-    def training(self, task: Training) -> Fit:
-        return Fit(task)
+    def training(self, task: Training) -> WholeEpochs:
+        return WholeEpochs(task)
 
     def matmul(self, task: Matmul) -> Function:
         a, b = (tf.cast(tf.constant(array), task.dtype) for array in task.operands())
@@ -40,7 +36,7 @@ class Peer(Adapter):
         return lambda: function(x)
 
     def prediction(self, task: Prediction) -> Function:
-        model, x = sequential(task.workload), task.operand()
+        model, x = sequential(keras, task.workload), task.operand()
         model.set_weights(task.workload.weights())
         signature = tf.TensorSpec(x.shape, tf.float32)
         predict = tf.function(lambda rows: model(rows, training=False)).get_concrete_function(
@@ -49,19 +45,12 @@ class Peer(Adapter):
         return lambda: predict(tf.constant(x)).numpy()
 
 
-class Fit:
-    """`Model.fit`, which runs as many steps at a time inside TensorFlow as an epoch has."""
+class WholeEpochs(Fit):
+    """As many steps at a time inside TensorFlow as an epoch has; compiled once."""
 
     def __init__(self, task: Training) -> None:
-        work = task.workload
-        self.task = task
-        self.x, self.y = task.data()
-        self.model = sequential(work)
-        self.model.compile(
-            optimizer=OPTIMIZERS[work.optimizer](**HYPER[work.optimizer]),
-            loss=LOSSES[work.loss],
-            steps_per_execution=task.steps,
-        )
+        super().__init__(keras, task)
+        self.compile(steps_per_execution=task.steps)
         self.model.optimizer.build(self.model.trainable_variables)
         self.fresh = [variable.numpy() for variable in self.model.optimizer.variables]
 
@@ -69,21 +58,3 @@ class Fit:
         self.model.set_weights(self.task.workload.weights())
         for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
             variable.assign(value)
-
-    def run(self) -> None:
-        self.model.fit(
-            self.x,
-            self.y,
-            batch_size=self.task.workload.batch_size,
-            epochs=self.task.epochs,
-            shuffle=False,
-            verbose=0,
-        )
-
-    def weights(self) -> list[Array]:
-        return list(self.model.get_weights())
-
-
-def sequential(workload: Workload) -> Any:
-    layers = [keras.layers.Dense(units, activation) for units, activation in workload.layers]
-    return keras.Sequential([keras.Input((workload.inputs,)), *layers])
