@@ -1,7 +1,7 @@
 """Builds fastnn's extension modules; everything declarative stands in pyproject.toml.
 
-Each csrc/isa_<isa>.c is compiled twice, for float32 and float64, with the flags of its own ISA,
-and linked into fastnn._native.core; the other modules call the kernels through its table.
+Each csrc/isa_<isa>.c is compiled for float32, float64 and bfloat16 with the flags of its own ISA,
+and linked into fastnn._native.core; the other modules call the kernels through its tables.
 """
 
 import glob
@@ -17,10 +17,12 @@ from setuptools.command.build_ext import build_ext
 COMMON_FLAGS = ["-std=gnu11", "-O2", "-g0", "-fvisibility=hidden"]
 # A kernel's bits are part of its contract, whatever CFLAGS says.
 COMMON_FLAGS += ["-ffp-contract=off", "-fno-fast-math"]
+AVX512_FLAGS = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"]
 ISA_FLAGS = {
     "x86_64": {
         "avx2": ["-mavx2", "-mfma"],
-        "avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
+        "avx512": AVX512_FLAGS,
+        "avx512bf16": [*AVX512_FLAGS, "-mavx512bf16"],
     },
     "aarch64": {"neon": []},
 }
@@ -28,6 +30,9 @@ MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(
     platform.machine().lower(), platform.machine().lower()
 )
 ISAS = {"scalar": [], **ISA_FLAGS.get(MACHINE, {})}
+DTYPES = {"f32": [], "f64": [("FNN_F64", "1")], "bf16": [("FNN_BF16", "1")]}
+# What an ISA adds to another, whose other tables are its own.
+ONLY = {"avx512bf16": ["bf16"]}
 # A free-threaded interpreter has no stable ABI.
 ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -55,11 +60,11 @@ class BuildExt(build_ext):
     def kernel_objects(self) -> list[str]:
         objects = []
         for isa, flags in ISAS.items():
-            for is_f64, dtype in enumerate(("f32", "f64")):
+            for dtype in ONLY.get(isa, DTYPES):
                 objects += self.compiler.compile(
                     [f"csrc/isa_{isa}.c"],
                     output_dir=os.path.join(self.build_temp, dtype),
-                    macros=[("FNN_F64", str(is_f64))],
+                    macros=DTYPES[dtype],
                     include_dirs=["csrc"],
                     extra_postargs=[*COMMON_FLAGS, *flags],
                 )

@@ -1,7 +1,8 @@
 /* Which kernels this CPU can run, and the CPU's treatment of subnormals.
  *
  * The build compiles this file with the platform's baseline flags and says with FNN_HAVE_AVX2,
- * FNN_HAVE_AVX512 and FNN_HAVE_NEON which tables it links; scalar is always there.
+ * FNN_HAVE_AVX512, FNN_HAVE_AVX512BF16 and FNN_HAVE_NEON which tables it links; scalar is always
+ * there.
  */
 #include "fnn.h"
 
@@ -11,7 +12,8 @@
 
 #define FNN_TABLES(isa)                             \
     extern const fnn_kernels fnn_kernels_f32_##isa; \
-    extern const fnn_kernels fnn_kernels_f64_##isa;
+    extern const fnn_kernels fnn_kernels_f64_##isa; \
+    extern const fnn_kernels fnn_kernels_bf16_##isa;
 
 FNN_TABLES(scalar)
 #if FNN_HAVE_NEON
@@ -23,24 +25,33 @@ FNN_TABLES(avx2)
 #if FNN_HAVE_AVX512
 FNN_TABLES(avx512)
 #endif
+#if FNN_HAVE_AVX512BF16
+extern const fnn_kernels fnn_kernels_bf16_avx512bf16;
+#endif
 
-#define FNN_PAIR(isa) {&fnn_kernels_f32_##isa, &fnn_kernels_f64_##isa}
+#define FNN_ROW(isa) \
+    {&fnn_kernels_f32_##isa, &fnn_kernels_f64_##isa, &fnn_kernels_bf16_##isa}
 
 static const fnn_kernels *const tables[FNN_ISAS][FNN_DTYPES] = {
-    [FNN_SCALAR] = FNN_PAIR(scalar),
+    [FNN_SCALAR] = FNN_ROW(scalar),
 #if FNN_HAVE_NEON
-    [FNN_NEON] = FNN_PAIR(neon),
+    [FNN_NEON] = FNN_ROW(neon),
 #endif
 #if FNN_HAVE_AVX2
-    [FNN_AVX2] = FNN_PAIR(avx2),
+    [FNN_AVX2] = FNN_ROW(avx2),
 #endif
 #if FNN_HAVE_AVX512
-    [FNN_AVX512] = FNN_PAIR(avx512),
+    [FNN_AVX512] = FNN_ROW(avx512),
+#endif
+#if FNN_HAVE_AVX512BF16
+    [FNN_AVX512BF16] = {&fnn_kernels_f32_avx512, &fnn_kernels_f64_avx512,
+                        &fnn_kernels_bf16_avx512bf16},
 #endif
 };
 
 static const char *const names[FNN_ISAS] = {
-    [FNN_SCALAR] = "scalar", [FNN_NEON] = "neon", [FNN_AVX2] = "avx2", [FNN_AVX512] = "avx512"};
+    [FNN_SCALAR] = "scalar", [FNN_NEON] = "neon", [FNN_AVX2] = "avx2", [FNN_AVX512] = "avx512",
+    [FNN_AVX512BF16] = "avx512bf16"};
 
 /* __builtin_cpu_supports reads XCR0 too: it is false where the OS does not save the registers. */
 static int cpu_runs(enum fnn_isa isa) {
@@ -58,6 +69,8 @@ static int cpu_runs(enum fnn_isa isa) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("fma");
+    case FNN_AVX512BF16:
+        return cpu_runs(FNN_AVX512) && __builtin_cpu_supports("avx512bf16");
 #endif
     default:
         return 0;

@@ -29,10 +29,13 @@
 extern "C" {
 #endif
 
-enum fnn_dtype { FNN_FLOAT32 = 0, FNN_FLOAT64 = 1, FNN_DTYPES = 2 };
+/* FNN_BFLOAT16: float32, but for the operands of the products, which are pairs of bfloat16 */
+enum fnn_dtype { FNN_FLOAT32 = 0, FNN_FLOAT64 = 1, FNN_BFLOAT16 = 2, FNN_DTYPES = 3 };
 
 /* best last; fnn_best_isa() takes the last one that the CPU can run */
-enum fnn_isa { FNN_SCALAR = 0, FNN_NEON = 1, FNN_AVX2 = 2, FNN_AVX512 = 3, FNN_ISAS = 4 };
+enum fnn_isa {
+    FNN_SCALAR = 0, FNN_NEON = 1, FNN_AVX2 = 2, FNN_AVX512 = 3, FNN_AVX512BF16 = 4, FNN_ISAS = 5
+};
 
 /* y[i] = f(x[i]) */
 typedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y);
@@ -54,7 +57,10 @@ typedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptr
  *   b is B (k,n): panelled, b_row, b_panel; whole vectors of its last panel are read, P or VL columns
  *   c: panelled, c_row, c_panel; columns past n are left alone
  * The order of additions over k depends on k, dtype and ISA alone, so neither m, n nor cutting
- * them into several calls changes a bit of the result. */
+ * them into several calls changes a bit of the result.
+ * Bfloat16: an element of A and B is a word, a pair (see fnn_pair) of neighbours in k; k counts words.
+ * To an element of C, in float32, each word adds the product of the high halves, then that of the
+ * low halves, both exact before they are added. C and what is done to it are as in float32. */
 typedef struct {
     ptrdiff_t m, n, k;
     const void *a;
@@ -83,6 +89,14 @@ typedef void (*fnn_gemm)(const fnn_gemm_args *args);
  * src and dst are x and panels, or panels and x. */
 typedef void (*fnn_pack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
                          ptrdiff_t panel, void *dst);
+
+/* Pairs of bfloat16 in words of 32 bits, the first in the low half, from a panelled x (rows,cols) in
+ * float32, rounded to nearest even; subnormals become 0, and so does a last one's missing partner.
+ *   pair_columns  panels (rows,(cols+1)/2): word (r,c) is x[r,2c] and x[r,2c+1]
+ *   pair_rows     panels ((rows+1)/2,cols): word (r,c) is x[2r,c] and x[2r+1,c]
+ * Both zero the padding columns. */
+typedef void (*fnn_pair)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t x_panel,
+                         const void *x, ptrdiff_t panel, void *dst);
 
 /* panels (rows,cols) = x[index[r], :] * scale + shift, the padding columns zeroed.
  * index NULL: rows 0, 1, ...; scale NULL: as they are (then shift is NULL too). */
@@ -154,10 +168,10 @@ typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper
 /* Runs n rounds of independent multiply-adds in registers; returns the floating-point operations done. */
 typedef double (*fnn_probe)(ptrdiff_t n);
 
-/* The kernels of one ISA and dtype. */
+/* The kernels of one ISA and dtype; NULL where kernels.def says that the dtype has none. */
 typedef struct {
     const char *isa, *dtype;
-    ptrdiff_t itemsize;     /* bytes of a real */
+    ptrdiff_t itemsize;     /* bytes of a real, or of a pair */
     ptrdiff_t vl, panel;    /* VL and P */
     ptrdiff_t mr;           /* rows of the largest register tile */
 #define FNN_UNARY(name) fnn_unary name;
@@ -165,6 +179,7 @@ typedef struct {
 #define FNN_ROWS(name) fnn_rows name;
 #define FNN_ROWS_GRAD(name) fnn_rows_grad name;
 #define FNN_GEMM(name) fnn_gemm name;
+#define FNN_PAIR(name) fnn_pair name;
 #define FNN_PACK(name) fnn_pack name;
 #define FNN_GATHER(name) fnn_gather name;
 #define FNN_SCALE(name) fnn_scale name;

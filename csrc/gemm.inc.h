@@ -22,10 +22,22 @@
  * take every fill buffer, and A and B would wait); into L2, a line every two steps, the next panel of
  * B and then what the caller works on after; and what it packs next, a few lines every P steps.
  *
+ * In bfloat16 the elements of A and B are words, pairs of neighbours in k, which only v_mac looks
+ * into: the tiles and their addresses are the same, with k in words.
+ *
  * A tile adds its products in the order of k, from the bias or zero, and their sum to what C holds
  * where it accumulates: so a result does not depend on how m and n are cut. Accumulators that
  * begin with C would wait for it.
  */
+
+/* c + a b; operands that are pairs give two products */
+#if FNN_BF16
+#define v_mac v_dot2
+enum { PRODUCTS = 2 };
+#else
+#define v_mac v_fma
+enum { PRODUCTS = 1 };
+#endif
 
 /* Lines of a matrix, to be fetched column of lines by column, a few at a time. */
 typedef struct {
@@ -69,7 +81,7 @@ INLINE void tile_step(const int mr, const int nv, const int row, const real *a, 
     UNROLL(4) for (int v = 0; v < nv; v++) bv[v] = v_load(b + v * VL);
     UNROLL(16) for (int r = 0; r < mr; r++) {
         vreal av = v_set1(a[r * row]);
-        UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_fma(av, bv[v], acc[r][v]);
+        UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_mac(av, bv[v], acc[r][v]);
     }
 }
 
@@ -264,11 +276,11 @@ static double FNN_NAME(fma_peak)(ptrdiff_t n) {
     vreal acc[MR * NV], x = v_set1((real)0.5), y = v_set1((real)1.0);
     UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_set1((real)i);
     for (ptrdiff_t step = 0; step < n; step++) {
-        UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_fma(acc[i], x, y);
+        UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_mac(x, y, acc[i]);
     }
     vreal sum = v_zero();
     UNROLL(32) for (int i = 0; i < MR * NV; i++) sum = v_add(sum, acc[i]);
     volatile real keep = v_sum(sum);
     (void)keep;
-    return 2.0 * MR * NV * VL * (double)n;
+    return 2.0 * PRODUCTS * MR * NV * VL * (double)n;
 }

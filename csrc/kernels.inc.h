@@ -1,12 +1,15 @@
 /* Every kernel for one dtype and one ISA, and the table of them.
  *
  * A translation unit isa_<isa>.c includes simd_<isa>.h, the vocabulary, then this file; the build
- * compiles it once with FNN_F64=0 and once with FNN_F64=1. Everything is static but the table.
+ * compiles it for float32, with FNN_F64=1 for float64, and with FNN_BF16=1 for bfloat16.
+ * Everything is static but the table.
  */
 #include "fnn.h"
 
 #if FNN_F64
 #define FNN_DTYPE f64
+#elif FNN_BF16
+#define FNN_DTYPE bf16
 #else
 #define FNN_DTYPE f32
 #endif
@@ -28,24 +31,36 @@ enum { LINE = 64 / sizeof(real) }; /* reals of a cache line */
 INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 #include "act.inc.h"
-#include "pack.inc.h"
 #include "gemm.inc.h"
+#if FNN_BF16
+#include "pair.inc.h"
+#else
+#include "pack.inc.h"
 #include "loss.inc.h"
 #include "optim.inc.h"
+#endif
 
 #define FNN_FILL(name) .name = FNN_NAME(name),
+#if FNN_BF16
+#define FNN_FILL_REAL(name)
+#define FNN_FILL_PAIR FNN_FILL
+#else
+#define FNN_FILL_REAL FNN_FILL
+#define FNN_FILL_PAIR(name)
+#endif
 #define FNN_UNARY FNN_FILL
 #define FNN_GRAD FNN_FILL
 #define FNN_ROWS FNN_FILL
 #define FNN_ROWS_GRAD FNN_FILL
 #define FNN_GEMM FNN_FILL
-#define FNN_PACK FNN_FILL
-#define FNN_GATHER FNN_FILL
-#define FNN_SCALE FNN_FILL
-#define FNN_COLSUM FNN_FILL
-#define FNN_LOSS FNN_FILL
-#define FNN_METRIC FNN_FILL
-#define FNN_OPTIM FNN_FILL
+#define FNN_PAIR FNN_FILL_PAIR
+#define FNN_PACK FNN_FILL_REAL
+#define FNN_GATHER FNN_FILL_REAL
+#define FNN_SCALE FNN_FILL_REAL
+#define FNN_COLSUM FNN_FILL_REAL
+#define FNN_LOSS FNN_FILL_REAL
+#define FNN_METRIC FNN_FILL_REAL
+#define FNN_OPTIM FNN_FILL_REAL
 #define FNN_PROBE FNN_FILL
 
 extern const fnn_kernels FNN_NAME(kernels);

@@ -4,6 +4,7 @@
 #undef FNN_ROWS
 #undef FNN_ROWS_GRAD
 #undef FNN_GEMM
+#undef FNN_PAIR
 #undef FNN_PACK
 #undef FNN_GATHER
 #undef FNN_SCALE

@@ -144,4 +144,19 @@ V_FN vint i_shl_mant(vint a) { return V_INT(slli)(a, V_MANT); } /* past the stor
 V_FN vint i_shr_mant(vint a) { return V_INT(srli)(a, V_MANT); } /* logical */
 #include "simd_bits.h"
 
+#if FNN_BF16
+/* every other lane of a, then of b */
+V_FN vreal v_in_order(vreal halves) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(halves), 0xd8));
+}
+V_FN vreal v_even(vreal a, vreal b) { return v_in_order(_mm256_shuffle_ps(a, b, 0x88)); }
+V_FN vreal v_odd(vreal a, vreal b) { return v_in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
+V_FN vint i_set1(uint32_t a) { return _mm256_set1_epi32((int)a); }
+V_FN vint i_and(vint a, vint b) { return _mm256_and_si256(a, b); }
+V_FN vint i_or(vint a, vint b) { return _mm256_or_si256(a, b); }
+V_FN vint i_shl16(vint a) { return _mm256_slli_epi32(a, 16); }
+V_FN vint i_shr16(vint a) { return _mm256_srli_epi32(a, 16); }
+#include "simd_bf16.h"
+#endif
+
 #endif

@@ -131,4 +131,15 @@ V_FN vint i_shl_mant(vint a) { return V_INT(vshlq_n)(a, V_MANT); } /* past the s
 V_FN vint i_shr_mant(vint a) { return V_INT(vshrq_n)(a, V_MANT); } /* logical */
 #include "simd_bits.h"
 
+#if FNN_BF16
+V_FN vreal v_even(vreal a, vreal b) { return vuzp1q_f32(a, b); } /* every other lane of a, then of b */
+V_FN vreal v_odd(vreal a, vreal b) { return vuzp2q_f32(a, b); }
+V_FN vint i_set1(uint32_t a) { return vdupq_n_u32(a); }
+V_FN vint i_and(vint a, vint b) { return vandq_u32(a, b); }
+V_FN vint i_or(vint a, vint b) { return vorrq_u32(a, b); }
+V_FN vint i_shl16(vint a) { return vshlq_n_u32(a, 16); }
+V_FN vint i_shr16(vint a) { return vshrq_n_u32(a, 16); }
+#include "simd_bf16.h"
+#endif
+
 #endif

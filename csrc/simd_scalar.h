@@ -97,4 +97,15 @@ V_FN vint i_shl_mant(vint a) { return a << V_MANT; } /* past the stored mantissa
 V_FN vint i_shr_mant(vint a) { return a >> V_MANT; }
 #include "simd_bits.h"
 
+#if FNN_BF16
+V_FN vreal v_even(vreal a, vreal b) { (void)b; return a; } /* every other lane of a, then of b */
+V_FN vreal v_odd(vreal a, vreal b) { (void)a; return b; }
+V_FN vint i_set1(uint32_t a) { return a; }
+V_FN vint i_and(vint a, vint b) { return a & b; }
+V_FN vint i_or(vint a, vint b) { return a | b; }
+V_FN vint i_shl16(vint a) { return a << 16; }
+V_FN vint i_shr16(vint a) { return a >> 16; }
+#include "simd_bf16.h"
+#endif
+
 #endif

@@ -158,6 +158,29 @@ double get(const array *a, ptrdiff_t i) {
                                         : (bits_8){.bits = value}.real;
 }
 
+/* by way of the definition: 8 significant bits, ties to even, no subnormals */
+double to_bfloat16(double value) {
+    int exponent;
+    if (!isfinite(value) || value == 0) return value;
+    if (fabs(value) < FLT_MIN) return copysign(0, value);
+    const double scaled = ldexp(frexp(value, &exponent), 8);
+    const double rounded_up = ldexp(nearbyint(scaled), exponent - 8);
+    return fabs(rounded_up) > FLT_MAX ? copysign(INFINITY, value) : rounded_up;
+}
+
+static uint32_t half(double value) {
+    return isnan(value) ? 0x7fc0 : (bits_4){.real = (float)to_bfloat16(value)}.bits >> 16;
+}
+
+void put_pair(array *a, ptrdiff_t i, double low, double high) {
+    put_bits(a, i, half(low) | half(high) << 16);
+}
+
+double get_half(const array *a, ptrdiff_t i, int high) {
+    const uint32_t word = (uint32_t)bits(a->data, a->itemsize, i);
+    return (bits_4){.bits = high ? word & 0xffff0000 : word << 16}.real;
+}
+
 void expect(array *a, ptrdiff_t i, double want, double tolerance) {
     a->want[i] = want;
     a->tolerance[i] = isfinite(want) ? tolerance : 0;

@@ -27,6 +27,10 @@ array *new_random(ptrdiff_t n, double low, double high);  /* the same, uniform *
 array *new_ints(ptrdiff_t n, size_t itemsize);            /* int32_t or int64_t */
 void *at(array *a, ptrdiff_t i);                          /* element i's address; NULL if a is */
 void put(array *a, ptrdiff_t i, double value);
+/* Halves of a pair: what the bfloat16 nearest to a value is, and a word of two. */
+double to_bfloat16(double value);
+void put_pair(array *a, ptrdiff_t i, double low, double high);
+double get_half(const array *a, ptrdiff_t i, int high);
 void put_int(array *a, ptrdiff_t i, int64_t value);
 double get(const array *a, ptrdiff_t i);
 void expect(array *a, ptrdiff_t i, double want, double tolerance);

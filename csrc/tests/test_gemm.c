@@ -1,6 +1,8 @@
-/* Matrix products against three plain loops, with every epilogue. */
+/* Matrix products against three plain loops, with every epilogue; those of bfloat16, whose order and
+ * roundings the contract fixes, to the bit. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests.h"
 
@@ -23,6 +25,7 @@ typedef struct {
     ptrdiff_t m, n, k;
     layout a, b, c, bias;
     int transpose_a;
+    int pairs; /* elements of A and B are pairs of bfloat16 */
 } shape;
 
 /* One row and column are skipped before A and B, so that they begin at any first row. */
@@ -34,9 +37,17 @@ typedef struct {
     array *a, *b, *c, *cut, *bias, *s;
 } operands;
 
+static array *random_operand(const shape *s, const layout *l) {
+    array *a = random_matrix(l, -1, 1);
+    for (ptrdiff_t r = 0; s->pairs && r < l->rows; r++)
+        for (ptrdiff_t c = 0; c < l->cols; c++)
+            put_pair(a, where(l, r, c), uniform(-1, 1), uniform(-1, 1));
+    return a;
+}
+
 static shape new_shape(kernels k, int transpose_a, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
                        int dense) {
-    shape s = {m, n, depth, .transpose_a = transpose_a};
+    shape s = {m, n, depth, .transpose_a = transpose_a, .pairs = !strcmp(k->dtype, "bf16")};
     s.a = transpose_a ? panels(k, depth + 1, m, 1) : panels(k, m + 1, depth, 1);
     s.b = n % k->panel == 0 && m % 2 ? row_major(k, depth, n, n % 3) : panels(k, depth, n, 2);
     s.c = dense ? row_major(k, m, n, (m + n) % 3) : panels(k, m, n, 1);
@@ -45,7 +56,7 @@ static shape new_shape(kernels k, int transpose_a, ptrdiff_t m, ptrdiff_t n, ptr
 }
 
 static operands new_operands(const shape *s, const epilogue *e, int spoil) {
-    operands o = {.a = random_matrix(&s->a, -1, 1), .b = random_matrix(&s->b, -1, 1)};
+    operands o = {.a = random_operand(s, &s->a), .b = random_operand(s, &s->b)};
     if (spoil && s->m && s->k) /* one row of C is lost, no other */
         put(o.a, where_a(s, s->m / 2, s->k / 2), s->m % 2 ? NAN : INFINITY);
     o.c = e->accumulate ? random_matrix(&s->c, -1, 1) : new_matrix(&s->c);
@@ -80,20 +91,39 @@ static void run(fnn_gemm f, const shape *s, const epilogue *e, operands *o, arra
     f(&args);
 }
 
+/* the sum of k products from `start` on, and its error */
+static double dot(kernels k, ptrdiff_t n, const double *a, const double *b, double start,
+                  double *bound) {
+    double z = start, size = fabs(start);
+    for (ptrdiff_t j = 0; j < n; j++) {
+        z += a[j] * b[j];
+        size += fabs(a[j] * b[j]);
+    }
+    *bound = (double)(n + 2) * epsilon(k) * size;
+    return z;
+}
+
+/* the same in bfloat16, without any: the products are exact, and each addition rounds once */
+static double dot_of_pairs(ptrdiff_t n, const double *a, const double *b, double start) {
+    float z = (float)start;
+    for (ptrdiff_t j = 0; j < n; j++) z += (float)(a[j ^ 1] * b[j ^ 1]); /* the high half first */
+    return z;
+}
+
 /* z = sum of products (+ C or bias), its error within gamma_k |A||B|; then f(z) or z f'(s) */
 static void expect_element(kernels k, const shape *s, const epilogue *e, operands *o,
                            const double *a_row, const double *b_col, ptrdiff_t r, ptrdiff_t c) {
     const double eps = epsilon(k);
     const ptrdiff_t i = where(&s->c, r, c);
-    const double start = e->accumulate ? get(o->c, i)
-                         : e->bias     ? get(o->bias, where(&s->bias, 0, c))
-                                       : 0;
-    double z = start, size = fabs(start);
-    for (ptrdiff_t j = 0; j < s->k; j++) {
-        z += a_row[j] * b_col[j];
-        size += fabs(a_row[j] * b_col[j]);
+    const double c_before = e->accumulate ? get(o->c, i) : 0;
+    const double start = e->bias ? get(o->bias, where(&s->bias, 0, c)) : 0;
+    double z, bound = 0;
+    if (s->pairs) {
+        z = dot_of_pairs(2 * s->k, a_row, b_col, start);
+        if (e->accumulate) z = (float)(c_before + z);
+    } else {
+        z = dot(k, s->k, a_row, b_col, start + c_before, &bound);
     }
-    double bound = (double)(s->k + 2) * eps * size;
     if (e->act) { /* no |f'| is above 1.1 */
         z = (double)e->act_spec->f(z);
         bound = 1.1 * bound + eps * (e->act_spec->ulp + 1) * fabs(z);
@@ -106,12 +136,22 @@ static void expect_element(kernels k, const shape *s, const epilogue *e, operand
     expect(o->c, i, z, bound + 4 * smallest(k));
 }
 
+/* element i of an operand, the j-th of k, to its place in `to`: a pair to two */
+static void read_operand(const shape *s, const array *x, ptrdiff_t i, ptrdiff_t j, double *to) {
+    if (s->pairs) {
+        to[2 * j] = get_half(x, i, 0);
+        to[2 * j + 1] = get_half(x, i, 1);
+    } else {
+        to[j] = get(x, i);
+    }
+}
+
 static void expect_product(kernels k, const shape *s, const epilogue *e, operands *o) {
-    static double a_rows[MAX_M][MAX_K], b_col[MAX_K];
+    static double a_rows[MAX_M][2 * MAX_K], b_col[2 * MAX_K];
     for (ptrdiff_t r = 0; r < s->m; r++)
-        for (ptrdiff_t j = 0; j < s->k; j++) a_rows[r][j] = get(o->a, where_a(s, r, j));
+        for (ptrdiff_t j = 0; j < s->k; j++) read_operand(s, o->a, where_a(s, r, j), j, a_rows[r]);
     for (ptrdiff_t c = 0; c < s->n; c++) {
-        for (ptrdiff_t j = 0; j < s->k; j++) b_col[j] = get(o->b, where(&s->b, j, c));
+        for (ptrdiff_t j = 0; j < s->k; j++) read_operand(s, o->b, where(&s->b, j, c), j, b_col);
         for (ptrdiff_t r = 0; r < s->m; r++) expect_element(k, s, e, o, a_rows[r], b_col, r, c);
     }
 }

@@ -5,6 +5,8 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 cdef extern from "fnn.h" nogil:
     enum: FNN_FLOAT32
     enum: FNN_FLOAT64
+    enum: FNN_BFLOAT16
+    enum: FNN_DTYPES
     enum: FNN_ISAS
 
     ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
@@ -32,6 +34,8 @@ cdef extern from "fnn.h" nogil:
         const void *after[3]
         ptrdiff_t after_size
     ctypedef void (*fnn_gemm)(const fnn_gemm_args *args) noexcept nogil
+    ctypedef void (*fnn_pair)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t x_panel,
+                              const void *x, ptrdiff_t panel, void *dst) noexcept nogil
     ctypedef void (*fnn_pack)(ptrdiff_t rows, ptrdiff_t cols, const void *src, ptrdiff_t ld,
                               ptrdiff_t panel, void *dst) noexcept nogil
     ctypedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index,
@@ -81,6 +85,7 @@ cdef extern from "fnn.h" nogil:
         fnn_rows softmax
         fnn_rows_grad softmax_backward
         fnn_gemm gemm_nn, gemm_tn
+        fnn_pair pair_columns, pair_rows
         fnn_pack pack, pack_transpose, unpack
         fnn_gather gather
         fnn_scale scale_shift
@@ -107,7 +112,7 @@ cdef extern from "threads.h" nogil:
 cdef extern from "memory.h" nogil:
     void *fnn_zalloc(size_t bytes)
 
-# The kernels of the ISA in use; dtype is FNN_FLOAT32 or FNN_FLOAT64.
+# The kernels of the ISA in use; dtype is FNN_FLOAT32, FNN_FLOAT64 or FNN_BFLOAT16.
 cdef const fnn_kernels *kernels(int dtype) noexcept
 # Threads to use: None is the package's setting, an int is checked. 1 in a forked child.
 cdef int n_threads(object num_threads) except -1

@@ -20,7 +20,8 @@ cdef extern from "fnn.h" nogil:
 cdef enum:
     MOST_THREADS = 256
 
-cdef const fnn_kernels *in_use[2]
+cdef const fnn_kernels *in_use[FNN_DTYPES]
+cdef str isa_in_use
 cdef int chosen_threads = 0     # 0: not set by the user
 cdef int cpu_limit = 1          # of the affinity mask and the cgroup's quota
 cdef bint forked = False
@@ -41,7 +42,7 @@ def available_isas():
 
 def isa():
     """Name of the instruction set in use."""
-    return in_use[FNN_FLOAT32].isa.decode()
+    return isa_in_use
 
 
 def openmp():
@@ -159,16 +160,18 @@ cdef object quota_cpus():
 
 
 cdef void choose_isa() except *:
+    global isa_in_use
     name = os.environ.get("FASTNN_ISA", "")
     available = available_isas()
     if name and name not in available:
         raise ImportError(
             f"FASTNN_ISA: expected one of {', '.join(available)} "
             f"(what this build and this CPU have), got {name!r}")
+    isa_in_use = name or available[len(available) - 1]
     for i in range(FNN_ISAS):
-        if fnn_isa_name(<fnn_isa>i).decode() == (name or available[len(available) - 1]):
-            in_use[FNN_FLOAT32] = fnn_get_kernels(<fnn_isa>i, <fnn_dtype>FNN_FLOAT32)
-            in_use[FNN_FLOAT64] = fnn_get_kernels(<fnn_isa>i, <fnn_dtype>FNN_FLOAT64)
+        if fnn_isa_name(<fnn_isa>i).decode() == isa_in_use:
+            for dtype in range(FNN_DTYPES):
+                in_use[dtype] = fnn_get_kernels(<fnn_isa>i, <fnn_dtype>dtype)
 
 
 def _after_fork_in_child():
