@@ -36,7 +36,7 @@ def pair(inputs: int, *ops: Any) -> tuple[Any, Any]:
         features = inputs
         for op, (kind, *arguments) in enumerate(ops):
             if kind == "dense":
-                units, _, use_bias = arguments
+                units, _, use_bias, *_ = arguments
                 net.set_kernel(op, random(features, units) / features)
                 if use_bias:
                     net.set_bias(op, np.full(units, -1.5, np.float32))
@@ -119,6 +119,25 @@ def test_optimizer(compare: Compare, name: str, threads: int) -> None:
         check=check,
         threads=threads,
         bytes=4.0 * 1024 * 512 * (3 + 2 * slots),  # reads g; reads and writes w and the slots
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_train_bfloat16(compare: Compare, threads: int) -> None:
+    """A step of a wide layer whose products take bfloat16 operands."""
+    rows, width = 256, 1024
+    dense = ("dense", width, "relu", True, "bfloat16")
+    native, numpy = pair(width, dense, dense)
+    x, y, index = random(rows, width), random(rows, width), np.arange(rows)
+    for net in (native, numpy):
+        net.compile("mse", "sgd", [], {"learning_rate": 1e-6, "momentum": 0.0, "nesterov": False})
+    compare(
+        "network",
+        f"bfloat16 step {width}-{width}-{width}, {rows} rows",
+        fastnn=lambda: native.train(x, y, None, index, rows, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
     )
 
 

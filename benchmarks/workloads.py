@@ -60,6 +60,8 @@ def matmul_operands(
 MEASURED_WITHIN = {
     "gemm_nn": ("bench_matmul.py::test_matmul", "the product itself"),
     "gemm_tn": ("bench_matmul.py::test_matmul", "the product X^T dY"),
+    "pair_columns": ("bench_network.py::test_train_bfloat16", "operands become bfloat16 there"),
+    "pair_rows": ("bench_network.py::test_train_bfloat16", "operands become bfloat16 there"),
     "pack": ("bench_matmul.py::test_matmul", "operands are packed there"),
     "pack_transpose": ("bench_matmul.py::test_matmul", "transposed operands are packed there"),
     "unpack": ("bench_network.py::test_predict", "the output leaves the panels there"),

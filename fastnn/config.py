@@ -9,16 +9,96 @@ from fastnn._data import as_int
 from fastnn._version import __version__
 
 _DTYPES = ("float32", "float64")
+# What layers compute in, and what their weights are kept in.
+_POLICIES = {
+    "float32": ("float32", "float32"),
+    "float64": ("float64", "float64"),
+    "mixed_bfloat16": ("bfloat16", "float32"),
+}
 _floatx = "float32"
+_policy: "DTypePolicy | None" = None
+
+
+class DTypePolicy:
+    """What a layer computes in, and what its weights are kept in; after Keras's class.
+
+    Parameters
+    ----------
+    name : {"float32", "float64", "mixed_bfloat16"}
+        "mixed_bfloat16": the operands of `Dense`'s matrix products, forward and backward, are
+        rounded to bfloat16 (8 significant bits); their sums, everything else, the weights and
+        the optimizer's state are float32.
+
+    Attributes
+    ----------
+    name, compute_dtype, variable_dtype : str
+
+    Raises
+    ------
+    ValueError
+        If `name` is another.
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in _POLICIES:
+            raise ValueError(f"name: expected one of {', '.join(_POLICIES)}, got {name!r}")
+        self.name = name
+        self.compute_dtype, self.variable_dtype = _POLICIES[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DTypePolicy) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f'DTypePolicy("{self.name}")'
+
+
+def dtype_policy() -> DTypePolicy:
+    """The policy of new layers that are given none: by default that of `floatx()`."""
+    return _policy or DTypePolicy(_floatx)
+
+
+def set_dtype_policy(policy: "str | DTypePolicy") -> None:
+    """Set the policy of new layers that are given none.
+
+    Raises
+    ------
+    ValueError
+        If `policy` is neither a `DTypePolicy` nor the name of one.
+    """
+    global _policy
+    _policy = standardize_policy(policy)
+
+
+def standardize_policy(dtype: object = None) -> DTypePolicy:
+    """The policy meant by a policy, its name, a NumPy dtype or type, or None, the default.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    if dtype is None:
+        return dtype_policy()
+    if isinstance(dtype, DTypePolicy):
+        return dtype
+    if isinstance(dtype, str) and dtype in _POLICIES:
+        return DTypePolicy(dtype)
+    try:
+        return DTypePolicy(standardize_dtype(dtype))
+    except ValueError:
+        raise ValueError(f"dtype: expected one of {', '.join(_POLICIES)}, got {dtype!r}") from None
 
 
 def floatx() -> str:
-    """The number type of new layers, "float32" or "float64"."""
+    """The number type of new layers where no policy is set, "float32" or "float64"."""
     return _floatx
 
 
 def set_floatx(value: str) -> None:
-    """Set the number type of new layers.
+    """Set the number type of new layers where no policy is set.
 
     Raises
     ------
@@ -82,7 +162,7 @@ def show_config() -> None:
         "ISAs available": " ".join(core.available_isas()),
         "OpenMP": openmp,
         "threads": get_num_threads(),
-        "floatx": _floatx,
+        "dtype policy": dtype_policy().name,
     }
     for label, value in rows.items():
         print(f"{label + ':':<16}{value}")

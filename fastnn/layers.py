@@ -21,7 +21,7 @@ from fastnn._data import (
 )
 from fastnn._lock import ModelLock
 from fastnn._registry import Configurable, resolve, serialize
-from fastnn.config import standardize_dtype
+from fastnn.config import DTypePolicy, standardize_policy
 
 _names_given: Counter[str] = Counter()
 
@@ -48,8 +48,9 @@ class Layer(Configurable):
     Parameters
     ----------
     name : str, optional
-    dtype : {"float32", "float64"}, optional
-        By default `fastnn.config.floatx()`. All layers of a model have the same.
+    dtype : {"float32", "float64", "mixed_bfloat16"} or DTypePolicy, optional
+        By default `fastnn.config.dtype_policy()`. The layers of a model are all of float64, or
+        none is.
     input_shape : tuple of one int, optional
         On a model's first layer: the number of features, such as (10,).
     input_dim : int, optional
@@ -77,7 +78,7 @@ class Layer(Configurable):
         **keras: Any,
     ) -> None:
         check_neutral(type(self).__name__, keras, self._neutral)
-        self.dtype = standardize_dtype(dtype)
+        self.dtype_policy: DTypePolicy = standardize_policy(dtype)
         self.input_size_argument: int | None = None
         if input_dim is not None:
             self.input_size_argument = as_int(input_dim, "input_dim", 1)
@@ -164,6 +165,18 @@ class Layer(Configurable):
     # ---- for everyone -------------------------------------------------------------------------
 
     @property
+    def dtype(self) -> str:
+        """What the weights are kept in, "float32" or "float64"; also `variable_dtype`."""
+        return self.dtype_policy.variable_dtype
+
+    variable_dtype = dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """What matrix products take their operands in; "bfloat16" for mixed_bfloat16."""
+        return self.dtype_policy.compute_dtype
+
+    @property
     def built(self) -> bool:
         """Whether the weights exist."""
         return self._network is not None or self._weights is not None
@@ -246,7 +259,7 @@ class Layer(Configurable):
         return sum(prod(shape) for shape in self.shapes)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype}
+        return {"name": self.name, "dtype": self.dtype_policy.name}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -378,7 +391,9 @@ class Dense(Layer):
         )
 
     def op(self) -> tuple[Any, ...]:
-        return ("dense", self.units, activations.ENGINE_NAMES[self.activation], self.use_bias)
+        operands = ("bfloat16",) if self.compute_dtype == "bfloat16" else ()
+        activation = activations.ENGINE_NAMES[self.activation]
+        return ("dense", self.units, activation, self.use_bias, *operands)
 
     def output_size_for(self, input_size: int) -> int:
         return self.units

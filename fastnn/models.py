@@ -10,7 +10,7 @@ from fastnn import layers as layers_module
 from fastnn._data import as_int
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
-from fastnn.config import floatx
+from fastnn.config import dtype_policy
 from fastnn.layers import Dense, InputLayer, Layer, as_name
 from fastnn.trainer import Trainer, compile_network
 
@@ -116,7 +116,7 @@ class Sequential(Trainer):
                 first = layer
                 continue
             if not stack and first is None and layer.input_size_argument:
-                first = InputLayer((layer.input_size_argument,), dtype=layer.dtype)
+                first = InputLayer((layer.input_size_argument,), dtype=layer.dtype_policy)
             stack.append(layer)
             if first is not None:
                 _sizes(stack, first.input_size)
@@ -152,7 +152,7 @@ class Sequential(Trainer):
     @property
     def _dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         first = self._input or (self._layers[0] if self._layers else None)
-        return np.dtype(first.dtype if first else floatx())
+        return np.dtype(first.dtype if first else dtype_policy().variable_dtype)
 
     def _output_size_for(self, input_size: int) -> int:
         """Outputs of the whole stack; refuses layers that do not fit."""

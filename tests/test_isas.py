@@ -10,7 +10,7 @@ import pytest
 from fastnn._native import core
 
 HERE = Path(__file__).parent
-KNOWN = ["scalar", "neon", "avx2", "avx512"]
+KNOWN = ["scalar", "neon", "avx2", "avx512", "avx512bf16"]
 OTHERS = [isa for isa in core.available_isas() if isa != core.isa()]
 
 
@@ -45,7 +45,10 @@ def test_isa_is_used(isa):
 
 @pytest.mark.parametrize("isa", OTHERS)
 def test_kernels_and_gradients(isa):
-    modules = [str(HERE / name) for name in ("test_kernels.py", "test_gradients.py")]
+    modules = [
+        str(HERE / name)
+        for name in ("test_kernels.py", "test_gradients.py", "test_mixed_precision.py")
+    ]
     options = ["-q", "-x", "-p", "no:cacheprovider", "-k", "not reference"]
     process = run("-m", "pytest", *options, *modules, isa=isa)
     assert process.returncode == 0, process.stdout

@@ -11,12 +11,12 @@ import numpy as np
 
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
-    FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper, fnn_kernels, fnn_loss,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper, fnn_kernels, fnn_loss,
     fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
     ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, UNIT_BYTES, UNIT_PANELS, Plan, Rows,
-    Step, Unit, Workspace, add_rows, transpose_weights,
+    PAIRS_BYTES, Step, Unit, Workspace, add_rows, renew_operands,
 )
 from fastnn._native.workers cimport (
     Job, Worker, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
@@ -67,23 +67,39 @@ cdef class Memory:
         cdef char *base
         self.w.rows = rows
         self.w.panel = panel_stride(rows, P, size)
+        self.w.rows_panel = panel_stride(ceil_div(rows, 2), P, size)
         widths = [p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
         panels = [ceil_div(cols, P) * self.w.panel for cols in widths]
-        items = sum(panels)
+        paired = [l for l in range(p.n_steps) if p.steps[l].bf16]
+        pairs = max([max(panels[l], panels[l + 1]) for l in paired], default=0)
+        x_rows = [ceil_div(widths[l], P) * self.w.rows_panel for l in paired]
+        d_rows = [ceil_div(widths[l + 1], P) * self.w.rows_panel for l in paired]
+        items = sum(panels) + pairs
         if training:
-            items = 2 * items + panels[len(panels) - 1] + round_up(rows, 16) * (3 + p.n_metrics)
+            items += (sum(panels) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
+                      + round_up(rows, 16) * (3 + p.n_metrics))
         self.arena = zeros(items, size)
-        self.pointers = zeros(2 * len(widths), sizeof(void *))
+        self.pointers = zeros(4 * len(widths), sizeof(void *))
         self.w.x = <char **>address(self.pointers)
         self.w.d = self.w.x + len(widths)
+        self.w.x_rows = self.w.d + len(widths)
+        self.w.d_rows = self.w.x_rows + len(widths)
         base = address(self.arena)
         for l, cols in enumerate(panels):
             self.w.x[l] = base
             base += cols * size
+        self.w.pairs = base
+        base += pairs * size
         if not training:
             return
         for l, cols in enumerate(panels):
             self.w.d[l] = base
+            base += cols * size
+        for l, cols in zip(paired, x_rows, strict=True):
+            self.w.x_rows[l] = base
+            base += cols * size
+        for l, cols in zip(paired, d_rows, strict=True):
+            self.w.d_rows[l] = base
             base += cols * size
         self.w.target = base
         base += panels[len(panels) - 1] * size
@@ -117,12 +133,13 @@ cdef class Network:
     input_size : int
         Features of a row, at least 1.
     ops : list of tuple
-        ("dense", units, activation, use_bias), ("activation", activation) or ("scale_shift",).
+        ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
+        bfloat16 operands in a network of float32; ("activation", activation) or ("scale_shift",).
     """
 
     cdef Plan plan
     cdef int type
-    cdef object steps_memory, units_memory, metrics_memory, params, transposed, constants
+    cdef object steps_memory, units_memory, metrics_memory, params, operands, constants
     cdef object memory
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
     cdef object numpy_dtype
@@ -163,13 +180,15 @@ cdef class Network:
                 act = op[2]
                 # The last sigmoid and softmax stay apart: losses are fused from what enters them.
                 apart = act in ("softmax", "silu") or (act == "sigmoid" and i == len(self.ops) - 1)
-                spec.append((DENSE, op[1], None if apart else act, op[3]))
+                spec.append((DENSE, op[1], None if apart else act, op[3], self.in_bfloat16(op)))
                 if apart:
-                    spec.append((SOFTMAX if act == "softmax" else ACTIVATE, op[1], act, False))
+                    kind = SOFTMAX if act == "softmax" else ACTIVATE
+                    spec.append((kind, op[1], act, False, False))
             elif op[0] == "activation" and op[1] != "linear":
-                spec.append((SOFTMAX if op[1] == "softmax" else ACTIVATE, None, op[1], False))
+                kind = SOFTMAX if op[1] == "softmax" else ACTIVATE
+                spec.append((kind, None, op[1], False, False))
             elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
-                spec.append((SCALE, None, None, False))
+                spec.append((SCALE, None, None, False, False))
             else:
                 raise ValueError(f"ops: unknown {op!r}")
             self.exits.append(len(spec))
@@ -177,47 +196,60 @@ cdef class Network:
         self.plan.steps = <Step *>address(self.steps_memory)
         self.plan.n_steps = len(spec)
         self.plan.first_dense = self.plan.n_steps
-        for l, (kind, units, act, bias) in enumerate(spec):
+        for l, (kind, units, act, bias, bf16) in enumerate(spec):
             s = &self.plan.steps[l]
             s.kind = kind
+            s.bf16 = bf16
+            s.k = kernels(FNN_BFLOAT16) if bf16 else self.plan.k
             s.inputs = width
             width = s.outputs = units or width
             s.bias = bias
-            s.act = activation(self.plan.k, act)
-            s.grad = derivative(self.plan.k, act)
+            s.act = activation(s.k, act)
+            s.grad = derivative(s.k, act)
             s.grad_of_input = act == "silu"
             if s.kind == DENSE and self.plan.first_dense == self.plan.n_steps:
                 self.plan.first_dense = l
         self.output_size = width
 
+    cdef bint in_bfloat16(self, op) except -1:
+        if len(op) == 4:
+            return False
+        if op[4] != "bfloat16" or self.type != FNN_FLOAT32:
+            raise ValueError(f"ops: expected bfloat16 products in a float32 network, got {op!r}")
+        return True
+
     cdef void make_parameters(self) except *:
         """The flat vectors: for each dense step its panels, one after the other."""
-        cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize, n = 0, n_t = 0, n_c = 0
+        cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize, n = 0, n_o = 0, n_c = 0
         cdef Step *s
         cdef int l
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
             if s.kind == DENSE:
                 s.w_panel = (s.inputs + s.bias) * P
-                s.wt_panel = s.outputs * P
+                s.wt_panel = (ceil_div(s.outputs, 2) if s.bf16 else s.outputs) * P
+                s.wf_panel = ceil_div(s.inputs, 2) * P if s.bf16 else s.w_panel
                 s.w = <char *>(n * size)
-                s.wt = <char *>(n_t * size)
                 n += ceil_div(s.outputs, P) * s.w_panel
-                n_t += ceil_div(s.inputs, P) * s.wt_panel
+                s.wt = <char *>(n_o * size)
+                n_o += ceil_div(s.inputs, P) * s.wt_panel
+                s.wf = <char *>(n_o * size)
+                n_o += ceil_div(s.outputs, P) * s.wf_panel if s.bf16 else 0
             elif s.kind == SCALE:
                 s.scale = <char *>(n_c * size)
                 n_c += round_up(s.inputs, P)
                 s.shift = <char *>(n_c * size)
                 n_c += round_up(s.inputs, P)
         self.params = {name: zeros(n, size) for name in ("w", "g")}
-        self.transposed = zeros(n_t, size)
+        self.operands = zeros(n_o, size)
         self.constants = zeros(n_c, size)
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
             if s.kind == DENSE:
                 s.g = address(self.params["g"]) + <ptrdiff_t>s.w
                 s.w = address(self.params["w"]) + <ptrdiff_t>s.w
-                s.wt = address(self.transposed) + <ptrdiff_t>s.wt
+                s.wt = address(self.operands) + <ptrdiff_t>s.wt
+                s.wf = address(self.operands) + <ptrdiff_t>s.wf if s.bf16 else s.w
             elif s.kind == SCALE:
                 s.scale = address(self.constants) + <ptrdiff_t>s.scale
                 s.shift = address(self.constants) + <ptrdiff_t>s.shift
@@ -241,6 +273,8 @@ cdef class Network:
         cdef Unit *u
         if (chunk + 1) * P * self.plan.k.itemsize > UNIT_BYTES:
             raise RuntimeError("the kernels' panels are wider than a unit's buffer")
+        if P * P * self.plan.k.itemsize > PAIRS_BYTES and self.type == FNN_FLOAT32:
+            raise RuntimeError("the kernels' panels are wider than the buffer for their pairs")
         found = []
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
@@ -286,7 +320,7 @@ cdef class Network:
                          s.w_panel, w + s.inputs * P * size if bias else w)
         if flat is self.params["w"] and not bias:
             for j in range(ceil_div(s.outputs, P)):
-                transpose_weights(&self.plan, s, j, 0, s.inputs)
+                renew_operands(&self.plan, s, j, 0, s.inputs, True)
 
     def get_kernel(self, int op):
         return self.read(op, self.params["w"], False)
@@ -506,7 +540,7 @@ cdef class Network:
         for by_units in range(2):
             worker = gradient_worker if by_units else rows_worker
             total = units if by_units else rows
-            size = ceil_div(total, parts)
+            size = round_up(ceil_div(total, parts), 2)  # pairs of rows stay together
             job.part0 = 0
             while job.part0 < total:
                 job.part1 = min(total, job.part0 + size)
@@ -643,7 +677,7 @@ cdef class Network:
         if self.plan.first_dense < self.plan.n_steps:
             s = &self.plan.steps[self.plan.first_dense]
             for j in range(ceil_div(s.outputs, self.plan.k.panel)):
-                transpose_weights(&self.plan, s, j, 0, s.inputs)
+                renew_operands(&self.plan, s, j, 0, s.inputs, True)
 
     def apply_gradients(self, num_threads=None):
         cdef Job job

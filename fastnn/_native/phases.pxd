@@ -19,19 +19,24 @@ cdef enum StepKind:
 
 ctypedef struct Step:
     StepKind kind
+    const fnn_kernels *k    # of its products and its activation: bfloat16's, or the plan's
     ptrdiff_t inputs, outputs
     fnn_unary act           # ACTIVATE, and DENSE with an activation in its epilogue; else NULL
     fnn_grad grad
     bint grad_of_input      # grad wants the step's input, not its output
     # DENSE. Weights in panels [outputs/P][inputs + bias][P], the bias as the last row; gradients
-    # and slots likewise; the transposed weights in panels [inputs/P][outputs][P].
+    # and slots likewise. What products read, forward and backward: the weights themselves, and
+    # transposed ones in panels [inputs/P][outputs][P]; or pairs of bfloat16 out of the weights, of
+    # rows in [outputs/P][inputs/2][P], and of columns, transposed, in [inputs/P][outputs/2][P].
+    bint bf16
     bint bias
     char *w
     char *g
     char *m
     char *v
+    char *wf
     char *wt
-    ptrdiff_t w_panel, wt_panel
+    ptrdiff_t w_panel, wf_panel, wt_panel
     # SCALE: plain vectors
     char *scale
     char *shift
@@ -65,6 +70,12 @@ ctypedef struct Workspace:
     ptrdiff_t rows, panel
     char **x
     char **d
+    # For dense steps with bfloat16 operands: pairs of the columns of one x or d at a time; pairs of
+    # the rows of the step's x and of the d of its output, panels of rows/2 rows, in training.
+    char *pairs
+    ptrdiff_t rows_panel
+    char **x_rows
+    char **d_rows
     char *target            # panels of outputs columns
     int32_t *label
     char *weight
@@ -83,15 +94,18 @@ cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t 
                         ptrdiff_t r1) noexcept nogil
 cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                          ptrdiff_t r1) noexcept nogil
-cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) noexcept nogil
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop,
+                  bint training) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
 cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
+cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                    int stop) noexcept nogil
 cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
                         bint keeps, int u0, int u1, int tid, int size) noexcept nogil
-cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
+cdef void renew_operands(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1,
+                         bint transposed) noexcept nogil
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
 
@@ -103,6 +117,8 @@ cdef enum:
     UNIT_PANELS = 4
     # The gradient of a unit and of the bias that the last may have, in the widest panels.
     UNIT_BYTES = (UNIT_PANELS * 32 + 1) * 32 * 4
+    # A square of the widest panels of pairs.
+    PAIRS_BYTES = 32 * 32 * 4
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
 

@@ -17,9 +17,10 @@ from fastnn._native.core cimport (
 
 
 cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil:
-    """The rows of thread tid of size: r0 .. r1."""
-    r0[0] = rows * tid // size
-    r1[0] = rows * (tid + 1) // size
+    """The rows of thread tid of size: r0 .. r1; r0 is even, for pairs of rows."""
+    cdef ptrdiff_t pairs = ceil_div(rows, 2)
+    r0[0] = 2 * (pairs * tid // size)
+    r1[0] = min(rows, 2 * (pairs * (tid + 1) // size))
 
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
@@ -53,7 +54,25 @@ cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t
                 (<double *>w.weight)[r] = (<const double *>b.weight)[i]
 
 
-cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) noexcept nogil:
+cdef void pair_rows(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x,
+                    char *to) noexcept nogil:
+    """Pairs of rows r0 .. r1 of x; r0 is even, and so is r1 but at the batch's end."""
+    cdef ptrdiff_t row = s.k.panel * s.k.itemsize
+    s.k.pair_rows(r1 - r0, cols, s.k.panel, w.panel, x + r0 * row, w.rows_panel, to + r0 // 2 * row)
+
+
+cdef void left_operand(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x,
+                       fnn_gemm_args *g) noexcept nogil:
+    """g.a and g.k: rows r0 .. r1 of x, in bfloat16 where the step wants that."""
+    cdef ptrdiff_t row = r0 * s.k.panel * s.k.itemsize
+    g.a, g.a_panel, g.k = x + row, w.panel, cols
+    if s.bf16:
+        s.k.pair_columns(r1 - r0, cols, s.k.panel, w.panel, x + row, w.panel, w.pairs + row)
+        g.a, g.k = w.pairs + row, ceil_div(cols, 2)
+
+
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop,
+                  bint training) noexcept nogil:
     """x[l + 1] from x[l] for the steps before stop; a first step that scales is the gather's."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j
     cdef int l
@@ -67,13 +86,15 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) n
         x = w.x[l] + row
         y = w.x[l + 1] + row
         if s.kind == DENSE:
-            g.m, g.n, g.k = r1 - r0, s.outputs, s.inputs
-            g.a, g.a_panel = x, w.panel
-            g.b, g.b_row, g.b_panel = s.w, P, s.w_panel
+            if s.bf16 and training:
+                pair_rows(s, w, r0, r1, s.inputs, w.x[l], w.x_rows[l])
+            left_operand(s, w, r0, r1, s.inputs, w.x[l], &g)
+            g.m, g.n = r1 - r0, s.outputs
+            g.b, g.b_row, g.b_panel = s.wf, P, s.wf_panel
             g.c, g.c_row, g.c_panel = y, P, w.panel
             g.bias, g.bias_panel = s.w + s.inputs * P * size if s.bias else NULL, s.w_panel
             g.act = s.act
-            p.k.gemm_nn(&g)
+            s.k.gemm_nn(&g)
         elif s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
                 s.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
@@ -119,6 +140,13 @@ cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, 
         p.steps[l - 1].grad((r1 - r0) * P, w.x[l] + at, w.d[l] + at, w.d[l] + at)
 
 
+cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
+    """What dW of dense step l reads of rows r0 .. r1 of d[l + 1], where that is not d itself."""
+    cdef Step *s = &p.steps[l]
+    if s.bf16:
+        pair_rows(s, w, r0, r1, s.outputs, w.d[l + 1], w.d_rows[l])
+
+
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                    int stop) noexcept nogil:
     """d[l] from d[l + 1] for the steps l = start - 1 down to stop."""
@@ -130,14 +158,15 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
     for l in range(start - 1, stop - 1, -1):
         s = &p.steps[l]
         if s.kind == DENSE:
-            g.m, g.n, g.k = r1 - r0, s.inputs, s.outputs
-            g.a, g.a_panel = w.d[l + 1] + row, w.panel
+            gradient_rows(p, w, r0, r1, l)
+            left_operand(s, w, r0, r1, s.outputs, w.d[l + 1], &g)
+            g.m, g.n = r1 - r0, s.inputs
             g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
             g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
             g.grad, g.s = NULL, NULL
             if l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].grad != NULL:
                 g.grad, g.s = p.steps[l - 1].grad, w.x[l] + row
-            p.k.gemm_nn(&g)
+            s.k.gemm_nn(&g)
             continue
         if s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
@@ -153,15 +182,28 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
         through_activation(p, w, r0, r1, l)
 
 
-cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0,
-                            ptrdiff_t i1) noexcept nogil:
-    """The transposed weights that belong to rows i0 .. i1 of panel j."""
-    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i
-    cdef ptrdiff_t cols = min(P, s.outputs - j * P)
-    for i in range(i0 // P, ceil_div(min(i1, s.inputs), P)):
-        p.k.pack_transpose(cols, min(P, s.inputs - i * P),
-                           s.w + (j * s.w_panel + i * P * P) * size, P, 0,
-                           s.wt + (i * s.wt_panel + j * P * P) * size)
+cdef void renew_operands(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1,
+                         bint transposed) noexcept nogil:
+    """What products read of rows i0 .. i1 of panel j of the weights: pairs of the rows, if that is
+    what they read forward, and the transposed ones, if asked for."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i, rows, at
+    cdef ptrdiff_t cols = min(P, s.outputs - j * P), stop = min(i1, s.inputs)
+    cdef char pairs[PAIRS_BYTES]
+    if s.bf16:
+        s.k.pair_rows(stop - i0, cols, P, 0, s.w + (j * s.w_panel + i0 * P) * size, 0,
+                      s.wf + (j * s.wf_panel + i0 // 2 * P) * size)
+    if not transposed:
+        return
+    for i in range(i0 // P, ceil_div(stop, P)):
+        rows = min(P, stop - i * P)
+        at = (j * s.w_panel + i * P * P) * size
+        if s.bf16:
+            s.k.pair_columns(rows, cols, P, 0, s.w + at, 0, pairs)
+            p.k.pack_transpose(ceil_div(cols, 2), rows, pairs, P, 0,
+                               s.wt + (i * s.wt_panel + j * P // 2 * P) * size)
+        else:
+            p.k.pack_transpose(cols, rows, s.w + at, P, 0,
+                               s.wt + (i * s.wt_panel + j * P * P) * size)
 
 
 cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *to,
@@ -170,20 +212,28 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *to,
     cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t block = (u.j * s.w_panel + u.i0 * P) * itemsize
+    cdef char *dy = w.d[u.l + 1] + u.j * w.panel * itemsize
     cdef fnn_gemm_args g
     memset(&g, 0, sizeof(g))
-    g.m, g.n, g.k = min(u.i1, s.inputs) - u.i0, min(P, s.outputs - u.j * P), rows
-    g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
-    g.b, g.b_row, g.b_panel = w.d[u.l + 1] + u.j * w.panel * itemsize, P, w.panel
-    g.c, g.c_row = to, P
+    g.m, g.n = min(u.i1, s.inputs) - u.i0, min(P, s.outputs - u.j * P)
+    if s.bf16:
+        g.k = ceil_div(rows, 2)
+        g.a, g.a_panel = w.x_rows[u.l] + u.i0 // P * w.rows_panel * itemsize, w.rows_panel
+        g.b = w.d_rows[u.l] + u.j * w.rows_panel * itemsize
+    else:
+        g.k = rows
+        g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
+        g.b = dy
+    g.b_row = g.c_row = P
+    g.c = to
     if update and p.parameter_bytes > FAR_BYTES:
         g.after[0] = s.w + block
         g.after[1] = s.m + block if s.m != NULL else NULL
         g.after[2] = s.v + block if s.v != NULL else NULL
         g.after_size = (u.i1 - u.i0) * P
-    p.k.gemm_tn(&g)
+    s.k.gemm_tn(&g)
     if u.i1 > s.inputs:
-        p.k.colsum(rows, g.n, P, w.panel, g.b, 0, to + (s.inputs - u.i0) * P * itemsize)
+        p.k.colsum(rows, g.n, P, w.panel, dy, 0, to + (s.inputs - u.i0) * P * itemsize)
 
 
 cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
@@ -218,8 +268,7 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
         if hyper != NULL:
             p.optim(u.i1 - u.i0, min(P, s.outputs - u.j * P), hyper, g, s.w + block,
                     s.m + block if s.m != NULL else NULL, s.v + block if s.v != NULL else NULL)
-            if u.l > p.first_dense:
-                transpose_weights(p, s, u.j, u.i0, u.i1)
+            renew_operands(p, s, u.j, u.i0, u.i1, u.l > p.first_dense)
 
 
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil:

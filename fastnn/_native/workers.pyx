@@ -12,7 +12,7 @@ from fastnn._native.core cimport (
 )
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, forward, gather_inputs, gather_targets,
-    hyper_at, losses, rows_of, through_activation, weights_phase,
+    gradient_rows, hyper_at, losses, rows_of, through_activation, weights_phase,
 )
 
 
@@ -24,9 +24,11 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
         end = min(r0 + ROW_BLOCK, r1)
         gather_inputs(p, job.w, &job.rows, at, r0, end)
         gather_targets(p, job.w, &job.rows, at, r0, end)
-        forward(p, job.w, r0, end, max(p.loss_step, p.metric_step))
+        forward(p, job.w, r0, end, max(p.loss_step, p.metric_step), True)
         losses(p, job.w, &job.rows, r0, end, 1.0 / rows, True)
         backward(p, job.w, r0, end, p.loss_step, p.first_dense + 1)
+        if p.first_dense < p.n_steps:
+            gradient_rows(p, job.w, r0, end, p.first_dense)
         r0 = end
 
 
@@ -89,7 +91,7 @@ cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
             end = min(r + ROW_BLOCK, r1)
             gather_inputs(p, job.w, &job.rows, at, r, end)
             gather_targets(p, job.w, &job.rows, at, r, end)
-            forward(p, job.w, r, end, max(p.loss_step, p.metric_step))
+            forward(p, job.w, r, end, max(p.loss_step, p.metric_step), False)
             losses(p, job.w, &job.rows, r, end, 1.0, False)
             r = end
         fnn_barrier_wait(&job.barrier, size)
@@ -114,7 +116,7 @@ cdef void predict_worker(Job *job, int tid) noexcept nogil:
         end = min(r + ROW_BLOCK, r1)
         # The block lies at row `first` of the workspace: shift the rows read to match.
         gather_inputs(p, job.w, &job.rows, job.start + r - first, first, first + end - r)
-        forward(p, job.w, first, first + end - r, p.n_steps)
+        forward(p, job.w, first, first + end - r, p.n_steps, False)
         p.k.unpack(end - r, cols, job.w.x[p.n_steps] + first * p.k.panel * size, cols,
                    job.w.panel, job.out + (job.start + r) * cols * size)
         r = end
@@ -130,7 +132,7 @@ cdef void forward_worker(Job *job, int tid) noexcept nogil:
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         gather_inputs(p, job.w, &job.rows, 0, r, end)
-        forward(p, job.w, r, end, p.n_steps)
+        forward(p, job.w, r, end, p.n_steps, True)
         p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * size, cols, job.w.panel,
                    job.out + r * cols * size)
         r = end

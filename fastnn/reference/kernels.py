@@ -259,6 +259,35 @@ def unpack(panels: Array, cols: int) -> Array:
     return panels.transpose(1, 0, 2).reshape(rows, count * panel)[:, :cols].copy()
 
 
+def round_bfloat16(x: Array) -> Array:
+    """Return float32 `x` rounded to bfloat16's 8 significant bits, ties to even; subnormals are 0.
+
+    Returns
+    -------
+    ndarray of float32
+        Numbers that bfloat16 has, which is the upper half of float32.
+    """
+    x = np.asarray(x, np.float32)
+    bits = x.view(np.uint32)
+    rounded = ((bits + ((bits >> 16 & 1) + 0x7FFF)) & 0xFFFF0000).view(np.float32)
+    rounded = np.where(np.isnan(x), x, rounded)
+    return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), rounded)
+
+
+def pair_rows(x: Array) -> Array:
+    """Return words ((n + 1) // 2, m) of bfloat16 pairs: row 2r low, row 2r + 1 high."""
+    even = np.zeros((-(-x.shape[0] // 2) * 2, x.shape[1]), np.float32)
+    even[: x.shape[0]] = round_bfloat16(x)
+    bits = even.view(np.uint32)
+    words: Array = bits[::2] >> 16 | bits[1::2]
+    return words
+
+
+def pair_columns(x: Array) -> Array:
+    """Return words (n, (m + 1) // 2) of bfloat16 pairs of neighbouring columns."""
+    return pair_rows(x.T).T
+
+
 def gather(x: Array, index: Array, scale: Array | None = None, shift: Array | None = None) -> Array:
     """Return the rows x[index], scaled and shifted by feature where asked for."""
     rows: Array = x.take(index, axis=0)
@@ -447,6 +476,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softplus_backward, silu_backward,
         softmax, softmax_backward,
         gemm_nn, gemm_tn,
+        pair_columns, pair_rows,
         pack, pack_transpose, unpack, gather,
         scale_shift, colsum,
         mse, bce, bce_logits, xent, xent_logits,

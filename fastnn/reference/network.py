@@ -61,8 +61,11 @@ class _Activation:
 class _Dense(_Activation):
     """y = f(x @ kernel + bias)."""
 
-    def __init__(self, inputs: int, units: int, activation: str, use_bias: bool) -> None:
+    def __init__(
+        self, inputs: int, units: int, activation: str, use_bias: bool, operands: str | None = None
+    ) -> None:
         super().__init__(units, activation)
+        self.rounded = kernels.round_bfloat16 if operands == "bfloat16" else np.asarray
         self.shape = (inputs, units)
         self.use_bias = use_bias
         self.sizes = (inputs * units, units) if use_bias else (inputs * units,)
@@ -76,16 +79,17 @@ class _Dense(_Activation):
         self.dkernel, self.dbias = self.split(gradients)
 
     def linear(self, x: Array) -> Array:
-        z: Array = x @ self.kernel
+        z: Array = self.rounded(x) @ self.rounded(self.kernel)
         if self.bias is not None:
             z += self.bias
         return z
 
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
-        np.matmul(x.T, dz, out=self.dkernel)
         if self.dbias is not None:
             dz.sum(axis=0, out=self.dbias)
-        return dz @ self.kernel.T if need_dx else None
+        dz = self.rounded(dz)
+        np.matmul(self.rounded(x).T, dz, out=self.dkernel)
+        return dz @ self.rounded(self.kernel).T if need_dx else None
 
 
 class _ScaleShift(_Activation):
@@ -115,7 +119,8 @@ class Network:
     input_size : int
         Features of the input.
     ops : sequence of tuples
-        ("dense", units, activation, use_bias), ("activation", name) or ("scale_shift",).
+        ("dense", units, activation, use_bias), with "bfloat16" as a fifth for matrix products of
+        operands rounded to that; ("activation", name) or ("scale_shift",).
     """
 
     def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
