@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import config, reference
+from fastnn import config, kernels, reference
 from fastnn._native.network import Network
 from fastnn.layers import Dense, Normalization
 from fastnn.models import Sequential
@@ -258,6 +258,58 @@ def test_saved_copied_and_pickled(tmp_path):
         assert other.layers[1].compute_dtype == "bfloat16"
         np.testing.assert_array_equal(other.predict(x), expected)
     np.testing.assert_array_equal(model.predict_on_batch(x[:5]), expected[:5])
+
+
+# ---- products on arrays ------------------------------------------------------------------------
+
+SHAPES = [(0, 3, 5), (1, 1, 1), (3, 4, 0), (3, 4, 2), (13, 33, 65), (14, 32, 63), (57, 31, 130)]
+SHAPES += [(1, 700, 200), (200, 1, 33), (129, 65, 1700), (300, 70, 3400)]
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_matmul(shape, transpose_a, transpose_b):
+    m, n, k = shape
+    rng = np.random.default_rng(6)
+    a = rng.standard_normal((k, m) if transpose_a else (m, k), dtype=np.float32)
+    b = rng.standard_normal((n, k) if transpose_b else (k, n), dtype=np.float32)
+    options = {"transpose_a": transpose_a, "transpose_b": transpose_b, "precision": "bfloat16"}
+    c = kernels.matmul(a, b, **options, num_threads=1)
+    left, right = (reference.kernels.round_bfloat16(x).astype(np.float64) for x in (a, b))
+    left, right = left.T if transpose_a else left, right.T if transpose_b else right
+    bound = (k + 2) * 2.0**-24 * (np.abs(left) @ np.abs(right))
+    assert (np.abs(c - left @ right) <= bound).all()
+    np.testing.assert_allclose(
+        c, reference.matmul(a, b, **options), rtol=1e-5, atol=1e-6 * max(k, 1)
+    )
+    for threads in (2, 3, 7):
+        np.testing.assert_array_equal(kernels.matmul(a, b, **options, num_threads=threads), c)
+
+
+def test_matmul_keeps_bad_values_in_their_row():
+    a, b = np.ones((40, 50), np.float32), np.ones((50, 35), np.float32)
+    a[17, 49], b[3, 20] = np.nan, np.inf
+    c = kernels.matmul(a, b, precision="bfloat16")
+    assert np.isnan(c[17]).all()
+    assert (np.delete(c[:, 20], 17) == np.inf).all()
+    assert (np.delete(np.delete(c, 17, 0), 20, 1) == 50).all()
+
+
+def test_matmul_refuses_what_is_not_float32():
+    one = np.ones((2, 2), np.float32)
+    for wrong in ("float16", 16, b"bfloat16"):
+        with pytest.raises(ValueError, match="precision"):
+            kernels.matmul(one, one, precision=wrong)
+    with pytest.raises(ValueError, match="precision"):
+        kernels.matmul(one.astype(float), one, precision="bfloat16")
+
+
+def test_peak():
+    """Twice the products an instruction, or emulated: in any case a rate of its own."""
+    assert kernels.fma_peak("bfloat16", 1) > 0
+    with pytest.raises(ValueError, match="dtype"):
+        kernels.fma_peak("float16")
 
 
 # ---- the twins' rounding -----------------------------------------------------------------------

@@ -8,6 +8,7 @@ def matmul(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
+    precision: str | None = None,
     out: NDArray[Any] | None = None,
     num_threads: int | None = None,
 ) -> NDArray[Any]: ...

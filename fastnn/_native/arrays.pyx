@@ -16,8 +16,9 @@ from cython.parallel cimport parallel, threadid
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_FLOAT32, FNN_FLOAT64, activation as act_of, derivative as grad_of, fnn_barrier,
-    fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels, fnn_now, fnn_probe, fnn_rows, fnn_rows_grad, fnn_team_size, fnn_unary, kernels, n_threads,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation as act_of, derivative as grad_of,
+    fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels, fnn_now, fnn_probe, fnn_rows,
+    fnn_rows_grad, fnn_team_size, fnn_unary, kernels, n_threads,
 )
 from fastnn._native.matmul cimport multiply, product, share
 
@@ -522,7 +523,18 @@ def softmax_backward(y, dy, *, out=None, num_threads=None):
 
 # ---- matrix products ---------------------------------------------------------------------------
 
-def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=None):
+cdef const fnn_kernels *product_kernels(const Array *a, object precision) except NULL:
+    if precision is None:
+        return kernels_of(a)
+    if not isinstance(precision, str) or precision != "bfloat16":
+        raise ValueError(f"precision must be 'bfloat16' or None, got {precision!r}")
+    if a.dtype != FNN_FLOAT32:
+        raise ValueError("precision must be None for operands of float64, got 'bfloat16'")
+    return kernels(FNN_BFLOAT16)
+
+
+def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=None,
+           num_threads=None):
     """The matrix product a @ b, or with either transposed.
 
     Parameters
@@ -531,6 +543,9 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=
     b : array_like of real numbers, shape (k, n), or (n, k) where transpose_b
     transpose_a, transpose_b : bool
         Multiply by the transpose, which is never formed: cheaper than passing a.T.
+    precision : {None, "bfloat16"}
+        "bfloat16" rounds float32 operands to bfloat16, 8 significant bits, and adds their products
+        in float32. That is up to twice as fast where the CPU has AVX512-BF16, slower elsewhere.
     out : ndarray of shape (m, n), optional
         Where to put the result: of its dtype, apart from a and b. One that is not C-contiguous is
         filled by way of a temporary.
@@ -549,7 +564,7 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=
         If a or b is complex, text or objects, or out is not an array of the right dtype.
     ValueError
         If a or b is not 2-D, their k differ, out has the wrong shape, is read-only or overlaps a
-        or b, or num_threads < 1.
+        or b, precision is unknown or the operands are float64 with it, or num_threads < 1.
     """
     cdef Array inputs[2]
     cdef Array ac
@@ -572,6 +587,7 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=
         raise ValueError(
             f"b must have {p.k} {'columns' if p.transpose_b else 'rows'}, as a of shape {a.shape} "
             f"has {'rows' if p.transpose_a else 'columns'}, got shape {b.shape}")
+    cdef const fnn_kernels *use = product_kernels(aa, precision)
     cdef int threads = pays(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
     c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac,
                inputs if a is given[0] and b is given[1] else NULL)
@@ -580,7 +596,7 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, out=None, num_threads=
     p.c, p.ldc = ac.data, p.n
     p.bias = NULL
     p.act = NULL
-    multiply(kernels_of(aa), &p, threads)
+    multiply(use, &p, threads)
     return deliver(c, out)
 
 
@@ -789,7 +805,7 @@ def fma_peak(dtype="float32", num_threads=None):
 
     Parameters
     ----------
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64", "bfloat16"}
     num_threads : int, optional
         Threads that run at once; None: the package's setting.
 
@@ -803,12 +819,13 @@ def fma_peak(dtype="float32", num_threads=None):
     ValueError
         If dtype is another, or num_threads < 1.
     """
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    known = {"float32": FNN_FLOAT32, "float64": FNN_FLOAT64, "bfloat16": FNN_BFLOAT16}
+    if not isinstance(dtype, str) or dtype not in known:
+        raise ValueError(f"dtype must be one of {', '.join(known)}, got {dtype!r}")
     cdef race r
     cdef int threads = n_threads(num_threads)
     memset(&r, 0, sizeof(r))
-    r.probe = (f32 if dtype == "float32" else f64).fma_peak
+    r.probe = kernels(known[dtype]).fma_peak
     r.rounds = 1 << 16
     flops(&r, threads)
     r.rounds = <ptrdiff_t>(r.rounds * 0.02 / (r.end - r.start)) + 1

@@ -17,6 +17,7 @@ cdef struct product:
     const char *bias
     fnn_unary act
 
+# `kernels` of FNN_BFLOAT16: operands of float32, rounded to bfloat16.
 # Runs it on at most `threads` threads with the GIL released. C must not overlap the others.
 cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) except -1
 

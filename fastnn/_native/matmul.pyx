@@ -15,6 +15,9 @@ first block of rows by it, and waits for the others' shares. The kernel meanwhil
 next, without which packing would take 4 % of the time instead of 2 %. Further blocks of rows go to
 whichever thread is free.
 
+Operands to be taken in bfloat16 are rounded as they are packed, into words of two neighbours in k: kc
+counts elements, the k of a kernel's call words.
+
 The blocks of k depend on k alone, but for few rows by a B that is not transposed, and within one
 every element adds its products in the order of k: threads do not change a bit of it.
 """
@@ -24,9 +27,9 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter, fnn_gemm, fnn_gemm_args,
-    fnn_kernels, fnn_pack, fnn_peek, fnn_take, fnn_team_size, fnn_zalloc, maybe_delay,
-    round_up,
+    FNN_BFLOAT16, FNN_FLOAT32, ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter, fnn_gemm,
+    fnn_gemm_args, fnn_kernels, fnn_pack, fnn_peek, fnn_take, fnn_team_size, fnn_zalloc, kernels,
+    maybe_delay, round_up,
 )
 
 cdef enum:
@@ -39,6 +42,7 @@ cdef enum:
     FEW = 4             # rows of C that leave the time to the reading of B:
     KC_FEW = 32         # then B is read a few rows at a time
     DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
+    SQUARE = 32 * 32 * 4    # bytes of a square of the widest panels
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
 
@@ -53,7 +57,9 @@ cdef struct plan:
     product x
     ptrdiff_t itemsize, panel
     fnn_gemm gemm
-    fnn_pack pack_a, pack_b
+    const fnn_kernels *pairs        # what makes pairs of bfloat16; NULL: elements stay as they are
+    fnn_pack copy, transpose        # of elements, or of words
+    ptrdiff_t per_word              # elements of an operand that one of a kernel's holds, 1 or 2
     bint direct                     # full panels of B are read where they lie
     ptrdiff_t kc, mc, nc
     ptrdiff_t whole_blocks, blocks  # of mc rows; with those that follow, of last_rows each
@@ -153,21 +159,58 @@ cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
     cdef bint few = s.x.m <= FEW
-    s.direct = not s.x.transpose_b and (few or s.x.k * s.x.n * s.itemsize <= DIRECT)
-    s.kc = KC_FEW if s.direct and few else even_block(s.x.k, KC_BYTES // s.itemsize, s.panel)
+    s.direct = s.pairs == NULL and not s.x.transpose_b and (few or s.x.k * s.x.n * s.itemsize <= DIRECT)
+    s.kc = KC_FEW if s.direct and few else even_block(
+        s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
     s.mc = even_block(rows, MC, s.panel if s.x.transpose_a else 1)
     choose_last_rows(s, s.panel if s.x.transpose_a else 1)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
     s.nc = NC if s.direct or s.row_teams > 1 or rows > MC else s.panel
     s.nc = even_block(columns, s.nc, s.panel)
-    s.a_bytes = round_up(s.mc, s.panel) * round_up(s.kc, s.panel) * s.itemsize
-    s.b_bytes = s.kc * (s.panel if s.direct else s.nc) * s.itemsize
+    s.a_bytes = round_up(s.mc, s.panel) * round_up(s.kc, s.panel) // s.per_word * s.itemsize
+    s.b_bytes = s.kc // s.per_word * (s.panel if s.direct else s.nc) * s.itemsize
 
 
 cdef inline const char *at(const plan *s, const char *x, ptrdiff_t ld, bint transposed,
                            ptrdiff_t row, ptrdiff_t column) noexcept nogil:
     """Address of an element of a row-major matrix, or of one whose transpose is."""
     return x + (column * ld + row if transposed else row * ld + column) * s.itemsize
+
+
+cdef inline ptrdiff_t depth(const plan *s, ptrdiff_t p) noexcept nogil:
+    """Elements of the block of k that begins with p."""
+    return min(s.kc, s.x.k - p)
+
+
+cdef void pack_a(const plan *s, ptrdiff_t p, ptrdiff_t i, ptrdiff_t m, ptrdiff_t panel,
+                 char *to) noexcept nogil:
+    """The rows i ... of A's block, or, where A is transposed, its columns."""
+    cdef const char *a = at(s, s.x.a, s.x.lda, s.x.transpose_a, i, p)
+    cdef ptrdiff_t k = depth(s, p)
+    if s.pairs == NULL:
+        s.copy(k if s.x.transpose_a else m, m if s.x.transpose_a else k, a, s.x.lda, panel, to)
+    elif s.x.transpose_a:
+        s.pairs.pair_rows(k, m, s.x.lda, s.panel, a, panel, to)
+    else:
+        s.pairs.pair_columns(m, k, s.x.lda, s.panel, a, panel, to)
+
+
+cdef void pack_b(const plan *s, ptrdiff_t p, ptrdiff_t j, ptrdiff_t n, char *to) noexcept nogil:
+    """The panel of B's block that begins with column j."""
+    cdef const char *b = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j)
+    cdef ptrdiff_t k = depth(s, p), step = 2 * s.panel, done = 0, part
+    cdef char words[SQUARE]
+    if s.pairs == NULL:
+        (s.transpose if s.x.transpose_b else s.copy)(k, n, b, s.x.ldb, 0, to)
+    elif not s.x.transpose_b:
+        s.pairs.pair_rows(k, n, s.x.ldb, s.panel, b, 0, to)
+    else:
+        while done < k:
+            part = min(step, k - done)
+            s.pairs.pair_columns(n, part, s.x.ldb, s.panel, b + done * s.itemsize, 0, words)
+            s.transpose(ceil_div(part, 2), n, words, s.panel, 0,
+                        to + done // 2 * s.panel * s.itemsize)
+            done += step
 
 
 cdef void begin_rows(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrdiff_t j,
@@ -178,12 +221,8 @@ cdef void begin_rows(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrd
     g.a = a
     g.a_panel = (g.k if s.x.transpose_a else g.m) * s.panel
     g.c = s.x.c + (i * s.x.ldc + j) * s.itemsize
-    if not pack:
-        return
-    if s.x.transpose_a:
-        s.pack_a(g.k, g.m, at(s, s.x.a, s.x.lda, True, i, p), s.x.lda, g.a_panel, a)
-    else:
-        s.pack_a(g.m, g.k, at(s, s.x.a, s.x.lda, False, i, p), s.x.lda, g.a_panel, a)
+    if pack:
+        pack_a(s, p, i, g.m, g.a_panel, a)
 
 
 cdef void fetch(fnn_gemm_args *g, const char *x, ptrdiff_t ld, ptrdiff_t rows,
@@ -198,9 +237,9 @@ cdef void fetch_rows(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t blo
     cdef ptrdiff_t i = first_row(s, block), rows = first_row(s, block + 1) - i
     cdef const char *a = at(s, s.x.a, s.x.lda, s.x.transpose_a, i, p)
     if s.x.transpose_a:
-        fetch(g, a, s.x.lda, g.k, rows)
+        fetch(g, a, s.x.lda, depth(s, p), rows)
     else:
-        fetch(g, a, s.x.lda, rows, g.k)
+        fetch(g, a, s.x.lda, rows, depth(s, p))
 
 
 cdef void fetch_panel(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
@@ -209,9 +248,9 @@ cdef void fetch_panel(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
     cdef ptrdiff_t columns = min(s.panel, end - j)
     cdef const char *b = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j)
     if s.x.transpose_b:
-        fetch(g, b, s.x.ldb, columns, g.k)
+        fetch(g, b, s.x.ldb, columns, depth(s, p))
     else:
-        fetch(g, b, s.x.ldb, g.k, columns)
+        fetch(g, b, s.x.ldb, depth(s, p), columns)
 
 
 cdef inline ptrdiff_t direct_columns(const plan *s, const fnn_gemm_args *g) noexcept nogil:
@@ -257,8 +296,7 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
     cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, row + 1, s.row_teams)
     cdef ptrdiff_t q = q0
     while q < q1:
-        s.pack_b(g.k, min(s.panel, q1 - q), at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j + q),
-                 s.x.ldb, g.b_panel, <char *>g.b + (q - direct) * g.k * s.itemsize)
+        pack_b(s, p, j + q, min(s.panel, q1 - q), <char *>g.b + (q - direct) * g.k * s.itemsize)
         fetch_panel(s, g, p, j + q + s.panel, end if s.blocks == 1 else j + q1)
         multiply_columns(s, g, p, j, q, min(q + s.panel, q1))
         q += s.panel
@@ -289,10 +327,10 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
     g.a, g.c, g.c_row = a, s.x.c, s.x.ldc
     g.c_panel = g.bias_panel = s.panel
     while True:     # once also where k = 0, which makes C the bias or zero
-        g.k = min(s.kc, s.x.k - p)
+        g.k = ceil_div(depth(s, p), s.per_word)
         g.b_row, g.b_panel = s.panel, g.k * s.panel
         g.accumulate = p > 0
-        g.act = s.x.act if p + g.k == s.x.k else NULL
+        g.act = s.x.act if p + depth(s, p) == s.x.k else NULL
         j, held = j0, -1
         while j < j1:
             g.n = min(s.nc, j1 - j)
@@ -314,9 +352,9 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
                 block = fnn_take(&mine.blocks) + first
             first -= max(s.blocks, s.row_teams)   # each thread has asked once too often
             j += s.nc
-            if j < j1 or p + g.k < s.x.k:
+            if j < j1 or p + depth(s, p) < s.x.k:
                 fnn_barrier_wait(&mine.barrier, s.row_teams)
-        p += g.k
+        p += s.kc
         if p >= s.x.k:
             break
 
@@ -355,7 +393,7 @@ cdef size_t lay_out(plan *s, char *memory, ptrdiff_t threads) noexcept nogil:
     return teams + a + s.column_teams * s.b_bytes
 
 
-cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) except -1:
+cdef int multiply(const fnn_kernels *k, const product *what, int threads) except -1:
     cdef plan s
     cdef Workspace workspace
     cdef size_t size
@@ -365,11 +403,15 @@ cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) 
     if what.m == 0 or what.n == 0:
         return 0
     s.x = what[0]
-    s.itemsize = kernels.itemsize
-    s.panel = kernels.panel
-    s.gemm = kernels.gemm_tn if what.transpose_a else kernels.gemm_nn
-    s.pack_a = kernels.pack
-    s.pack_b = kernels.pack_transpose if what.transpose_b else kernels.pack
+    s.itemsize = k.itemsize
+    s.panel = k.panel
+    s.gemm = k.gemm_tn if what.transpose_a else k.gemm_nn
+    s.pairs = k if k == kernels(FNN_BFLOAT16) else NULL
+    s.per_word = 1 if s.pairs == NULL else 2
+    s.copy = k.pack
+    s.transpose = k.pack_transpose if s.pairs == NULL else kernels(FNN_FLOAT32).pack_transpose
+    if s.panel * s.panel * s.itemsize > SQUARE:
+        raise RuntimeError("the kernels' panels are wider than the buffer for a square of them")
     choose_grid(&s, n_threads)
     choose_blocks(&s)
     size = lay_out(&s, NULL, n_threads)

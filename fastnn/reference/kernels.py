@@ -158,10 +158,16 @@ def matmul(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
+    precision: str | None = None,
     out: Array | None = None,
 ) -> Array:
-    """Return op(a) @ op(b) of two 2-D arrays, op being the transpose where asked for."""
+    """Return op(a) @ op(b) of two 2-D arrays, op being the transpose where asked for.
+
+    With precision="bfloat16" the operands are rounded to that first.
+    """
     a, b = _real(a), _real(b)
+    if precision == "bfloat16":
+        a, b = round_bfloat16(a), round_bfloat16(b)
     return np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
 
 
