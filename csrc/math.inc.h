@@ -7,10 +7,14 @@
  * log(m 2^e) = e ln 2 + log(1 + f),  f = m - 1 in [sqrt(1/2) - 1, sqrt(2) - 1]
  *     log(1 + f) = 2 atanh(s), s = f / (2 + f); written as f - (f^2/2 - s (f^2/2 + z R(z))),
  *     z = s^2, the last subtraction is from the exact f.
- * tanh(x) = x - x^3 N(x^2) / D(x^2) for |x| < 5/8, else 1 - 2 / (e^2x + 1) with x's sign; one
- *     division serves both.
+ * tanh(x) in float32: a = |x| lies in one of 16 intervals, four to a binade of 2 + 3.25 a, and
+ *     tanh(a) = C(a - middle), both looked up in tables, which a register holds: no division, and
+ *     half the operations of the other way. Middles have few bits, so that a - middle is exact, and
+ *     are where tanh is closest to a float, which is c[0]; the first is 0, and tiny x stay exact.
+ * tanh(x) in float64, which would need twelve tables: x - x^3 N(x^2) / D(x^2) for |x| < 5/8, else
+ *     1 - 2 / (e^2x + 1) with x's sign; one division serves both.
  *
- * Q, R, N, D: least worst relative error, each coefficient rounded before the next ones are fitted.
+ * Q, R, C, N, D: least worst relative error, each coefficient rounded before the next ones are fitted.
  */
 #include <math.h>
 
@@ -34,15 +38,44 @@ static const real tanh_d[] = {0x1.8000000000002p+1, 0x1.626cb0fa22bcep+0, 0x1.1e
 #else
 #define EXP_LOW -110.0f
 #define EXP_HIGH 89.0f
-#define TANH_HIGH 10.0f
+#define TANH_HIGH 9.2f
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.62e4p-1f
 #define LN2_LOW 0x1.7f7d1cp-20f
 static const real exp_q[] = {0.5f, 0x1.555554p-3f, 0x1.5554f4p-5f, 0x1.111318p-7f,
                              0x1.6d3ed2p-10f, 0x1.9de298p-13f};
 static const real log_r[] = {0x1.55557ap-1f, 0x1.995ecep-2f, 0x1.31e1d6p-2f};
-static const real tanh_n[] = {1};
-static const real tanh_d[] = {0x1.800016p+1f, 0x1.33308p+0f, -0x1.6a625p-8f};
+/* at TANH_HIGH, where 2 + 3.25 a is still below 32, tanh is 1 */
+static const _Alignas(64) real tanh_middle[16] = {
+    0, 0x1.d8p-3f, 0x1.8p-2f, 0x1.12p-1f,
+    0x1.82p-1f, 0x1.0ep+0f, 0x1.68p+0f, 0x1.b4p+0f,
+    0x1.108p+1f, 0x1.638p+1f, 0x1.b38p+1f, 0x1.004p+2f,
+    0x1.3b4p+2f, 0x1.89cp+2f, 0x1.d88p+2f, 0x1.148p+3f};
+static const _Alignas(64) real tanh_c[][16] = {
+    {0, 0x1.cfd122p-3f, 0x1.6ef53ep-2f, 0x1.f50e62p-2f,
+     0x1.4662fp-1f, 0x1.9136eap-1f, 0x1.c5fce8p-1f, 0x1.df20fep-1f,
+     0x1.f1b598p-1f, 0x1.fc0d9ap-1f, 0x1.feddb8p-1f, 0x1.ffa8c6p-1f,
+     0x1.fff232p-1f, 0x1.fffedp-1f, 0x1.ffffe6p-1f, 0x1.fffffep-1f},
+    {1, 0x1.e5bd5p-1f, 0x1.be3fbcp-1f, 0x1.8569d6p-1f,
+     0x1.2fefeep-1f, 0x1.8b32f4p-2f, 0x1.b5cde6p-3f, 0x1.fd0e1p-4f,
+     0x1.c2eae4p-5f, 0x1.f740e6p-7f, 0x1.21f634p-8f, 0x1.5cc9e2p-10f,
+     0x1.b9c9cp-13f, 0x1.300daap-16f, 0x1.9f2d6cp-20f, 0x1.0c98ep-23f},
+    {0x1.d52e3cp-21f, -0x1.b8070ep-3f, -0x1.3fd578p-2f, -0x1.7d1638p-2f,
+     -0x1.8380c8p-2f, -0x1.35b066p-2f, -0x1.84338ep-3f, -0x1.dc5fd8p-4f,
+     -0x1.b650e6p-5f, -0x1.f34e3ep-7f, -0x1.214d18p-8f, -0x1.5c6dc4p-10f,
+     -0x1.b87ff6p-13f, -0x1.2f5c2cp-16f, -0x1.9593aep-20f, -0x1.907198p-23f},
+    {-0x1.5562a4p-2f, -0x1.120486p-2f, -0x1.6dc568p-3f, -0x1.24849ap-4f,
+     0x1.632972p-5f, 0x1.bb95c8p-4f, 0x1.8cadap-4f, 0x1.14202ep-4f,
+     0x1.13dff6p-5f, 0x1.47a9dcp-7f, 0x1.7fce1cp-9f, 0x1.d01586p-11f,
+     0x1.2567c6p-13f, 0x1.94515ep-17f, 0x1.14afaep-20f, 0x1.3f76dap-24f},
+    {0x1.cac8b2p-11f, 0x1.0df752p-3f, 0x1.57c6f2p-3f, 0x1.441416p-3f,
+     0x1.9344cap-4f, 0x1.0c7fdep-6f, -0x1.6f626p-6f, -0x1.8d1ed8p-6f,
+     -0x1.ea37aap-7f, -0x1.421abcp-8f, -0x1.81cc7cp-10f, -0x1.da0ce8p-12f,
+     -0x1.3b3faep-14f, -0x1.b0ea38p-18f, -0x1.560b18p-21f, 0x1.03c732p-23f},
+    {0x1.06be86p-3f, 0x1.519dd4p-4f, 0x1.0bb712p-6f, -0x1.33e16ep-5f,
+     -0x1.0352f6p-4f, -0x1.33e7cap-5f, -0x1.26b358p-7f, 0x1.68331ap-9f,
+     0x1.1c5e76p-8f, 0x1.e7c92ap-10f, 0x1.39f43p-11f, 0x1.74fb66p-13f,
+     0x1.fa7b7ep-16f, 0x1.59c178p-19f, 0x1.d113b2p-23f, 0x1.0c2546p-24f}};
 #endif
 #define COUNT(c) ((int)(sizeof(c) / sizeof *(c)))
 
@@ -116,6 +149,7 @@ INLINE vreal v_sigmoid(vreal x) {
     return v_fnma(w, q, w);
 }
 
+#if FNN_F64
 INLINE vreal v_tanh(vreal x) {
     vreal n, one = v_set1(1), two = v_set1(2);
     vreal a = v_min(v_set1(TANH_HIGH), v_abs(x)), z = v_mul(a, a);
@@ -125,6 +159,15 @@ INLINE vreal v_tanh(vreal x) {
     vreal den = v_select(small, v_poly(z, tanh_d, COUNT(tanh_d)), v_fma(s, p, v_add(s, one)));
     return v_copysign(v_sub(v_select(small, a, one), v_div(num, den)), x);
 }
+#else
+INLINE vreal v_tanh(vreal x) {
+    vreal a = v_min(v_set1(TANH_HIGH), v_abs(x));
+    vindex k = v_quarter(v_fma(a, v_set1(3.25f), v_set1(2)));
+    vreal t = v_sub(a, v_lookup(tanh_middle, k)), y = v_lookup(tanh_c[5], k);
+    UNROLL(8) for (int i = 4; i >= 0; i--) y = v_fma(y, t, v_lookup(tanh_c[i], k));
+    return v_copysign(y, x);
+}
+#endif
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|) */
 INLINE vreal v_softplus(vreal x) {

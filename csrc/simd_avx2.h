@@ -134,6 +134,18 @@ V_FN void v_transpose(vreal r[VL]) {
 }
 #endif
 
+#if !FNN_F64
+typedef __m256i vindex;
+/* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */
+V_FN vindex v_quarter(vreal a) { return _mm256_srli_epi32(V_TO_BITS(a), 21); }
+/* table[i mod 16] */
+V_FN vreal v_lookup(const real *table, vindex i) {
+    vreal low = _mm256_permutevar8x32_ps(v_load(table), i);
+    vreal high = _mm256_permutevar8x32_ps(v_load(table + 8), i);
+    return v_select(V_OF_BITS(_mm256_slli_epi32(i, 28)), high, low);
+}
+#endif
+
 /* the bits of a real as an integer, lane by lane, for simd_bits.h */
 typedef __m256i vint;
 V_FN vint i_bits(vreal a) { return V_TO_BITS(a); }

@@ -32,6 +32,9 @@ typedef __mmask8 vmask;
 #define V_(op) _mm512_##op##_pd
 #define V_MASK_ALL ((vmask)0xff)
 #define V_CMP _mm512_cmp_pd_mask
+#define V_TERNARY _mm512_ternarylogic_epi64
+#define V_TO_BITS _mm512_castpd_si512
+#define V_OF_BITS _mm512_castsi512_pd
 #else
 #define VL 16
 typedef float real;
@@ -40,7 +43,12 @@ typedef __mmask16 vmask;
 #define V_(op) _mm512_##op##_ps
 #define V_MASK_ALL ((vmask)0xffff)
 #define V_CMP _mm512_cmp_ps_mask
+#define V_TERNARY _mm512_ternarylogic_epi32
+#define V_TO_BITS _mm512_castps_si512
+#define V_OF_BITS _mm512_castsi512_ps
 #endif
+/* bit by bit: m ? a : b */
+#define V_SELECT_BITS(m, a, b) V_OF_BITS(V_TERNARY(V_TO_BITS(m), V_TO_BITS(a), V_TO_BITS(b), 0xca))
 
 V_FN vreal v_zero(void) { return V_(setzero)(); }
 V_FN vreal v_set1(real x) { return V_(set1)(x); }
@@ -65,9 +73,7 @@ V_FN vreal v_min(vreal a, vreal b) { return V_(min)(a, b); }
 V_FN vreal v_abs(vreal a) { return V_(abs)(a); }
 V_FN vreal v_neg(vreal a) { return V_(xor)(v_set1((real)-0.0), a); }
 /* |a| with the sign of b */
-V_FN vreal v_copysign(vreal a, vreal b) {
-    return V_(or)(v_abs(a), V_(and)(v_set1((real)-0.0), b));
-}
+V_FN vreal v_copysign(vreal a, vreal b) { return V_SELECT_BITS(v_set1((real)-0.0), b, a); }
 
 V_FN vmask v_lt(vreal a, vreal b) { return V_CMP(a, b, _CMP_LT_OQ); }
 V_FN vmask v_gt(vreal a, vreal b) { return V_CMP(a, b, _CMP_GT_OQ); }
@@ -97,6 +103,16 @@ V_FN vreal v_split(vreal a, vreal *e) {
     *e = V_(mask_add)(*e, large, *e, v_set1(1));
     return V_(mask_mul)(m, large, m, v_set1((real)0.5));
 }
+
+#if !FNN_F64
+typedef __m512i vindex;
+/* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */
+V_FN vindex v_quarter(vreal a) { return _mm512_srli_epi32(V_TO_BITS(a), 21); }
+/* table[i mod 16] */
+V_FN vreal v_lookup(const real *table, vindex i) {
+    return _mm512_permutexvar_ps(i, v_load(table));
+}
+#endif
 
 /* lane j of r[i] becomes lane i of r[j]: pairs of rows and 128-bit blocks, by halving distance */
 #if FNN_F64

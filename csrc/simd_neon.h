@@ -131,6 +131,19 @@ V_FN vint i_shl_mant(vint a) { return V_INT(vshlq_n)(a, V_MANT); } /* past the s
 V_FN vint i_shr_mant(vint a) { return V_INT(vshrq_n)(a, V_MANT); } /* logical */
 #include "simd_bits.h"
 
+#if !FNN_F64
+typedef uint8x16_t vindex; /* of bytes */
+/* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */
+V_FN vindex v_quarter(vreal a) {
+    const uint32x4_t i = vandq_u32(vshrq_n_u32(i_bits(a), 21), vdupq_n_u32(15));
+    return vreinterpretq_u8_u32(vmlaq_n_u32(vdupq_n_u32(0x03020100), i, 0x04040404));
+}
+/* table[i mod 16] */
+V_FN vreal v_lookup(const real *table, vindex i) {
+    return vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4((const uint8_t *)table), i));
+}
+#endif
+
 #if FNN_BF16
 V_FN vreal v_even(vreal a, vreal b) { return vuzp1q_f32(a, b); } /* every other lane of a, then of b */
 V_FN vreal v_odd(vreal a, vreal b) { return vuzp2q_f32(a, b); }

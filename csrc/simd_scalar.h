@@ -97,6 +97,14 @@ V_FN vint i_shl_mant(vint a) { return a << V_MANT; } /* past the stored mantissa
 V_FN vint i_shr_mant(vint a) { return a >> V_MANT; }
 #include "simd_bits.h"
 
+#if !FNN_F64
+typedef uint32_t vindex;
+/* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */
+V_FN vindex v_quarter(vreal a) { return i_bits(a) >> 21; }
+/* table[i mod 16] */
+V_FN vreal v_lookup(const real *table, vindex i) { return table[i % 16]; }
+#endif
+
 #if FNN_BF16
 V_FN vreal v_even(vreal a, vreal b) { (void)b; return a; } /* every other lane of a, then of b */
 V_FN vreal v_odd(vreal a, vreal b) { (void)a; return b; }
