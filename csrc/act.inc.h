@@ -5,6 +5,14 @@
  */
 #include "math.inc.h"
 
+/* On x86, gcc schedules after it has given out registers only, and leaves the chains of map's four
+ * vectors one after another: more than the CPU's scheduler holds at once. Interleaved, sigmoid is a
+ * fifth faster. (Not for the file: register tiles of the products get slower.) */
+#if defined __GNUC__ && !defined __clang__
+#pragma GCC push_options
+#pragma GCC optimize("schedule-insns", "sched-pressure")
+#endif
+
 /* y[i] = f(x[i]), four vectors at a time so that their latencies overlap */
 INLINE void map(vreal (*f)(vreal), ptrdiff_t n, const real *x, real *y) {
     ptrdiff_t i = 0;
@@ -84,5 +92,9 @@ FNN_GRAD(log)
 FNN_GRAD(softplus)
 FNN_GRAD(silu)
 #undef FNN_GRAD
+
+#if defined __GNUC__ && !defined __clang__
+#pragma GCC pop_options
+#endif
 
 #include "softmax.inc.h"
