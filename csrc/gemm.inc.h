@@ -39,6 +39,8 @@ enum { PRODUCTS = 2 };
 enum { PRODUCTS = 1 };
 #endif
 
+enum { LATE = 8 }; /* panels of C from the end on that fetch `next` */
+
 /* Lines of a matrix, to be fetched column of lines by column, a few at a time. */
 typedef struct {
     const real *at;
@@ -85,10 +87,10 @@ INLINE void tile_step(const int mr, const int nv, const int row, const real *a, 
     }
 }
 
+/* Plain counting, no minimum: gcc would compute that in vector registers, and the branch on it then
+ * waits behind the multiply-adds. */
 INLINE void fetch_lines(walk *w, const int into_l1) {
-    const ptrdiff_t n = min_size(w->pace, w->left);
-    w->left -= n;
-    for (ptrdiff_t i = 0; i < n; i++) {
+    for (ptrdiff_t i = w->pace; i > 0 && w->left > 0; i--, w->left--) {
         into_l1 ? __builtin_prefetch(w->at, 0, 3) : __builtin_prefetch(w->at, 0, 2);
         if (++w->row < w->rows) {
             w->at += w->stride;
@@ -228,10 +230,12 @@ INLINE void activate(const fnn_gemm_args *g, real *c, const real *s, ptrdiff_t c
     }
 }
 
-INLINE walk walk_next(const fnn_gemm_args *g) {
+/* Through `next`, during the last panels of C: what is fetched sooner leaves L2 again before its
+ * turn, as B's panels pass through. */
+INLINE walk walk_next(const fnn_gemm_args *g, ptrdiff_t panels) {
     const ptrdiff_t row_lines = g->next ? (g->next_cols + LINE - 1) / LINE : 0;
     const ptrdiff_t lines = row_lines * g->next_rows;
-    const ptrdiff_t steps = (g->m + MR - 1) / MR * ((g->n + P - 1) / P) * ((g->k + P - 1) / P);
+    const ptrdiff_t steps = (g->m + MR - 1) / MR * panels * ((g->k + P - 1) / P);
     return (walk){.at = g->next, .stride = g->next_row, .rows = g->next_rows, .left = lines,
                   .pace = steps > 0 ? (lines + steps - 1) / steps : 0};
 }
@@ -239,11 +243,12 @@ INLINE walk walk_next(const fnn_gemm_args *g) {
 INLINE void gemm(const int tn, const fnn_gemm_args *g) {
     const int relu = g->act == FNN_NAME(relu), relu_grad = g->grad == FNN_NAME(relu_backward);
     const int after = (g->act && !relu) || (g->grad && !relu_grad);
-    walk next = walk_next(g);
+    const ptrdiff_t panels = (g->n + P - 1) / P, late = min_size(panels, LATE);
+    walk next = walk_next(g, late), nothing = {0};
     if (g->m <= 0) return;
-    for (ptrdiff_t j = 0; j * P < g->n; j++) {
+    for (ptrdiff_t j = 0; j < panels; j++) {
         const ptrdiff_t cols = min_size(g->n - j * P, P);
-        const int last = (j + 1) * P >= g->n;
+        const int last = j + 1 == panels;
         const real *b = (const real *)g->b + j * g->b_panel;
         real *c = (real *)g->c + j * g->c_panel;
         const real *s = g->s ? (const real *)g->s + j * g->c_panel : NULL;
@@ -254,7 +259,7 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .after = g->after, .n_after = last ? 3 : 0, .after_size = g->after_size,
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
-            .next = &next, .accumulate = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
+            .next = j < panels - late ? &nothing : &next, .accumulate = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
         };
         if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {
