@@ -35,14 +35,12 @@ from workloads import (
     MATMUL_SHAPES,
     THREADS,
     WORKLOADS,
-    Workload,
-    matmul_operands,
-    train_epoch,
 )
 
 import fastnn
 from fastnn import kernels, reference
 from fastnn._native.network import Network
+from fastnn.cli.workloads import Workload, matmul_operands, train_epoch
 
 BLOCK_SECONDS = 0.02  # a contender repeats its work for about that long in a round
 

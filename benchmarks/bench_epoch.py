@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from harness import Compare
-from workloads import THREADS, WORKLOADS, Workload, train_epoch
+from workloads import THREADS, WORKLOADS
 
 from fastnn import reference
 from fastnn._native.network import Network
+from fastnn.cli.workloads import Workload, train_epoch
 
 
 @pytest.mark.parametrize("threads", THREADS)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import Compare, agree
-from workloads import BACKWARD, FORWARD, MATMUL_SHAPES, THREADS, matmul_operands
+from workloads import BACKWARD, FORWARD, MATMUL_SHAPES, THREADS
 
 from fastnn import kernels
+from fastnn.cli.workloads import matmul_operands
 
 FORMS = FORWARD | BACKWARD
 

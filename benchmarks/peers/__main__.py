@@ -4,6 +4,7 @@
     python benchmarks/peers/page.py peers.json
 
 Every peer has a process of its own for each number of threads, and one of them works at a time.
+The file is written after each contest; a run that was cut off goes on where it was.
 """
 
 # ruff: noqa: E402 (the environment first, then what reads it)
@@ -12,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -26,10 +26,11 @@ import openblas
 
 openblas.forget_settings()
 
-from driver import Json, Referee, WorkerError, WorkerProcess
+from driver import Json, Probe, Referee, WorkerError, WorkerProcess, probed
 from machine import describe
-from page import KIND
+from record import Record
 from registry import PEERS
+from report import ForeignFileError
 from tasks import TASKS, Task
 from workloads import cores
 
@@ -41,12 +42,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, cores()}))
     parser.add_argument("--rounds", type=int, default=7, help="of each contest (7)")
-    parser.add_argument("--patience", type=float, default=120, help="seconds of a contest (120)")
+    parser.add_argument("--patience", type=float, default=60, help="seconds of a contest (60)")
+    parser.add_argument("--limit", type=float, default=300, help="seconds of one request (300)")
     parser.add_argument("--out", type=Path, default=Path("peers.json"))
     parser.add_argument("--list", action="store_true", help="show the tasks and end")
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {options.rounds}")
+    if options.limit <= 0:
+        parser.error(f"--limit must be above 0, got {options.limit:g}")
+    if min(options.threads) < 1:
+        parser.error(f"--threads must be at least 1, got {min(options.threads)}")
     for name in options.only or []:
         if name not in kinds | TASKS.keys():
             parser.error(f"--only must name a task or one of {sorted(kinds)}, got {name!r}")
@@ -59,53 +65,61 @@ def chosen_tasks(only: list[str] | None) -> list[Task]:
 
 
 @contextlib.contextmanager
-def started(peers: list[str], threads: int, log: IO[str]) -> Iterator[list[WorkerProcess]]:
-    """Run a worker process for each peer."""
+def started(
+    peers: list[str], threads: int, log: IO[str], limit: float
+) -> Iterator[list[WorkerProcess]]:
+    """Have a worker process for each peer."""
     with contextlib.ExitStack() as stack:
         workers = []
         for peer in peers:
-            workers.append(WorkerProcess(peer, threads, log))
+            workers.append(WorkerProcess(peer, threads, log, limit))
             stack.callback(workers[-1].close)
         yield workers
 
 
-def measure(options: argparse.Namespace, log: IO[str]) -> Json:
-    """Hold all contests; return the document for the report."""
-    missing = {name: reason for name in options.peers if (reason := PEERS[name].missing())}
+def installed(names: list[str]) -> tuple[list[str], Json]:
+    """The peers that can be measured here, and what keeps the others."""
+    missing = {name: reason for name in names if (reason := PEERS[name].missing())}
+    return [name for name in names if name not in missing], missing
+
+
+def versions(peers: list[str], log: IO[str], limit: float) -> Json:
+    """What each peer's packages say of themselves."""
+    with started(peers, 1, log, limit) as workers:
+        return {worker.peer: worker.ask("versions")["versions"] for worker in workers}
+
+
+def measure(options: argparse.Namespace, log: IO[str]) -> Record:
+    """Hold the contests that the file has not; write it after each."""
+    peers, missing = installed(options.peers)
     for name, reason in missing.items():
         print(f"{name}: {reason}", flush=True)
-    peers = [name for name in options.peers if name not in missing]
-    referee, versions, results = Referee(options.rounds, options.patience), {}, []
+    record = Record.open(
+        options.out, describe(), versions(peers, log, options.limit), missing, list(TASKS.values())
+    )
     tasks = chosen_tasks(options.only)
+    referee = Referee(options.rounds, options.patience, record.document["best_peaks"])
+    number, count = 0, len(tasks) * len(options.threads)
     for threads in options.threads:
-        with started(peers, threads, log) as workers:
-            for worker in workers:
-                versions[worker.peer] = worker.ask("versions")["versions"]
+        with started(peers, threads, log, options.limit) as workers:
             for task in tasks:
-                for result in referee.contest(workers, task, threads):
-                    results.append({"task": task.name, "threads": threads, **result})
-                    show(results[-1], task)
-    return {
-        "kind": KIND,
-        "datetime": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe(),
-        "versions": versions,
-        "missing": missing,
-        "best_peaks": referee.best_peaks(),
-        "tasks": [task_entry(task) for task in tasks],
-        "results": results,
-    }
-
-
-def task_entry(task: Task) -> Json:
-    """What the report needs to know of a task."""
-    entry = {key: getattr(task, key) for key in ("name", "title", "kind", "dtype", "units")}
-    return {**entry, "amounts": task.amounts}
+                number += 1
+                place = f"[{number}/{count}] {task.title}, {threads} threads"
+                if record.has(task.name, threads, peers):
+                    print(f"{place}: is there", flush=True)
+                    continue
+                start = time.monotonic()
+                results = referee.contest(workers, task, Probe(probed(task.peak_dtype), threads))
+                record.add(task.name, threads, results, referee.best_peaks())
+                print(f"{place}: {time.monotonic() - start:.0f} s", flush=True)
+                for result in results:
+                    show(result, task)
+    return record
 
 
 def show(result: Json, task: Task) -> None:
-    """Print a result as it comes."""
-    words = f"{task.name:26} {result['threads']} threads  {result['peer']:14}"
+    """Print what a peer came to."""
+    words = f"    {result['peer']:14}"
     if "median" not in result:
         print(words, result.get("unsupported") or f"FAILED: {result['error']}", flush=True)
         return
@@ -113,9 +127,9 @@ def show(result: Json, task: Task) -> None:
     words += f"{seconds * 1e6:12.2f} us"
     if "flops" in task.amounts:
         words += f" {task.amounts['flops'] / seconds / 1e9:8.1f} GFLOP/s"
-    loss = f" loss {result['losses'][0]:.5g}" if result["losses"] else ""
-    note = " (disturbed)" if result["disturbed"] else ""
-    print(f"{words}{loss}{note}", flush=True)
+    measures = "".join(f"  {name} {value:.5g}" for name, value in result["measures"].items())
+    note = "  (disturbed)" if result["disturbed"] else ""
+    print(f"{words}{measures}{note}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -125,14 +139,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryFile("w+") as log:
         try:
-            document = measure(options, log)
+            record = measure(options, log)
+        except ForeignFileError as error:
+            print(f"peers: {error}", file=sys.stderr)
+            return 2
         except WorkerError as error:
             log.seek(0)
             print(f"{log.read()}\npeers: {error}", file=sys.stderr)
             return 1
-    options.out.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    failed = [result for result in document["results"] if "error" in result]
-    return 1 if failed else 0
+    return 1 if record.failed() else 0
 
 
 if __name__ == "__main__":

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from harness import SETTLE_SECONDS
 from registry import PEERS
-from tasks import Task
+from tasks import Memory, Task
 
 from fastnn import kernels
 
 WORKER = Path(__file__).resolve().parent / "worker.py"
 QUIET = 0.9  # of the best peak of the run
-PROBED = ("float32", "float64")  # what the peak is measured in; other dtypes' turns use the first
+PROBE_SECONDS = 0.5  # of turns between two measurements of the peak
+BUDGET_SECONDS = 8.0  # of a contender's turns; one with slow turns has fewer, but
+LEAST_ROUNDS = 3
 
 Json = dict[str, Any]
 
 
 class WorkerError(Exception):
-    """A worker's process ended, or what it was asked for failed."""
+    """A worker's process ended, hung, or what it was asked for failed."""
 
 
 class UnsupportedError(Exception):
@@ -34,28 +39,70 @@ class UnsupportedError(Exception):
 
 
 class WorkerProcess:
-    """A peer's process at one number of threads; what it prints goes to `log`."""
+    """A peer's process at one number of threads.
 
-    def __init__(self, peer: str, threads: int, log: IO[str]) -> None:
-        self.peer = peer
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), peer, str(threads)],
-            env=PEERS[peer].process_environment(threads),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+    Parameters
+    ----------
+    peer : str
+        Its name in the registry.
+    threads : int
+    log : text file
+        Gets what the process prints.
+    limit : float
+        Seconds that a reply may take. Then the process is killed.
+    command : list of str, optional
+        The program; worker.py by default.
+    """
+
+    def __init__(
+        self,
+        peer: str,
+        threads: int,
+        log: IO[str],
+        limit: float,
+        command: list[str] | None = None,
+    ) -> None:
+        self.peer, self.threads, self.log, self.limit = peer, threads, log, limit
+        self.command = command or [sys.executable, str(WORKER), peer, str(threads)]
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> subprocess.Popen[str]:
+        """The process; a new one if there is none, or if it has ended."""
+        if self.process is not None and self.process.poll() is not None:
+            self.close()
+        if self.process is None:
+            self.process = subprocess.Popen(
+                self.command,
+                env=PEERS[self.peer].process_environment(self.threads),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.log,
+                text=True,
+            )
+        return self.process
 
     def ask(self, call: str, **arguments: str) -> Json:
         """Return the reply to a request."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        process = self.start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        hung = threading.Event()
+
+        def give_up() -> None:
+            hung.set()
+            process.kill()
+
+        timer = threading.Timer(self.limit, give_up)
+        timer.start()
         with contextlib.suppress(BrokenPipeError):  # an ended process gives no reply either
-            print(json.dumps({"call": call, **arguments}), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
+            print(json.dumps({"call": call, **arguments}), file=process.stdin, flush=True)
+        line = process.stdout.readline()
+        timer.cancel()
         if not line:
-            raise WorkerError(f"process ended with status {self.process.wait()}")
+            status = process.wait()
+            if hung.is_set():
+                raise WorkerError(f"no reply to {call} within {self.limit:g} s")
+            raise WorkerError(f"process ended with status {status}")
         reply: Json = json.loads(line)
         if "unsupported" in reply:
             raise UnsupportedError(reply["unsupported"])
@@ -65,8 +112,10 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End the process."""
-        self.process.kill()
-        self.process.communicate()
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +128,11 @@ class Probe:
 
 @dataclass
 class Turn:
-    """Seconds of a task, busy cores, the loss it came to, and the peak at its worse end."""
+    """Seconds of a task, busy cores, and the peak at the worse end of it."""
 
     seconds: float
     cores: float
-    loss: float | None
-    peak: float
+    peak: float = 0.0
 
 
 @dataclass
@@ -93,7 +141,30 @@ class Contender:
 
     worker: WorkerProcess
     turns: list[Turn] = field(default_factory=list)
+    spent: float = 0.0  # seconds of its turns
     error: str = ""  # why it had to give up
+
+    def rounds(self, most: int) -> int:
+        """Undisturbed turns that it needs: fewer if they are slow."""
+        if not self.turns:
+            return most
+        affordable = math.ceil(BUDGET_SECONDS * len(self.turns) / self.spent)
+        return min(most, max(LEAST_ROUNDS, affordable))
+
+
+def measured_peak(probe: Probe) -> float:
+    """The multiply-add peak just now, in FLOP/s, after the last worker's threads have slept."""
+    time.sleep(SETTLE_SECONDS)
+    return float(kernels.fma_peak(probe.dtype, num_threads=probe.threads))
+
+
+def probed(dtype: str) -> str:
+    """What the machine's peak is measured in beside work in `dtype`."""
+    try:
+        kernels.fma_peak(dtype)
+    except ValueError:  # not a limit that fastnn can measure: the turns are judged by float32's
+        return "float32"
+    return dtype
 
 
 class Referee:
@@ -105,36 +176,52 @@ class Referee:
         Undisturbed turns of each contender.
     patience : float
         Seconds that a contest may take for them. Then it makes do with the least disturbed.
+    best_peaks : list of dict, optional
+        Those of the run so far, as `best_peaks` returns them.
+    measure : callable
+        What measures the peak.
     """
 
-    def __init__(self, rounds: int, patience: float) -> None:
+    def __init__(
+        self,
+        rounds: int,
+        patience: float,
+        best_peaks: Iterable[Json] = (),
+        measure: Callable[[Probe], float] = measured_peak,
+    ) -> None:
         self.rounds = rounds
         self.patience = patience
-        self.best_peak: dict[Probe, float] = {}
+        self.best_peak = {Probe(p["dtype"], p["threads"]): p["flops"] for p in best_peaks}
+        self.measure = measure
 
     def peak(self, probe: Probe) -> float:
-        """The multiply-add peak just now, in FLOP/s, after the last worker's threads have slept."""
-        time.sleep(SETTLE_SECONDS)
-        now = float(kernels.fma_peak(probe.dtype, num_threads=probe.threads))
+        now = self.measure(probe)
         self.best_peak[probe] = max(now, self.best_peak.get(probe, 0.0))
         return now
 
-    def lacks_turns(self, contender: Contender, probe: Probe) -> bool:
-        limit = QUIET * self.best_peak[probe]
-        return sum(turn.peak >= limit for turn in contender.turns) < self.rounds
+    def is_quiet(self, turn: Turn, probe: Probe) -> bool:
+        return turn.peak >= QUIET * self.best_peak[probe]
 
-    def contest(self, workers: list[WorkerProcess], task: Task, threads: int) -> list[Json]:
+    def lacks_turns(self, contender: Contender, probe: Probe) -> bool:
+        quiet = sum(self.is_quiet(turn, probe) for turn in contender.turns)
+        return quiet < contender.rounds(self.rounds)
+
+    def contest(self, workers: list[WorkerProcess], task: Task, probe: Probe) -> list[Json]:
         """Return a result of each worker: its turns, or why it had none."""
         contenders, results = [], []
         for worker in workers:
+            if isinstance(task, Memory):
+                worker.close()  # it takes a new process to tell
             try:
                 worker.ask("prepare", task=task.name)
                 contenders.append(Contender(worker))
             except (UnsupportedError, WorkerError) as error:
                 key = "unsupported" if isinstance(error, UnsupportedError) else "error"
                 results.append({"peer": worker.peer, key: str(error)})
-        probe = Probe(task.dtype if task.dtype in PROBED else PROBED[0], threads)
-        self.take_turns(contenders, probe)
+        if isinstance(task, Memory):  # a second turn would find what the first one took
+            self.go_round(contenders, probe, self.peak(probe))
+        else:
+            self.take_turns(contenders, probe)
         return [self.result(contender, probe) for contender in contenders] + results
 
     def take_turns(self, contenders: list[Contender], probe: Probe) -> None:
@@ -145,34 +232,57 @@ class Referee:
             c
             for c in contenders
             if not c.error and self.lacks_turns(c, probe)
-            if len(c.turns) < self.rounds or time.monotonic() < deadline
+            if len(c.turns) < c.rounds(self.rounds) or time.monotonic() < deadline
         ]:
-            for contender in waiting:
-                try:
-                    reply = contender.worker.ask("turn")
-                except WorkerError as error:
-                    contender.error = str(error)
-                    continue
+            before = self.go_round(waiting, probe, before)
+
+    def go_round(self, contenders: list[Contender], probe: Probe, before: float) -> float:
+        """A turn for each, with the peak measured between them; return the last peak."""
+        unjudged: list[Turn] = []
+        start = time.monotonic()
+        for contender in contenders:
+            turn = self.turn(contender)
+            unjudged += [turn] if turn else []
+            if contender is contenders[-1] or time.monotonic() - start > PROBE_SECONDS:
                 after = self.peak(probe)
-                contender.turns.append(Turn(**reply, peak=min(before, after)))
-                before = after
+                for turn in unjudged:
+                    turn.peak = min(before, after)
+                unjudged, before, start = [], after, time.monotonic()
+        return before
+
+    def turn(self, contender: Contender) -> Turn | None:
+        time.sleep(SETTLE_SECONDS)  # the last worker's threads spin on for about that long
+        start = time.monotonic()
+        try:
+            turn = Turn(**contender.worker.ask("turn"))
+        except WorkerError as error:
+            contender.error = str(error)
+            return None
+        contender.turns.append(turn)
+        contender.spent += time.monotonic() - start
+        return turn
 
     def result(self, contender: Contender, probe: Probe) -> Json:
-        """The turns with the highest peaks, and how many more there were."""
-        if contender.error:
-            return {"peer": contender.worker.peer, "error": contender.error}
-        best = sorted(contender.turns, key=lambda turn: turn.peak)[-self.rounds :]
+        """The turns with the highest peaks, how many more there were, and what came of them."""
+        peer = contender.worker.peer
+        try:
+            if contender.error:
+                raise WorkerError(contender.error)
+            measures = contender.worker.ask("measures")["measures"]
+        except WorkerError as error:
+            return {"peer": peer, "error": str(error)}
+        best = sorted(contender.turns, key=lambda turn: turn.peak)
+        best = best[-contender.rounds(self.rounds) :]
         return {
-            "peer": contender.worker.peer,
+            "peer": peer,
             "seconds": [turn.seconds for turn in best],
             "median": statistics.median(turn.seconds for turn in best),
-            "losses": [turn.loss for turn in best if turn.loss is not None],
+            "measures": measures,
             "cores": statistics.median(turn.cores for turn in best),
-            "peaks": [turn.peak for turn in best],
             "peak": statistics.median(turn.peak for turn in best),
             "peak_dtype": probe.dtype,
             "set_aside": len(contender.turns) - len(best),
-            "disturbed": self.lacks_turns(contender, probe),
+            "disturbed": not all(self.is_quiet(turn, probe) for turn in best),
         }
 
     def best_peaks(self) -> list[Json]:

@@ -10,7 +10,7 @@ import matplotlib
 from registry import PEERS
 
 if TYPE_CHECKING:
-    from page import Row
+    from results import Row
 
 matplotlib.use("agg")
 matplotlib.rcParams["svg.hashsalt"] = "fastnn"  # the same results give the same file
@@ -34,7 +34,7 @@ def grouped_bars(axes: Any, rows: list[Row], value: Value) -> None:
             places, heights = zip(*drawn, strict=True)
             label = PEERS[peer].title
             axes.bar(places, heights, width, label=label, color=COLOURS[peer])
-    axes.set_xticks(range(len(rows)), [row.task["name"] for row in rows])
+    axes.set_xticks(range(len(rows)), [row.name for row in rows])
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -77,12 +77,12 @@ def draw_training(rows: list[Row], figures: Path, suffix: str) -> list[Path]:
     ]
     if len(counts) > 1:
         few, many = (
-            {row.task["name"]: row for row in rows if row.threads == count}
+            {row.name: row for row in rows if row.threads == count}
             for count in (counts[0], counts[-1])
         )
 
         def scaling(row: Row, peer: str) -> float | None:
-            one = few.get(row.task["name"])
+            one = few.get(row.name)
             if one is None or peer not in one.results:
                 return None
             return one.seconds(peer) / row.seconds(peer)

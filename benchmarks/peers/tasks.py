@@ -5,26 +5,32 @@ Every worker makes the data itself, from the same seeds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from workloads import (
-    RELU_64_32_10,
+from workloads import handwritten_digits
+
+from fastnn import reference
+from fastnn.cli.workloads import (
+    SHAPES,
+    W1,
+    W2,
+    W3,
+    W4,
+    W5,
+    W6,
+    W7,
     Array,
     Workload,
-    handwritten_digits,
     matmul_operands,
     put_weights,
 )
 
-from fastnn import reference
-
-ADAM = {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
-SGD = {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False}
-HYPER: dict[str, dict[str, Any]] = {"adam": ADAM, "sgd": SGD}
-
 CHECKED_ROWS = 8  # of a matrix product, against NumPy in float64
+
+Measures = dict[str, float]
 
 
 class WrongResultError(Exception):
@@ -33,24 +39,34 @@ class WrongResultError(Exception):
 
 @dataclass(frozen=True)
 class Training:
-    """Epochs from the first weights, over the first `steps` batches of a shuffled data set."""
+    """Epochs from the first weights, over the first `steps` batches of a shuffled data set.
+
+    `validation` rows more are not trained on, but what the network makes of them is counted.
+    """
 
     workload: Workload
     steps: int
     epochs: int = 1
+    dtype: str = "float32"  # or "mixed_bfloat16"
+    validation: int = 0
     kind = "training"
-    dtype = "float32"
 
     @property
     def name(self) -> str:
-        return self.workload.name
+        return self.workload.name + " mixed" * (self.dtype == "mixed_bfloat16")
 
     @property
     def title(self) -> str:
-        return f"{self.workload.title}, {self.workload.optimizer}"
+        words = self.workload.title.removeprefix(self.workload.name)
+        return f"{self.name}{words}, {self.workload.optimizer}"
 
     @property
-    def amounts(self) -> dict[str, float]:
+    def peak_dtype(self) -> str:
+        """What the limit of its products is measured in."""
+        return "bfloat16" if self.dtype == "mixed_bfloat16" else self.dtype
+
+    @property
+    def amounts(self) -> Measures:
         """FLOPs of a step's matrix products: forward, dW, and dX past the first layer."""
         work = self.workload
         return {"flops": work.flops / work.rows * work.batch_size}
@@ -60,18 +76,64 @@ class Training:
         """Steps of one call."""
         return self.steps * self.epochs
 
-    def data(self) -> tuple[Array, Array]:
-        """Rows in the order of training; only whole batches, which a scan needs."""
-        x, y = self.workload.data()
-        rows = self.workload.index()[: self.steps * self.workload.batch_size]
-        return x[rows], y[rows]
+    @property
+    def trained(self) -> int:
+        """Rows to train on: only whole batches, which a scan needs."""
+        return self.steps * self.workload.batch_size
 
-    def loss(self, weights: list[Array], x: Array, y: Array) -> float:
-        """The mean loss on the training rows, computed alike for every peer."""
+    def rows(self) -> tuple[Array, Array]:
+        """All rows that are needed, shuffled; those to train on first."""
+        work = replace(self.workload, rows=self.trained + self.validation)
+        x, y = work.data()
+        return x[work.index()], y[work.index()]
+
+    def data(self) -> tuple[Array, Array]:
+        """Rows in the order of training."""
+        x, y = self.rows()
+        return x[: self.trained], y[: self.trained]
+
+    def judge(self, weights: list[Array]) -> Measures:
+        """The mean loss on the rows trained on, and the accuracy on the others, alike for all."""
         net = network(self.workload, weights)
-        net.compile(self.workload.loss, None, [], {})
-        _, total, _ = net.evaluate(x, y, None, np.arange(len(x)))
-        return float(total) / len(x)
+        x, y = self.rows()
+        net.compile(self.workload.loss, None, ["argmax_match"] * (self.validation > 0), {})
+        _, total, _ = net.evaluate(x, y, None, np.arange(self.trained))
+        loss = float(total) / self.trained
+        if not np.isfinite(loss):
+            raise WrongResultError(f"loss {loss}")
+        if not self.validation:
+            return {"loss": loss}
+        _, _, (hits,) = net.evaluate(x, y, None, np.arange(self.trained, len(x)))
+        return {"loss": loss, "accuracy": float(hits) / self.validation}
+
+
+@dataclass(frozen=True)
+class Memory(Training):
+    """Training on data that is there: how much more memory it takes than it must, at its peak."""
+
+    kind = "memory"
+
+    @property
+    def name(self) -> str:
+        return f"memory {self.workload.name}"
+
+    @property
+    def title(self) -> str:
+        return f"memory to train {self.workload.title}, {self.workload.optimizer}"
+
+    @cached_property
+    def arrays(self) -> tuple[Array, Array]:
+        return replace(self.workload, rows=self.trained).data()
+
+    def data(self) -> tuple[Array, Array]:
+        """The same arrays every time, not shuffled: they are made before the peak is watched."""
+        return self.arrays
+
+    @property
+    def needed(self) -> int:
+        """Bytes of x, y, the weights and Adam's two averages of their gradients."""
+        x, y = self.data()
+        return x.nbytes + y.nbytes + 3 * sum(w.nbytes for w in self.workload.weights())
 
 
 @dataclass(frozen=True)
@@ -91,7 +153,11 @@ class Matmul:
     title = name
 
     @property
-    def amounts(self) -> dict[str, float]:
+    def peak_dtype(self) -> str:
+        return self.dtype
+
+    @property
+    def amounts(self) -> Measures:
         m, n, k = self.shape
         return {"flops": 2.0 * m * n * k}
 
@@ -104,13 +170,15 @@ class Matmul:
         a, b = matmul_operands(self.shape, *self.transposes)
         return (a.astype(np.float64), b.astype(np.float64)) if self.dtype == "float64" else (a, b)
 
-    def check(self, result: Array) -> None:
+    def check(self, result: Array) -> Measures:
         a, b = self.operands()
         transpose_a, transpose_b = self.transposes
         left, right = a.T if transpose_a else a, b.T if transpose_b else b
         expected = left[:CHECKED_ROWS].astype(np.float64) @ right
+        require_shape(result, self.shape[:2])
         eps = {"float32": 2.0**-23, "float64": 2.0**-52, "bfloat16": 2.0**-7}[self.dtype]
         same(result[:CHECKED_ROWS], expected, self.shape[2] * eps)
+        return {}
 
 
 @dataclass(frozen=True)
@@ -121,6 +189,7 @@ class Elementwise:
     size: int
     kind = "elementwise"
     dtype = "float32"
+    peak_dtype = "float32"
     units = 1
 
     @property
@@ -130,16 +199,19 @@ class Elementwise:
     title = name
 
     @property
-    def amounts(self) -> dict[str, float]:
+    def amounts(self) -> Measures:
         return {"elements": float(self.size), "bytes": 8.0 * self.size}
 
     def operand(self) -> Array:
         return np.random.default_rng(5).uniform(-6, 6, self.size).astype(np.float32)
 
-    def check(self, result: Array) -> None:
-        x = self.operand()
-        expected = x if self.function == "copy" else getattr(reference, self.function)(x)
-        same(result, expected, 1e-6 * float(np.abs(expected).max()))
+    def check(self, result: Array) -> Measures:
+        """The worst error in units of the float32 that is next to the exact result."""
+        exact = self.operand().astype(np.float64)
+        if self.function != "copy":
+            exact = getattr(reference, self.function)(exact)
+        same(result, exact, 1e-6 * float(np.abs(exact).max()))
+        return {"ulp": float((np.abs(result - exact) / float32_spacing(exact)).max())}
 
 
 @dataclass(frozen=True)
@@ -150,6 +222,7 @@ class Prediction:
     rows: int
     kind = "prediction"
     dtype = "float32"
+    peak_dtype = "float32"
     units = 1
 
     @property
@@ -161,20 +234,22 @@ class Prediction:
         return f"{self.rows} row{'s' * (self.rows > 1)} through {self.workload.name}'s network"
 
     @property
-    def amounts(self) -> dict[str, float]:
+    def amounts(self) -> Measures:
         return {"flops": 2.0 * self.rows * sum(w.size for w in self.workload.weights()[::2])}
 
     def operand(self) -> Array:
-        return self.workload.data()[0][: self.rows]
+        return replace(self.workload, rows=self.rows).data()[0][: self.rows]
 
-    def check(self, result: Array) -> None:
+    def check(self, result: Array) -> Measures:
         x = self.operand()
         expected = np.empty((self.rows, self.workload.layers[-1][0]), np.float32)
         network(self.workload, self.workload.weights()).predict(x, expected)
         same(result, expected, 1e-4)
+        return {}
 
 
-Task = Training | Matmul | Elementwise | Prediction
+Call = Matmul | Elementwise | Prediction
+Task = Training | Memory | Call
 
 
 def network(workload: Workload, weights: list[Array]) -> Any:
@@ -184,62 +259,43 @@ def network(workload: Workload, weights: list[Array]) -> Any:
     return net
 
 
+def float32_spacing(exact: Array) -> Array:
+    """From a float32 of that size to the next, in float64: a peer may flush subnormals."""
+    _, exponent = np.frexp(np.maximum(np.abs(exact), 2.0**-126))
+    return np.ldexp(1.0, exponent - 24)
+
+
+def require_shape(actual: Array, shape: tuple[int, ...]) -> None:
+    if actual.shape != shape:
+        raise WrongResultError(f"shape {actual.shape}, expected {shape}")
+
+
 def same(actual: Array, expected: Array, tolerance: float) -> None:
-    actual = np.asarray(actual, np.float64)
-    if actual.shape != expected.shape:
-        raise WrongResultError(f"shape {actual.shape}, expected {expected.shape}")
-    error = float(np.abs(actual - expected).max())
+    require_shape(actual, expected.shape)
+    error = float(np.abs(actual.astype(np.float64) - expected).max())
     if not error <= tolerance:
         raise WrongResultError(f"off by {error:.3g}, more than {tolerance:.3g}")
 
 
-W2 = Workload("W2", 1797, 64, RELU_64_32_10, "xent", 32, source=handwritten_digits)
-W3 = Workload("W3", 60000, 784, ((512, "relu"), (256, "relu"), (10, "softmax")), "xent", 128)
+DIGITS = replace(W2, source=handwritten_digits)
+FORMS = ("AB", "A'B", "AB'", "A'B'")
+MIXED = "mixed_bfloat16"
 
+# runs long enough that a call's overhead is that of whole epochs, short enough for slow peers
 TRAINING = [
-    Training(Workload("W1", 100, 10, RELU_64_32_10, "xent", 32), steps=3, epochs=30),
-    Training(W2, steps=56, epochs=10),
-    Training(W3, steps=128),
-    Training(
-        Workload("W4", 16384, 784, ((2048, "relu"), (2048, "relu"), (10, "softmax")), "xent", 512),
-        steps=8,
-    ),
-    Training(
-        Workload("W5", 300000, 30, ((256, "relu"), (256, "relu"), (1, "linear")), "mse", 1024),
-        steps=96,
-    ),
-    Training(
-        Workload("W6", 20000, 8, ((64, "tanh"), (64, "tanh"), (4, "linear")), "mse", 64), steps=312
-    ),
-    Training(
-        Workload(
-            "W7",
-            60000,
-            784,
-            ((256, "sigmoid"), (128, "sigmoid"), (10, "softmax")),
-            "xent",
-            64,
-            optimizer="sgd",
-        ),
-        steps=512,
-    ),
-]
-
-# (m, n, k)
-SHAPES = [
-    (1, 784, 512),
-    (32, 64, 64),
-    (100, 100, 100),
-    (4096, 10, 784),
-    (128, 512, 784),
-    (1000, 1000, 1000),
-    (512, 2048, 2048),
-    (2048, 2048, 2048),
-    (4096, 4096, 4096),
+    Training(W1, steps=3, epochs=30),
+    Training(DIGITS, steps=45, epochs=10, validation=357),  # all 1797 rows
+    Training(DIGITS, steps=45, epochs=10, validation=357, dtype=MIXED),
+    Training(W3, steps=64),
+    Training(W3, steps=64, dtype=MIXED),
+    Training(W4, steps=4),
+    Training(W4, steps=4, dtype=MIXED),
+    Training(W5, steps=64),
+    Training(W6, steps=312),
+    Training(W7, steps=256),
 ]
 MATMUL = [
-    *(Matmul(shape) for shape in SHAPES),
-    *(Matmul((2048, 2048, 2048), form=form) for form in ("A'B", "AB'", "A'B'")),
+    *(Matmul(shape, form=form) for shape in SHAPES for form in FORMS),
     *(Matmul((size, size, size), "float64") for size in (1000, 2048)),
     *(Matmul((size, size, size), "bfloat16") for size in (2048, 4096)),
 ]
@@ -248,7 +304,8 @@ ELEMENTWISE = [
     for size in (10_000, 10_000_000)
     for function in ("sigmoid", "tanh", "exp", "relu", "copy")
 ]
-PREDICTION = [Prediction(W2, 1), Prediction(W3, 60000)]
+PREDICTION = [Prediction(DIGITS, 1), Prediction(W3, 60000)]
+MEMORY = [Memory(W3, steps=468)]  # of 128 rows: 59904
 
-EVERY: list[Task] = [*TRAINING, *MATMUL, *ELEMENTWISE, *PREDICTION]
+EVERY: list[Task] = [*TRAINING, *MATMUL, *ELEMENTWISE, *PREDICTION, *MEMORY]
 TASKS = {task.name: task for task in EVERY}

@@ -2,13 +2,14 @@
 
     python benchmarks/peers/worker.py PEER THREADS
 
-A request is {"call": "versions"}, {"call": "prepare", "task": NAME} or {"call": "turn"}. The reply
-holds what the call returned; {"unsupported": reason} where the peer has no such work; or
-{"error": text}. Between requests the process sleeps.
+A request is {"call": "versions"}, {"call": "prepare", "task": NAME}, {"call": "turn"} or {"call":
+"measures"}. The reply holds what the call returned; {"unsupported": reason} where the peer has no
+such work; or {"error": text}. Between requests the process sleeps.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -17,17 +18,28 @@ import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+import memory
 from adapters import Adapter, Function, Trainer, UnsupportedError
 from registry import PEERS
-from tasks import TASKS, Elementwise, Matmul, Prediction, Training
+from tasks import TASKS, TRAINING, Call, Measures, Memory, Training
 
-TURN_SECONDS = 0.1  # a task is repeated for about that long in a turn
+TURN_SECONDS = 0.06  # a task is repeated for about that long in a turn
 
 Json = dict[str, Any]
+
+
+class Job(Protocol):
+    """A task, compiled, checked and warmed up."""
+
+    def turn(self) -> float:
+        """Seconds of one run."""
+
+    def measures(self) -> Measures:
+        """What is known of the result besides."""
 
 
 class TrainingJob:
@@ -36,7 +48,6 @@ class TrainingJob:
     def __init__(self, adapter: Adapter, task: Training) -> None:
         self.task = task
         self.trainer: Trainer = adapter.training(task)
-        self.data = task.data()
         self.once()
         self.repeats = repeats_for(self.once())
 
@@ -51,17 +62,17 @@ class TrainingJob:
             self.once()  # wakes caches and threads up
         return sum(self.once() for _ in range(self.repeats)) / self.repeats
 
-    def loss(self) -> float:
-        """The loss that the last run arrived at."""
-        return self.task.loss(self.trainer.weights(), *self.data)
+    def measures(self) -> Measures:
+        """What the last run arrived at."""
+        return self.task.judge(self.trainer.weights())
 
 
-class FunctionJob:
+class CallJob:
     """Calls a function in a block, again and again."""
 
-    def __init__(self, adapter: Adapter, task: Matmul | Elementwise | Prediction) -> None:
+    def __init__(self, adapter: Adapter, task: Call) -> None:
         self.function: Function = getattr(adapter, task.kind)(task)
-        task.check(adapter.to_numpy(self.function()))
+        self.found = task.check(adapter.to_numpy(self.function()))
         self.repeats = repeats_for(self.block(1))
         self.repeats = repeats_for(self.block(self.repeats))
 
@@ -73,11 +84,51 @@ class FunctionJob:
         return (time.perf_counter() - start) / repeats
 
     def turn(self) -> float:
-        self.function()  # wakes caches and threads up
+        if self.repeats > 1:
+            self.function()  # wakes caches and threads up
         return self.block(self.repeats)
 
-    def loss(self) -> None:
-        """Nothing was trained."""
+    def measures(self) -> Measures:
+        """How right the result was."""
+        return self.found
+
+
+class MemoryJob:
+    """Trains once in a new process, and sees how much memory that takes at its peak."""
+
+    def __init__(self, adapter: Adapter, task: Memory) -> None:
+        warm_up = adapter.training(TRAINING[0])  # brings in the code, which is no data
+        warm_up.reset()
+        warm_up.run()
+        del warm_up
+        gc.collect()
+        self.adapter, self.task = adapter, task
+
+    def turn(self) -> float:
+        before = memory.resident()
+        self.task.data()
+        memory.forget_peak()
+        self.trainer = self.adapter.training(self.task)
+        self.trainer.reset()
+        start = time.perf_counter()
+        self.trainer.run()
+        seconds = time.perf_counter() - start
+        self.taken = memory.peak() - before
+        return seconds
+
+    def measures(self) -> Measures:
+        """Bytes taken, those that had to be, and what training arrived at."""
+        sizes = {"taken": float(self.taken), "needed": float(self.task.needed)}
+        return {**sizes, **self.task.judge(self.trainer.weights())}
+
+
+def job(adapter: Adapter, name: str) -> Job:
+    task = TASKS[name]
+    if isinstance(task, Memory):
+        return MemoryJob(adapter, task)
+    if isinstance(task, Training):
+        return TrainingJob(adapter, task)
+    return CallJob(adapter, task)
 
 
 def repeats_for(seconds: float) -> int:
@@ -90,29 +141,32 @@ class Worker:
 
     def __init__(self, peer: str, threads: int) -> None:
         self.adapter: Adapter = import_module(f"adapters.{PEERS[peer].module}").Peer(threads)
-        self.job: TrainingJob | FunctionJob | None = None
+        self.job: Job | None = None
 
     def versions(self) -> Json:
         return {"versions": self.adapter.versions()}
 
     def prepare(self, task: str) -> Json:
-        """Compile, check and warm up."""
         self.job = None  # frees the memory of the last one
-        chosen = TASKS[task]
-        if isinstance(chosen, Training):
-            self.job = TrainingJob(self.adapter, chosen)
-        else:
-            self.job = FunctionJob(self.adapter, chosen)
+        gc.collect()
+        self.job = job(self.adapter, task)
         return {}
 
     def turn(self) -> Json:
-        """Seconds of one run, how many cores were busy with it, and the loss after it."""
-        if self.job is None:
-            raise RuntimeError("a turn without a task")
+        """Seconds of one run, and how many cores were busy with it."""
+        prepared = self.prepared()
         start, cpu = time.perf_counter(), time.process_time()
-        seconds = self.job.turn()
+        seconds = prepared.turn()
         cores = (time.process_time() - cpu) / (time.perf_counter() - start)
-        return {"seconds": seconds, "cores": cores, "loss": self.job.loss()}
+        return {"seconds": seconds, "cores": cores}
+
+    def measures(self) -> Json:
+        return {"measures": self.prepared().measures()}
+
+    def prepared(self) -> Job:
+        if self.job is None:
+            raise RuntimeError("expected a task to be prepared first")
+        return self.job
 
 
 def answer(worker: Worker, request: Json) -> Json:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from tasks import Elementwise, Matmul, Prediction, Training
-from workloads import Array
+
+from fastnn.cli.workloads import Array
 
 Function = Callable[[], Any]
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks import HYPER, Training
-from workloads import Array, Workload
+from tasks import Training
+
+from fastnn.cli.workloads import HYPER, Array, Workload
 
 LOSSES = {"xent": "sparse_categorical_crossentropy", "mse": "mse"}
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 
 
-def sequential(library: Any, workload: Workload) -> Any:
-    """The workload's network, of `fastnn` or `keras`."""
-    layers = [library.layers.Dense(units, activation) for units, activation in workload.layers]
+def sequential(
+    library: Any, workload: Workload, hidden: str = "float32", last: str = "float32"
+) -> Any:
+    """The workload's network, of `fastnn` or `keras`, with the dtypes of its layers."""
+    dtypes = [hidden] * (len(workload.layers) - 1) + [last]
+    layers = [
+        library.layers.Dense(units, activation, dtype=dtype)
+        for (units, activation), dtype in zip(workload.layers, dtypes, strict=True)
+    ]
     return library.Sequential([library.Input((workload.inputs,)), *layers])
 
 
@@ -25,13 +32,22 @@ class Fit:
     library : module
         `fastnn` or `keras`.
     task : Training
+    hidden, last : str
+        Dtypes of the layers.
     """
 
-    def __init__(self, library: Any, task: Training) -> None:
+    def __init__(
+        self, library: Any, task: Training, hidden: str = "float32", last: str = "float32"
+    ) -> None:
         self.library = library
         self.task = task
-        self.model = sequential(library, task.workload)
+        self.model = sequential(library, task.workload, hidden, last)
         self.x, self.y = task.data()
+        self.arguments: dict[str, Any] = {
+            "x": self.x,
+            "y": self.y,
+            "batch_size": task.workload.batch_size,
+        }
 
     def compile(self, **arguments: Any) -> None:
         work = self.task.workload
@@ -41,14 +57,7 @@ class Fit:
         )
 
     def run(self) -> None:
-        self.model.fit(
-            self.x,
-            self.y,
-            batch_size=self.task.workload.batch_size,
-            epochs=self.task.epochs,
-            shuffle=False,
-            verbose=0,
-        )
+        self.model.fit(**self.arguments, epochs=self.task.epochs, shuffle=False, verbose=0)
 
     def weights(self) -> list[Array]:
         return list(self.model.get_weights())

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import openblas
-from tasks import HYPER, Elementwise, Matmul, Prediction, Training, network
-from workloads import Array, put_weights, train_epoch
+from tasks import Elementwise, Matmul, Prediction, Training, network
 
 from adapters import Adapter, Function, UnsupportedError
+from fastnn.cli.workloads import HYPER, Array, get_weights, put_weights, train_epoch
 
 
 def sigmoid(x: Array, out: Array) -> Array:
@@ -44,6 +44,8 @@ class Peer(Adapter):
         return {"numpy": f"{np.__version__} ({openblas.description()})"}
 
     def training(self, task: Training) -> Loop:
+        if task.dtype != "float32":
+            raise UnsupportedError(f"no {task.dtype}")
         return Loop(task)
 
     def matmul(self, task: Matmul) -> Function:
@@ -92,5 +94,4 @@ class Loop:
             train_epoch(self.net, self.x, self.y, self.index, batch_size, None)
 
     def weights(self) -> list[Array]:
-        ops = range(len(self.task.workload.layers))
-        return [get(op) for op in ops for get in (self.net.get_kernel, self.net.get_bias)]
+        return get_weights(self.net)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
-from tasks import Elementwise, Matmul, Prediction, Training
+from tasks import Elementwise, Matmul, Memory, Prediction, Training
 
 from adapters import Adapter, Function, UnsupportedError
 from adapters.keras_api import Fit, sequential
@@ -46,10 +46,17 @@ class Peer(Adapter):
 
 
 class WholeEpochs(Fit):
-    """As many steps at a time inside TensorFlow as an epoch has; compiled once."""
+    """As many steps at a time inside TensorFlow as an epoch has; compiled once.
+
+    Batches that TensorFlow keeps are faster than arrays, but a copy.
+    """
 
     def __init__(self, task: Training) -> None:
-        super().__init__(keras, task)
+        super().__init__(keras, task, hidden=task.dtype)  # Keras: the last layer in float32
+        if not isinstance(task, Memory):
+            rows = tf.data.Dataset.from_tensor_slices((self.x, self.y))
+            batches = rows.batch(task.workload.batch_size, drop_remainder=True)
+            self.arguments = {"x": batches.cache().prefetch(tf.data.AUTOTUNE)}
         self.compile(steps_per_execution=task.steps)
         self.model.optimizer.build(self.model.trainable_variables)
         self.fresh = [variable.numpy() for variable in self.model.optimizer.variables]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from tasks import HYPER, Elementwise, Matmul, Prediction, Training
+from tasks import Elementwise, Matmul, Prediction, Training
 from torch import nn
-from workloads import Array, Workload
 
 from adapters import Adapter, Function, Trainer
+from fastnn.cli.workloads import HYPER, Array, Workload
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 LOSSES: dict[str, Callable[..., Any]] = {
@@ -32,6 +33,7 @@ class Peer(Adapter):
         super().__init__(threads)
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
+        torch.set_flush_denormal(True)
 
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
@@ -97,6 +99,11 @@ class Loop:
         self.batches = list(zip(x.split(size), y.split(size), strict=True))
         self.criterion = LOSSES[task.workload.loss]
 
+    def autocast(self) -> Any:
+        """Where the forward pass and the loss run: in bfloat16 if the task says so."""
+        enabled = self.task.dtype == "mixed_bfloat16"
+        return torch.autocast("cpu", torch.bfloat16) if enabled else contextlib.nullcontext()
+
     def reset(self) -> None:
         put_weights(self.model, self.first)
         hyper = HYPER[self.task.workload.optimizer]
@@ -111,7 +118,9 @@ class Loop:
         for _ in range(self.task.epochs):
             for x, y in self.batches:
                 self.optimizer.zero_grad()
-                self.criterion(self.model(x), y).backward()
+                with self.autocast():
+                    loss = self.criterion(self.model(x), y)
+                loss.backward()
                 self.optimizer.step()
 
     def weights(self) -> list[Array]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tasks import HYPER, Elementwise, Matmul, Training
+from tasks import Elementwise, Matmul, Training
 
 from adapters import Function, Trainer, UnsupportedError
 from adapters import torch as eager
+from fastnn.cli.workloads import HYPER
 
 
 class Peer(eager.Peer):
@@ -25,6 +26,7 @@ class Peer(eager.Peer):
         raise UnsupportedError("calls PyTorch's")
 
     def prepared(self, model: Any) -> Any:
+        torch.compiler.reset()
         return torch.compile(model, dynamic=False)
 
 
@@ -35,7 +37,8 @@ class CompiledStep(eager.Loop):
         super().__init__(task)
         self.names = [name for name, _ in self.model.named_parameters()]
         self.update = UPDATES[task.workload.optimizer]
-        self.step = torch.compile(self.eager_step)
+        torch.compiler.reset()  # else what an earlier task compiled counts against a limit
+        self.step = torch.compile(self.eager_step, dynamic=False)
 
     def reset(self) -> None:
         eager.put_weights(self.model, self.first)
@@ -45,7 +48,8 @@ class CompiledStep(eager.Loop):
 
     def loss(self, parameters: list[Any], x: Any, y: Any) -> Any:
         named = dict(zip(self.names, parameters, strict=True))
-        return self.criterion(torch.func.functional_call(self.model, named, (x,)), y)
+        with self.autocast():
+            return self.criterion(torch.func.functional_call(self.model, named, (x,)), y)
 
     def eager_step(self, parameters: list[Any], slots: list[Any], t: Any, x: Any, y: Any) -> None:
         gradients = torch.func.grad(self.loss)(parameters, x, y)
