@@ -22,14 +22,8 @@ def settings() -> dict[str, str]:
 
 
 def description() -> str:
-    """The BLAS that NumPy runs, e.g. "openblas 0.3.30, SkylakeX kernels"."""
-    import numpy  # noqa: F401  (loads the BLAS)
-    import threadpoolctl
+    """The BLAS that NumPy runs, and what forces it to."""
+    from fastnn.cli.workloads import blas  # loads NumPy
 
-    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    if not pools:
-        return "not known to threadpoolctl"
-    pool = next((p for p in pools if "numpy" in p["filepath"]), pools[0])
-    text = f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', '?')} kernels"
     forced = " ".join(f"{name}={value}" for name, value in settings().items())
-    return f"{text} (forced by {forced})" if forced else text
+    return f"{blas()} (forced by {forced})" if forced else blas()

@@ -245,6 +245,7 @@ def bench(
         f"{core.isa()} kernels, {count} thread{'s' * (count > 1)}, multiply-add peak "
         f"{best / 1e9:.0f} GFLOP/s in float32.\n"
         "NumPy's and scikit-learn's columns: their time over fastnn's, same work, same threads.\n"
+        f"NumPy's BLAS: {bench_module.blas()}.\n"
         "*: something else was running."
     )
     if json_file is not None:

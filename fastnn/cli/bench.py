@@ -29,7 +29,9 @@ from fastnn.cli.workloads import (
     W3,
     W5,
     W6,
+    Array,
     Workload,
+    blas,
     estimator,
     matmul_operands,
 )
@@ -116,11 +118,11 @@ def training(work: Workload, epochs: int) -> Contest:
     def fit(model: Sequential) -> Any:
         return model.fit(x, y, work.batch_size, epochs, shuffle=False, verbose=0)
 
-    mlp, targets = started(work, epochs), y.ravel() if y.shape[1:] == (1,) else y
+    mlp = started(work, epochs)
     contenders: dict[str, Function] = {
         "fastnn": lambda: fit(models["fastnn"]),
         "numpy": lambda: fit(models["numpy"]),
-        "scikit-learn": lambda: mlp.fit(x, targets),
+        "scikit-learn": lambda: fit_estimator(mlp, x, y),
     }
     flops = work.flops / work.rows * work.batch_size
     sizes = "-".join(str(size) for size in (work.inputs, *(units for units, _ in work.layers)))
@@ -157,15 +159,19 @@ def compiled(kind: type[Sequential], work: Workload) -> Sequential:
 
 def started(work: Workload, epochs: int) -> Any:
     """A scikit-learn estimator with the workload's first weights."""
-    x, y = work.data()
-    model = estimator(work, 1).fit(x, y.ravel() if y.shape[1:] == (1,) else y)
+    model = fit_estimator(estimator(work, 1), *work.data())
     model.coefs_, model.intercepts_ = work.weights()[::2], work.weights()[1::2]
     return model.set_params(max_iter=epochs)
 
 
+def fit_estimator(model: Any, x: Array, y: Array) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are what they are
+        return model.fit(x, y.ravel() if y.shape[1:] == (1,) else y)
+
+
 def measure(contest: Contest, threads: int, rounds: int = ROUNDS) -> Result:
     """Let the contenders take turns."""
-    warnings.simplefilter("ignore", ConvergenceWarning)  # an epoch is all that is asked for
     with threadpool_limits(threads), sklearn.config_context(assume_finite=True):
         repeats = {name: repeats_for(call) for name, call in contest.contenders.items()}
         turns: dict[str, list[float]] = {name: [] for name in contest.contenders}
@@ -238,7 +244,7 @@ def document(results: list[Result], threads: int) -> dict[str, Any]:
         "threads": threads,
         "versions": {
             "fastnn": fastnn.__version__,
-            "numpy": np.__version__,
+            "numpy": f"{np.__version__} ({blas()})",
             "scikit-learn": sklearn.__version__,
             "python": platform.python_version(),
         },

@@ -149,6 +149,17 @@ def train_epoch(
     return float(loss) / len(index)
 
 
+def blas() -> str:
+    """The BLAS that NumPy runs, e.g. "openblas 0.3.30, SkylakeX kernels"."""
+    import threadpoolctl
+
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    if not pools:
+        return "not known to threadpoolctl"
+    pool = next((p for p in pools if "numpy" in p["filepath"]), pools[0])
+    return f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', '?')} kernels"
+
+
 def estimator(workload: Workload, epochs: int) -> Any:
     """A scikit-learn estimator of the workload's network whose `fit` trains from `coefs_`.
 
