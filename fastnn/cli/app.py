@@ -229,6 +229,7 @@ def bench(
 ) -> None:
     """Measure fastnn beside NumPy and scikit-learn on this machine, in about a minute."""
     from fastnn.cli import bench as bench_module  # brings scikit-learn in: slow
+    from fastnn.cli.workloads import blas
 
     if json_file is not None:
         _require_writable(json_file, "--json")
@@ -245,7 +246,7 @@ def bench(
         f"{core.isa()} kernels, {count} thread{'s' * (count > 1)}, multiply-add peak "
         f"{best / 1e9:.0f} GFLOP/s in float32.\n"
         "NumPy's and scikit-learn's columns: their time over fastnn's, same work, same threads.\n"
-        f"NumPy's BLAS: {bench_module.blas()}.\n"
+        f"NumPy's BLAS: {blas()}.\n"
         "*: something else was running."
     )
     if json_file is not None:
