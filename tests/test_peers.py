@@ -81,6 +81,9 @@ def test_environment_sets_every_thread_count() -> None:
     assert "XLA_FLAGS" not in registry.jax_environment(2)
     assert "eigen=false" in registry.jax_environment(1)["XLA_FLAGS"]
     assert environment["PATH"] == os.environ["PATH"]
+    assert registry.MEMORY.items() <= environment.items()
+    plain = registry.PEERS["jax"].process_environment(3, keep_memory=False)
+    assert not registry.MEMORY.keys() & (plain.keys() - os.environ.keys())
 
 
 def test_every_peer_has_an_adapter() -> None:

@@ -66,14 +66,14 @@ class WorkerProcess:
         self.command = command or [sys.executable, str(WORKER), peer, str(threads)]
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *, keep_memory: bool = True) -> subprocess.Popen[str]:
         """The process; a new one if there is none, or if it has ended."""
         if self.process is not None and self.process.poll() is not None:
             self.close()
         if self.process is None:
             self.process = subprocess.Popen(
                 self.command,
-                env=PEERS[self.peer].process_environment(self.threads),
+                env=PEERS[self.peer].process_environment(self.threads, keep_memory=keep_memory),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.log,
@@ -210,8 +210,9 @@ class Referee:
         """Return a result of each worker: its turns, or why it had none."""
         contenders, results = [], []
         for worker in workers:
-            if isinstance(task, Memory):
-                worker.close()  # it takes a new process to tell
+            if isinstance(task, Memory):  # it takes a new process to tell
+                worker.close()
+                worker.start(keep_memory=False)
             try:
                 worker.ask("prepare", task=task.name)
                 contenders.append(Contender(worker))

@@ -46,9 +46,10 @@ class Peer:
             return "no C++ compiler"
         return None
 
-    def process_environment(self, threads: int) -> dict[str, str]:
+    def process_environment(self, threads: int, *, keep_memory: bool = True) -> dict[str, str]:
         counts = dict.fromkeys(THREAD_VARIABLES, str(threads))
-        return {**os.environ, **counts, **MEMORY, **self.environment(threads)}
+        kept = MEMORY if keep_memory else {}
+        return {**os.environ, **counts, **kept, **self.environment(threads)}
 
 
 PEERS = {

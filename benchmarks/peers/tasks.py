@@ -131,9 +131,8 @@ class Memory(Training):
 
     @property
     def needed(self) -> int:
-        """Bytes of x, y, the weights and Adam's two averages of their gradients."""
-        x, y = self.data()
-        return x.nbytes + y.nbytes + 3 * sum(w.nbytes for w in self.workload.weights())
+        """Bytes of the weights and of Adam's two averages of their gradients."""
+        return 3 * sum(w.nbytes for w in self.workload.weights())
 
 
 @dataclass(frozen=True)
