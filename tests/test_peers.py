@@ -478,7 +478,7 @@ def test_page_checks_the_aims(text: str) -> None:
     assert any("ONNX Runtime's time over fastnn's | at least 1 | 5 |" in line for line in held)
     assert any("| at most 20 MB | 15 MB |" in line for line in held)
     assert any("loss off the median" in line for line in missed)
-    assert "| Small networks, at the faster number of threads | W1: jax's time" in text
+    assert "| Small networks, at the faster number of threads | W1: JAX's time" in text
     assert f"{len(held)} of " in text
     assert "were not measured" in text
 
@@ -514,9 +514,9 @@ def test_aims_take_the_faster_number_of_threads(document: dict[str, Any]) -> Non
     times[("W1", 2, "jax")] = 20
     document["results"] = [entry(*key, seconds=us * 1e-6) for key, us in times.items()]
     found = {aim.name: aim for aim in aims.Aims(results.Results.of(document)).small_networks()}
-    assert found["W1: jax's time over fastnn's"].measure() == pytest.approx(5.0)
+    assert found["W1: JAX's time over fastnn's"].measure() == pytest.approx(5.0)
     with pytest.raises(KeyError):
-        found["W2: jax's time over fastnn's"].measure()
+        found["W2: JAX's time over fastnn's"].measure()
 
 
 def test_forms_are_compared_by_the_slowest(document: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from registry import PEERS
 from results import Results, Row
 from tasks import FORMS
 
@@ -88,7 +89,7 @@ class Aims:
             def ratio(task: str = task, peer: str = peer) -> float:
                 return self.best(task, peer) / self.best(task, "fastnn")
 
-            yield Aim(group, f"{task}: {peer}'s time over fastnn's", ratio, limit)
+            yield Aim(group, f"{task}: {PEERS[peer].title}'s time over fastnn's", ratio, limit)
 
     def large_networks(self) -> Iterator[Aim]:
         group = "Large networks"
