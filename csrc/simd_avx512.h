@@ -54,6 +54,9 @@ V_FN vreal v_zero(void) { return V_(setzero)(); }
 V_FN vreal v_set1(real x) { return V_(set1)(x); }
 V_FN vreal v_load(const real *p) { return V_(loadu)(p); }
 V_FN void v_store(real *p, vreal a) { V_(storeu)(p, a); }
+/* past the caches, to an address aligned to the vector; v_fence() after the last one */
+V_FN void v_stream(real *p, vreal a) { V_(stream)(p, a); }
+V_FN void v_fence(void) { _mm_sfence(); }
 
 /* lanes 0 .. n-1, 0 <= n <= VL; masked-off lanes are not touched in memory and load as 0 */
 V_FN vmask v_first(ptrdiff_t n) { return (vmask)((1u << n) - 1u); }

@@ -49,6 +49,9 @@ V_FN vreal v_zero(void) { return V_(vdupq_n)(0); }
 V_FN vreal v_set1(real x) { return V_(vdupq_n)(x); }
 V_FN vreal v_load(const real *p) { return V_(vld1q)(p); }
 V_FN void v_store(real *p, vreal a) { V_(vst1q)(p, a); }
+/* past the caches where the ISA can, which this one cannot */
+V_FN void v_stream(real *p, vreal a) { v_store(p, a); }
+V_FN void v_fence(void) {}
 
 /* lanes 0 .. n-1, 0 <= n <= VL; masked-off lanes are not touched in memory and load as 0 */
 V_FN vmask v_first(ptrdiff_t n) {

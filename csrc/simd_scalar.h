@@ -41,6 +41,9 @@ V_FN vreal v_zero(void) { return 0; }
 V_FN vreal v_set1(real x) { return x; }
 V_FN vreal v_load(const real *p) { return *p; }
 V_FN void v_store(real *p, vreal a) { *p = a; }
+/* past the caches where the ISA can, which this one cannot */
+V_FN void v_stream(real *p, vreal a) { v_store(p, a); }
+V_FN void v_fence(void) {}
 
 V_FN vmask v_first(ptrdiff_t n) { return n > 0; }
 V_FN vreal v_load_m(vmask m, const real *p) { return m ? *p : 0; }

@@ -1,6 +1,8 @@
 /* Activations, their derivatives and softmax against long double. */
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tests.h"
 
@@ -66,6 +68,31 @@ static void unary_case(kernels k, const char *name, fnn_unary f, const unary_spe
     end_case();
 }
 
+/* So many bytes that y is written past the caches, from an odd address: the bits are those of a small
+ * array, again and again, and what lies before and after y stays zero. */
+static void large_case(kernels k, const char *name, fnn_unary f) {
+    enum { LARGE = 17 << 20, PERIOD = 1021 };
+    const size_t item = (size_t)k->itemsize, period = PERIOD * item, bytes = LARGE / period * period;
+    begin_case(k, GUARD_AFTER, "%s of %zu bytes", name, bytes);
+    array *x = new_random(PERIOD, -9, 9), *y = new_reals(PERIOD);
+    char *from = malloc(bytes), *to = calloc(bytes + 2 * item, 1);
+    if (!from || !to) {
+        fail("no memory for it");
+    } else {
+        const char zero[sizeof(double)] = {0};
+        for (size_t i = 0; i < bytes; i += period) memcpy(from + i, at(x, 0), period);
+        f(PERIOD, at(x, 0), at(y, 0));
+        expect_same(y, y);
+        f((ptrdiff_t)(bytes / item), from, to + item);
+        for (size_t i = 0; i < bytes; i += period)
+            if (memcmp(to + item + i, at(y, 0), period)) fail("another result from byte %zu on", i);
+        if (memcmp(to, zero, item) || memcmp(to + item + bytes, zero, item)) fail("wrote outside");
+    }
+    free(from);
+    free(to);
+    end_case();
+}
+
 static void grad_case(kernels k, const char *name, fnn_grad f, const grad_spec *spec, enum side side,
                       ptrdiff_t n) {
     begin_case(k, side, "%s n %td", name, n);
@@ -99,6 +126,7 @@ static void grad_case(kernels k, const char *name, fnn_grad f, const grad_spec *
 
 void test_unary(kernels k, const char *name, fnn_unary f, const unary_spec *spec) {
     FOR_SIZES(n, k) unary_case(k, name, f, spec, (enum side)side, sizes[i]);
+    large_case(k, name, f);
 }
 
 void test_grad(kernels k, const char *name, fnn_grad f, const grad_spec *spec) {
