@@ -45,6 +45,8 @@ def kernels(kind: str | None = None) -> list[str]:
 MEASURED_WITHIN = {
     "gemm_nn": ("bench_matmul.py::test_matmul", "the product itself"),
     "gemm_tn": ("bench_matmul.py::test_matmul", "the product X^T dY"),
+    "gradient_sgd": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
+    "gradient_adam": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
     "pair_columns": ("bench_network.py::test_train_bfloat16", "operands become bfloat16 there"),
     "pair_rows": ("bench_network.py::test_train_bfloat16", "operands become bfloat16 there"),
     "pack": ("bench_matmul.py::test_matmul", "operands are packed there"),

@@ -165,6 +165,21 @@ typedef struct {
 typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
                           void *w, void *m, void *v);
 
+/* The gradient of rows x cols (cols <= P) weights of one panel, W (row stride P), and one optimizer
+ * step on them: the same bits as gemm_tn, dW = A B, and then sgd or adam on W, m and v.
+ *   a, a_panel, b, k: as for gemm_tn; b is one panel, its row stride P
+ *   g: NULL, or takes dW; row stride P, the padding columns left alone */
+typedef struct {
+    ptrdiff_t rows, cols, k;
+    const void *a;
+    ptrdiff_t a_panel;
+    const void *b;
+    const fnn_hyper *hyper;
+    void *g, *w, *m, *v;
+    int far;                /* a hint: w, m and v are likely to lie outside L2 */
+} fnn_gradient_args;
+typedef void (*fnn_gradient)(const fnn_gradient_args *args);
+
 /* Runs n rounds of independent multiply-adds in registers; returns the floating-point operations done. */
 typedef double (*fnn_probe)(ptrdiff_t n);
 
@@ -187,6 +202,7 @@ typedef struct {
 #define FNN_LOSS(name) fnn_loss name;
 #define FNN_METRIC(name) fnn_metric name;
 #define FNN_OPTIM(name) fnn_optim name;
+#define FNN_GRADIENT(name) fnn_gradient name;
 #define FNN_PROBE(name) fnn_probe name;
 #include "kernels.def"
 #include "kernels_undef.h"

@@ -30,6 +30,16 @@ enum { LINE = 64 / sizeof(real) }; /* reals of a cache line */
 
 INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
+/* n elements, 1 <= n <= VL; a constant n = VL gives the plain load and store */
+INLINE vreal load_first(ptrdiff_t n, const real *p) {
+    return n == VL ? v_load(p) : v_load_m(v_first(n), p);
+}
+
+INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
+    if (n == VL) v_store(p, a);
+    else v_store_m(v_first(n), p, a);
+}
+
 #include "act.inc.h"
 #include "gemm.inc.h"
 #if FNN_BF16
@@ -37,8 +47,9 @@ INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 #else
 #include "pack.inc.h"
 #include "loss.inc.h"
-#include "optim.inc.h"
 #endif
+#include "optim.inc.h"
+#include "gradient.inc.h"
 
 #define FNN_FILL(name) .name = FNN_NAME(name),
 #if FNN_BF16
@@ -61,6 +72,7 @@ INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 #define FNN_LOSS FNN_FILL_REAL
 #define FNN_METRIC FNN_FILL_REAL
 #define FNN_OPTIM FNN_FILL_REAL
+#define FNN_GRADIENT FNN_FILL
 #define FNN_PROBE FNN_FILL
 
 extern const fnn_kernels FNN_NAME(kernels);

@@ -12,4 +12,5 @@
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM
+#undef FNN_GRADIENT
 #undef FNN_PROBE

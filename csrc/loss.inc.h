@@ -9,16 +9,6 @@
 /* the clipping of probabilities, as in Keras */
 #define CLIP_EPSILON 1e-7
 
-/* n elements, 1 <= n <= VL; a constant n = VL gives the plain load and store */
-INLINE vreal load_first(ptrdiff_t n, const real *p) {
-    return n == VL ? v_load(p) : v_load_m(v_first(n), p);
-}
-
-INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
-    if (n == VL) v_store(p, a);
-    else v_store_m(v_first(n), p, a);
-}
-
 /* n rows from row r on, of predictions and of targets */
 typedef struct {
     ptrdiff_t n, cols;

@@ -74,6 +74,7 @@ INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const f
     }
 }
 
+#if !FNN_BF16
 static void FNN_NAME(sgd)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
                           void *w, void *m, void *v) {
     optim_block(sgd_step, rows, cols, hyper, g, w, m, v);
@@ -83,3 +84,4 @@ static void FNN_NAME(adam)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hype
                            void *w, void *m, void *v) {
     optim_block(adam_step, rows, cols, hyper, g, w, m, v);
 }
+#endif

@@ -63,6 +63,12 @@ typedef struct {
     int has_v;
 } optim_spec;
 
+/* the optimizer, of a table */
+typedef struct {
+    fnn_optim (*optim)(const fnn_kernels *k);
+    int has_v;
+} gradient_spec;
+
 #define FNN_UNARY(name) extern const unary_spec spec_##name;
 #define FNN_GRAD(name) extern const grad_spec spec_##name;
 #define FNN_ROWS(name) rows_reference want_##name;
@@ -76,6 +82,7 @@ typedef struct {
 #define FNN_LOSS(name) extern const loss_spec spec_##name;
 #define FNN_METRIC(name) extern const metric_spec spec_##name;
 #define FNN_OPTIM(name) extern const optim_spec spec_##name;
+#define FNN_GRADIENT(name) extern const gradient_spec spec_##name;
 #define FNN_PROBE(name)
 #include "../kernels.def"
 #include "../kernels_undef.h"
@@ -96,6 +103,7 @@ void test_colsum(kernels k, const char *name, fnn_colsum f);
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec);
 void test_metric(kernels k, const char *name, fnn_metric f, const metric_spec *spec);
 void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec);
+void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_spec *spec);
 void test_dispatch(void);
 
 #endif

@@ -73,6 +73,18 @@ cdef extern from "fnn.h" nogil:
         int nesterov
     ctypedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
                                const void *g, void *w, void *m, void *v) noexcept nogil
+    ctypedef struct fnn_gradient_args:
+        ptrdiff_t rows, cols, k
+        const void *a
+        ptrdiff_t a_panel
+        const void *b
+        const fnn_hyper *hyper
+        void *g
+        void *w
+        void *m
+        void *v
+        int far
+    ctypedef void (*fnn_gradient)(const fnn_gradient_args *args) noexcept nogil
     ctypedef double (*fnn_probe)(ptrdiff_t n) noexcept nogil
 
     ctypedef struct fnn_kernels:
@@ -93,6 +105,7 @@ cdef extern from "fnn.h" nogil:
         fnn_loss mse, bce, bce_logits, xent, xent_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error
         fnn_optim sgd, adam
+        fnn_gradient gradient_sgd, gradient_adam
         fnn_probe fma_peak
 
 cdef extern from "threads.h" nogil:

@@ -15,8 +15,8 @@ from fastnn._native.core cimport (
     fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, UNIT_BYTES, UNIT_PANELS, Plan, Rows,
-    PAIRS_BYTES, Step, Unit, Workspace, add_rows, renew_operands,
+    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, MAX_PANEL, SCALE, SOFTMAX, UNIT_PANELS, Plan, Rows,
+    Step, Unit, Workspace, add_rows, renew_operands,
 )
 from fastnn._native.workers cimport (
     Job, Worker, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
@@ -28,8 +28,8 @@ cdef object empty = np.empty
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
-# A step of more floating-point operations is run in parts of so many, about 50 ms each.
-cdef double SLICE_FLOPS = 1e10
+# A step of more floating-point operations is run in parts of so many, about 0.2 s each.
+cdef double SLICE_FLOPS = 5e10
 # A step of fewer may be faster on one thread, when the others' cores are busy: that is measured.
 cdef double UNSURE_FLOPS = 1e9
 
@@ -271,16 +271,15 @@ cdef class Network:
         cdef int l, n = 0
         cdef Step *s
         cdef Unit *u
-        if (chunk + 1) * P * self.plan.k.itemsize > UNIT_BYTES:
-            raise RuntimeError("the kernels' panels are wider than a unit's buffer")
-        if P * P * self.plan.k.itemsize > PAIRS_BYTES and self.type == FNN_FLOAT32:
-            raise RuntimeError("the kernels' panels are wider than the buffer for their pairs")
+        if P > MAX_PANEL:
+            raise RuntimeError("the kernels' panels are wider than the phases' buffers")
         found = []
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
             if s.kind == DENSE:
-                found += [(l, j, i) for j in range(ceil_div(s.outputs, P))
-                          for i in range(0, s.inputs, chunk)]
+                # Panels of X, of which a unit has several, stay in cache while those of dY pass.
+                found += [(l, j, i) for i in range(0, s.inputs, chunk)
+                          for j in range(ceil_div(s.outputs, P))]
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units = len(found)

@@ -115,10 +115,8 @@ cdef enum:
     MAX_METRICS = 8
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
-    # The gradient of a unit and of the bias that the last may have, in the widest panels.
-    UNIT_BYTES = (UNIT_PANELS * 32 + 1) * 32 * 4
-    # A square of the widest panels of pairs.
-    PAIRS_BYTES = 32 * 32 * 4
+    # Columns of the widest panel of any kernels.
+    MAX_PANEL = 32
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
 

@@ -12,7 +12,7 @@ from libc.math cimport pow, sqrt
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, fnn_gemm_args, fnn_loss_args, fnn_metric_args,
+    ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
 )
 
 
@@ -188,7 +188,7 @@ cdef void renew_operands(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t 
     what they read forward, and the transposed ones, if asked for."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i, rows, at
     cdef ptrdiff_t cols = min(P, s.outputs - j * P), stop = min(i1, s.inputs)
-    cdef char pairs[PAIRS_BYTES]
+    cdef int32_t pairs[MAX_PANEL * MAX_PANEL]
     if s.bf16:
         s.k.pair_rows(stop - i0, cols, P, 0, s.w + (j * s.w_panel + i0 * P) * size, 0,
                       s.wf + (j * s.wf_panel + i0 // 2 * P) * size)
@@ -206,16 +206,12 @@ cdef void renew_operands(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t 
                                s.wt + (i * s.wt_panel + j * P * P) * size)
 
 
-cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *to,
-                   bint update) noexcept nogil:
-    """dW = X^T dY of a unit, and db with the last; fetches what its update reads meanwhile."""
+cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
+                        fnn_gradient_args *g) noexcept nogil:
+    """What the gradient of a unit's weights is computed from: X and the panel of dY."""
     cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel
     cdef Step *s = &p.steps[u.l]
-    cdef ptrdiff_t block = (u.j * s.w_panel + u.i0 * P) * itemsize
-    cdef char *dy = w.d[u.l + 1] + u.j * w.panel * itemsize
-    cdef fnn_gemm_args g
-    memset(&g, 0, sizeof(g))
-    g.m, g.n = min(u.i1, s.inputs) - u.i0, min(P, s.outputs - u.j * P)
+    g.rows, g.cols = min(u.i1, s.inputs) - u.i0, min(P, s.outputs - u.j * P)
     if s.bf16:
         g.k = ceil_div(rows, 2)
         g.a, g.a_panel = w.x_rows[u.l] + u.i0 // P * w.rows_panel * itemsize, w.rows_panel
@@ -223,33 +219,68 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *to,
     else:
         g.k = rows
         g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
-        g.b = dy
+        g.b = w.d[u.l + 1] + u.j * w.panel * itemsize
+
+
+cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u) noexcept nogil:
+    """dW = X^T dY of a unit, and db with the last of a panel."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
+    cdef Step *s = &p.steps[u.l]
+    cdef char *to = s.g + (u.j * s.w_panel + u.i0 * P) * size
+    cdef fnn_gradient_args o
+    cdef fnn_gemm_args g
+    unit_operands(p, w, rows, u, &o)
+    memset(&g, 0, sizeof(g))
+    g.m, g.n, g.k = o.rows, o.cols, o.k
+    g.a, g.a_panel, g.b = o.a, o.a_panel, o.b
     g.b_row = g.c_row = P
     g.c = to
-    if update and p.parameter_bytes > FAR_BYTES:
-        g.after[0] = s.w + block
-        g.after[1] = s.m + block if s.m != NULL else NULL
-        g.after[2] = s.v + block if s.v != NULL else NULL
-        g.after_size = (u.i1 - u.i0) * P
     s.k.gemm_tn(&g)
     if u.i1 > s.inputs:
-        p.k.colsum(rows, g.n, P, w.panel, dy, 0, to + (s.inputs - u.i0) * P * itemsize)
+        p.k.colsum(rows, g.n, P, w.panel, w.d[u.l + 1] + u.j * w.panel * size, 0,
+                   to + g.m * P * size)
+
+
+cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noexcept nogil:
+    """One optimizer step on the unit's weights from that row on, with the gradients g."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = (u.j * s.w_panel + row * p.k.panel) * p.k.itemsize
+    p.optim(u.i1 - row, min(p.k.panel, s.outputs - u.j * p.k.panel), hyper, g, s.w + at,
+            s.m + at if s.m != NULL else NULL, s.v + at if s.v != NULL else NULL)
+
+
+cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fnn_hyper *hyper,
+                              bint keeps) noexcept nogil:
+    """Both of a unit, side by side; the gradient goes to memory only if it is to be kept: writing
+    all of them took a tenth of the memory traffic of a step."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = (u.j * s.w_panel + u.i0 * P) * size
+    cdef double sums[MAX_PANEL]
+    cdef char *db = <char *>sums
+    cdef fnn_gradient_args g
+    unit_operands(p, w, rows, u, &g)
+    g.hyper = hyper
+    g.g = s.g + at if keeps else NULL
+    g.far = p.parameter_bytes > FAR_BYTES
+    g.w = s.w + at
+    g.m = s.m + at if s.m != NULL else NULL
+    g.v = s.v + at if s.v != NULL else NULL
+    (s.k.gradient_adam if p.adam else s.k.gradient_sgd)(&g)
+    if u.i1 > s.inputs:
+        if keeps:
+            db = s.g + at + g.rows * P * size
+        p.k.colsum(rows, g.cols, P, w.panel, w.d[u.l + 1] + u.j * w.panel * size, 0, db)
+        update(p, u, s.inputs, hyper, db)
 
 
 cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
                         bint keeps, int u0, int u1, int tid, int size) noexcept nogil:
     """The share of thread tid of size in units u0 .. u1: gradients (if `computes`; else they are
-    there), and the update, unless hyper is NULL.
-
-    Gradients that are not kept go through a buffer, which stays in cache: writing all of them took
-    a tenth of the memory traffic of a step."""
-    cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel, block
+    there), and the update, unless hyper is NULL. Gradients are kept if they are not used at once."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
     cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
     cdef double cost, low = before + total * tid / size, high = before + total * (tid + 1) / size
-    cdef char memory[UNIT_BYTES + 64]
-    cdef char *buffer = memory + (64 - <size_t>memory % 64)
-    cdef char *g
     cdef int i
     cdef Unit *u
     cdef Step *s
@@ -261,14 +292,14 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
         if cost < low or cost >= high:
             continue
         s = &p.steps[u.l]
-        block = (u.j * s.w_panel + u.i0 * P) * itemsize
-        g = s.g + block if keeps else buffer
+        if hyper == NULL:
+            gradient(p, w, rows, u)
+            continue
         if computes:
-            gradient(p, w, rows, u, g, hyper != NULL)
-        if hyper != NULL:
-            p.optim(u.i1 - u.i0, min(P, s.outputs - u.j * P), hyper, g, s.w + block,
-                    s.m + block if s.m != NULL else NULL, s.v + block if s.v != NULL else NULL)
-            renew_operands(p, s, u.j, u.i0, u.i1, u.l > p.first_dense)
+            gradient_and_update(p, w, rows, u, hyper, keeps)
+        else:
+            update(p, u, u.i0, hyper, s.g + (u.j * s.w_panel + u.i0 * p.k.panel) * p.k.itemsize)
+        renew_operands(p, s, u.j, u.i0, u.i1, u.l > p.first_dense)
 
 
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil:

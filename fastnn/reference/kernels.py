@@ -465,6 +465,24 @@ def adam(g: Array, w: Array, m: Array, v: Array, hyper: Mapping[str, float]) -> 
     w -= t
 
 
+def gradient_sgd(
+    x: Array, dy: Array, w: Array, m: Array | None, v: None, hyper: Mapping[str, float]
+) -> Array:
+    """Return the gradient x^T dy of the weights `w`, and take the step of `sgd` with it."""
+    g: Array = gemm_tn(x, dy)
+    sgd(g, w, m, v, hyper)
+    return g
+
+
+def gradient_adam(
+    x: Array, dy: Array, w: Array, m: Array, v: Array, hyper: Mapping[str, float]
+) -> Array:
+    """Return the gradient x^T dy of the weights `w`, and take the step of `adam` with it."""
+    g: Array = gemm_tn(x, dy)
+    adam(g, w, m, v, hyper)
+    return g
+
+
 def fma_peak(n: int) -> float:
     """Run n rounds of multiply-adds on an array that stays in cache; return their operations."""
     x = np.ones(4096, np.float32)
@@ -487,7 +505,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         scale_shift, colsum,
         mse, bce, bce_logits, xent, xent_logits,
         argmax_match, threshold_match, squared_error, absolute_error,
-        sgd, adam,
+        sgd, adam, gradient_sgd, gradient_adam,
         fma_peak,
     )
 }  # fmt: skip

@@ -1,0 +1,132 @@
+/* Gradient and optimizer step in one: dW = A B with A^T in panels [m/P][k][P], then W = step(dW, W).
+ *
+ * A tile of dW is computed as gemm_tn does. While it multiplies, the weights of the tile before it
+ * are updated, a vector every two steps of k: multiplications leave the divider, which bounds Adam,
+ * and the port for stores idle. What k is too short for follows at once. A gradient that is not kept
+ * never leaves L1. Weights that are `far` are fetched a tile ahead.
+ *
+ * Registers: the update needs four beside the tile. Tiles of 11 rows split a panel of 32 as evenly
+ * as those of 14 do, and use 22 + 2 + 1.
+ */
+
+#if MR == 14
+#define GRADIENT_MR 11
+#define GRADIENT_TILES(X) TILES_TO_6(X) X(7) X(8) X(9) X(10) X(11)
+#else
+#define GRADIENT_MR 4
+#define GRADIENT_TILES TILES_TO_4
+#endif
+
+/* Weights whose gradient is known and that are to be updated. */
+typedef struct {
+    ptrdiff_t rows;
+    const real *g;
+    real *w, *m, *v;
+} tile_weights;
+
+typedef struct {
+    ptrdiff_t k;
+    const real *a, *b;
+    real *g;
+    ptrdiff_t cols;      /* of the panel: P, or fewer in tiles one vector wide */
+    tile_weights before; /* the weights of the tile after it are the next in memory */
+    int far;             /* fetch those meanwhile */
+    optim_hyper hyper;
+} gradient_args;
+
+INLINE void fetch_weights(const tile_weights *u, ptrdiff_t i) {
+    __builtin_prefetch(u->w + i);
+    if (u->m) __builtin_prefetch(u->m + i);
+    if (u->v) __builtin_prefetch(u->v + i);
+}
+
+INLINE void gradient_tile(const optim_step step, const int mr, const int nv, const gradient_args *t) {
+    vreal acc[MR][NV];
+    UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+        acc[r][v] = v_zero();
+    const ptrdiff_t cols = nv == NV ? VL : t->cols, stride = nv == NV ? VL : P;
+    const tile_weights u = t->before; /* a copy: stores to weights cannot change it */
+    const ptrdiff_t vectors = u.rows * nv, together = min_size(t->k / 2, vectors);
+    const real *a = t->a, *b = t->b;
+    ptrdiff_t k = t->k, i = 0;
+    for (; i < together; i++, k -= 2, a += 2 * P, b += 2 * P) {
+        if (t->far) fetch_weights(&u, (vectors + i) * stride);
+        tile_step(mr, nv, 1, a, b, acc);
+        step(i * stride, cols, &t->hyper, u.g, u.w, u.m, u.v);
+        tile_step(mr, nv, 1, a + P, b + P, acc);
+    }
+    for (; k >= 2; k -= 2, a += 2 * P, b += 2 * P) {
+        tile_step(mr, nv, 1, a, b, acc);
+        tile_step(mr, nv, 1, a + P, b + P, acc);
+    }
+    if (k > 0) tile_step(mr, nv, 1, a, b, acc);
+    for (; i < vectors; i++) step(i * stride, cols, &t->hyper, u.g, u.w, u.m, u.v);
+    UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+        store_first(cols, t->g + r * P + v * VL, acc[r][v]);
+}
+
+/* A function for every optimizer and height, for a full panel and for one that fits into a vector. */
+typedef void (*gradient_fn)(const gradient_args *);
+#define GRADIENT_FN(step, mr)                                                              \
+    NOINLINE void step##_tile_##mr(const gradient_args *t) { gradient_tile(step, mr, NV, t); } \
+    NOINLINE void step##_narrow_##mr(const gradient_args *t) { gradient_tile(step, mr, 1, t); }
+#define GRADIENT_FNS(mr) GRADIENT_FN(sgd_step, mr) GRADIENT_FN(adam_step, mr)
+#define SGD_ROW(mr) {sgd_step_tile_##mr, sgd_step_narrow_##mr},
+#define ADAM_ROW(mr) {adam_step_tile_##mr, adam_step_narrow_##mr},
+GRADIENT_TILES(GRADIENT_FNS)
+static const gradient_fn SGD_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(SGD_ROW)};
+static const gradient_fn ADAM_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(ADAM_ROW)};
+
+/* the tiles of a panel that is full or fits into one vector */
+INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2],
+                           const fnn_gradient_args *g) {
+    real buffer[2][GRADIENT_MR * P];
+    real *keep = g->g, *w = g->w, *m = g->m, *v = g->v;
+    gradient_args t = {.k = g->k, .b = g->b, .cols = g->cols, .far = g->far,
+                       .hyper = optim_broadcast(g->hyper)};
+    const int narrow = g->cols <= VL;
+    int odd = 0;
+    for (ptrdiff_t i = 0; i < g->rows; i += P) {
+        const ptrdiff_t rows = min_size(g->rows - i, P);
+        const real *panel = (const real *)g->a + i / P * g->a_panel;
+        ptrdiff_t r = 0;
+        for (ptrdiff_t left = (rows + GRADIENT_MR - 1) / GRADIENT_MR; left > 0; left--) {
+            const ptrdiff_t mr = (rows - r + left - 1) / left, at = (i + r) * P;
+            t.a = panel + r;
+            t.g = keep ? keep + at : buffer[odd];
+            tile_of[mr - 1][narrow](&t);
+            t.before = (tile_weights){mr, t.g, w + at, m ? m + at : NULL,
+                                      v ? v + at : NULL};
+            odd = !odd;
+            r += mr;
+        }
+    }
+    const tile_weights *u = &t.before;
+    optim_block(step, u->rows, g->cols, g->hyper, u->g, u->w, u->m, u->v);
+}
+
+/* Other panels are the last of their layer, and not worth tiles of their own. */
+INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
+    real buffer[P * P], *keep = g->g, *w = g->w, *m = g->m, *v = g->v;
+    for (ptrdiff_t i = 0; i < g->rows; i += P) {
+        const ptrdiff_t rows = min_size(g->rows - i, P), at = i * P;
+        real *to = keep ? keep + at : buffer;
+        const fnn_gemm_args product = {
+            .m = rows, .n = g->cols, .k = g->k,
+            .a = (const real *)g->a + i / P * g->a_panel, .a_panel = g->a_panel,
+            .b = g->b, .b_row = P, .c = to, .c_row = P,
+        };
+        FNN_NAME(gemm_tn)(&product);
+        optim_block(step, rows, g->cols, g->hyper, to, w + at, m ? m + at : NULL, v ? v + at : NULL);
+    }
+}
+
+INLINE void gradient(const optim_step step, const gradient_fn (*tile_of)[2],
+                     const fnn_gradient_args *g) {
+    if (g->cols <= 0) return;
+    if (g->cols == P || g->cols <= VL) gradient_tiles(step, tile_of, g);
+    else gradient_panel(step, g);
+}
+
+static void FNN_NAME(gradient_sgd)(const fnn_gradient_args *g) { gradient(sgd_step, SGD_TILE, g); }
+static void FNN_NAME(gradient_adam)(const fnn_gradient_args *g) { gradient(adam_step, ADAM_TILE, g); }
