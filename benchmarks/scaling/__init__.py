@@ -1,0 +1,1 @@
+"""How training steps scale past the machine at hand: measure, fit a cost model, predict."""
