@@ -67,6 +67,7 @@ typedef struct {
     ptrdiff_t a_panel;
     const void *b;
     ptrdiff_t b_row, b_panel;
+    void *b_to;             /* NULL, or panels [n/P][k][P] to pack B into; then m > 0, n % P = 0 */
     void *c;
     ptrdiff_t c_row, c_panel;
     int accumulate;         /* act(C + (A B)), for a sum over blocks of k; then no bias or grad */

@@ -22,6 +22,9 @@
  * take every fill buffer, and A and B would wait); into L2, a line every two steps, the next panel of
  * B and then what the caller works on after; and what it packs next, a few lines every P steps.
  *
+ * B may be packed on the way: a panel's first tile of rows reads it where it lies and stores what it
+ * has loaded, where a pass of its own took as long as a dozen rows of C.
+ *
  * In bfloat16 the elements of A and B are words, pairs of neighbours in k, which only v_mac looks
  * into: the tiles and their addresses are the same, with k in words.
  *
@@ -39,7 +42,10 @@ enum { PRODUCTS = 2 };
 enum { PRODUCTS = 1 };
 #endif
 
-enum { LATE = 8 }; /* panels of C from the end on that fetch `next` */
+enum {
+    LATE = 8,        /* panels of C from the end on that fetch `next` */
+    PACK_AHEAD = 16, /* rows of B */
+};
 
 /* Lines of a matrix, to be fetched column of lines by column, a few at a time. */
 typedef struct {
@@ -56,6 +62,7 @@ typedef struct {
     ptrdiff_t a_panel;
     const real *b;
     ptrdiff_t b_row;
+    real *b_to; /* NULL, or where the panel of B is packed meanwhile, row stride P */
     const real *ahead, *ahead_end; /* lines to fetch meanwhile, one every two steps */
     ptrdiff_t ahead_step; /* from one of them to the next; 0 where all are fetched */
     const void *const *after; /* vectors to fetch after them, up to a NULL or n_after */
@@ -113,7 +120,20 @@ INLINE void tile_steps(const int mr, const int nv, const int row, const int col,
     for (; k > 0; k--, a += col, b += b_row) tile_step(mr, nv, row, a, b, acc);
 }
 
-INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
+/* The same for a full panel of B that is packed: its rows may lie far apart, which no prefetcher sees
+ * coming. As in C, lines' last elements are asked for. */
+INLINE void tile_steps_packing(const int mr, const int row, const int col, ptrdiff_t k,
+                               const real *a, const real *b, const ptrdiff_t b_row, real *b_to,
+                               vreal (*acc)[NV]) {
+    for (; k > 0; k--, a += col, b += b_row, b_to += P) {
+        UNROLL(4) for (int c = LINE - 1; c < P; c += LINE)
+            __builtin_prefetch(b + PACK_AHEAD * b_row + c, 0, 3);
+        tile_step(mr, NV, row, a, b, acc);
+        UNROLL(4) for (int v = 0; v < NV; v++) v_store(b_to + v * VL, v_load(b + v * VL));
+    }
+}
+
+INLINE void tile(const int mr, const int nv, const int tn, const int packing, const tile_args *t) {
     vreal acc[MR][NV];
     const int full = t->cols >= nv * VL;
     vmask mask[NV];
@@ -129,6 +149,7 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
     }
 
     const real *a = t->a, *b = t->b, *ahead = t->ahead;
+    real *b_to = t->b_to;
     /* Lines' last elements: where C is not aligned, the panel before fetched the first. A short
      * tile ends before they could come. */
     walk tile_c = {.at = t->c + min_size(LINE, nv * VL) - 1, .stride = t->c_row, .rows = mr};
@@ -139,8 +160,14 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
     for (ptrdiff_t k = t->k; k > 0; k -= P, b += P * t->b_row) {
         fetch_lines(&tile_c, 1);
         fetch_lines(t->next, 0);
-        tile_steps(mr, nv, tn ? 1 : P, tn ? P : 1, min_size(k, P), a, b, t->b_row, ahead,
-                   t->ahead_step, acc);
+        if (packing) {
+            tile_steps_packing(mr, tn ? 1 : P, tn ? P : 1, min_size(k, P), a, b, t->b_row, b_to,
+                               acc);
+            b_to += P * P;
+        } else {
+            tile_steps(mr, nv, tn ? 1 : P, tn ? P : 1, min_size(k, P), a, b, t->b_row, ahead,
+                       t->ahead_step, acc);
+        }
         a += tn ? P * P : t->a_panel;
         ahead += P / 2 * t->ahead_step;
     }
@@ -172,14 +199,20 @@ INLINE void tile(const int mr, const int nv, const int tn, const tile_args *t) {
     }
 }
 
-/* A function for every tile height, for a full panel and for one that fits into one vector. */
+/* A function for every tile height: for a full panel, for one that fits into one vector, and for a
+ * full one that it packs. */
+enum { FULL, NARROW, PACKING, KINDS };
 typedef void (*tile_fn)(const tile_args *);
 #define TILE_FNS(mr)                                                                            \
-    NOINLINE void tile_nn_##mr(const tile_args *t) { tile(mr, NV, 0, t); } \
-    NOINLINE void tile_nn_narrow_##mr(const tile_args *t) { tile(mr, 1, 0, t); } \
-    NOINLINE void tile_tn_##mr(const tile_args *t) { tile(mr, NV, 1, t); } \
-    NOINLINE void tile_tn_narrow_##mr(const tile_args *t) { tile(mr, 1, 1, t); }
-#define TILE_ROW(mr) {{tile_nn_##mr, tile_nn_narrow_##mr}, {tile_tn_##mr, tile_tn_narrow_##mr}},
+    NOINLINE void tile_nn_##mr(const tile_args *t) { tile(mr, NV, 0, 0, t); } \
+    NOINLINE void tile_nn_narrow_##mr(const tile_args *t) { tile(mr, 1, 0, 0, t); } \
+    NOINLINE void tile_nn_packing_##mr(const tile_args *t) { tile(mr, NV, 0, 1, t); } \
+    NOINLINE void tile_tn_##mr(const tile_args *t) { tile(mr, NV, 1, 0, t); } \
+    NOINLINE void tile_tn_narrow_##mr(const tile_args *t) { tile(mr, 1, 1, 0, t); } \
+    NOINLINE void tile_tn_packing_##mr(const tile_args *t) { tile(mr, NV, 1, 1, t); }
+#define TILE_ROW(mr) \
+    {{tile_nn_##mr, tile_nn_narrow_##mr, tile_nn_packing_##mr}, \
+     {tile_tn_##mr, tile_tn_narrow_##mr, tile_tn_packing_##mr}},
 #define TILES_TO_4(X) X(1) X(2) X(3) X(4)
 #define TILES_TO_6(X) TILES_TO_4(X) X(5) X(6)
 #define TILES_TO_14(X) TILES_TO_6(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
@@ -187,7 +220,7 @@ typedef void (*tile_fn)(const tile_args *);
 #define TILES_(n) TILES__(n)
 #define TILES TILES_(MR)
 TILES(TILE_FNS)
-static const tile_fn TILE[MR][2][2] = {TILES(TILE_ROW)}; /* [mr - 1][tn][narrow] */
+static const tile_fn TILE[MR][2][KINDS] = {TILES(TILE_ROW)}; /* [mr - 1][tn][kind] */
 
 /* What the next tile fetches, a line every two steps. */
 INLINE void look_ahead(tile_args *t) {
@@ -202,13 +235,20 @@ INLINE void look_ahead(tile_args *t) {
 
 /* The tiles of m rows of one panel of C: as few as possible, all about equally high. */
 INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t) {
-    const int narrow = t->cols <= VL;
+    const int kind = t->cols <= VL ? NARROW : FULL;
     const ptrdiff_t n_tiles = (m + MR - 1) / MR;
     for (ptrdiff_t left = n_tiles; left > 0; left--) {
         const ptrdiff_t mr = (m + left - 1) / left;
-        look_ahead(t);
-        TILE[mr - 1][tn][narrow](t);
-        t->ahead += t->k / 2 * t->ahead_step;
+        if (t->b_to) {
+            TILE[mr - 1][tn][PACKING](t);
+            t->b = t->b_to;
+            t->b_row = P;
+            t->b_to = NULL;
+        } else {
+            look_ahead(t);
+            TILE[mr - 1][tn][kind](t);
+            t->ahead += t->k / 2 * t->ahead_step;
+        }
         t->a += tn ? mr : mr * P;
         t->c += mr * t->c_row;
         if (t->s) t->s += mr * t->c_row;
@@ -255,11 +295,13 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
         tile_args t = {
             .k = g->k, .a = g->a, .a_panel = g->a_panel,
             .b = b, .b_row = g->b_row,
+            .b_to = g->b_to ? (real *)g->b_to + j * g->k * P : NULL,
             .ahead = b + g->b_panel, .ahead_end = b + g->b_panel + (last ? 0 : g->k * P),
             .after = g->after, .n_after = last ? 3 : 0, .after_size = g->after_size,
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
-            .next = j < panels - late ? &nothing : &next, .accumulate = g->accumulate, .relu = relu, .s = relu_grad ? s : NULL,
+            .next = j < panels - late ? &nothing : &next, .accumulate = g->accumulate,
+            .relu = relu, .s = relu_grad ? s : NULL,
         };
         if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {

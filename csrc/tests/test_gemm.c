@@ -74,13 +74,13 @@ static operands new_operands(const shape *s, const epilogue *e, int spoil) {
 
 /* rows r .. r+m-1 and columns c .. c+n-1 of C; c a multiple of P, and r for A^T */
 static void run(fnn_gemm f, const shape *s, const epilogue *e, operands *o, array *to, ptrdiff_t r,
-                ptrdiff_t c, ptrdiff_t m, ptrdiff_t n) {
+                ptrdiff_t c, ptrdiff_t m, ptrdiff_t n, array *packed) {
     const int some = m > 0 && n > 0;
     const fnn_gemm_args args = {
         .m = m, .n = n, .k = s->k,
         .a = s->k && some ? at(o->a, where_a(s, r, 0)) : at(o->a, 0), .a_panel = s->a.panel,
         .b = at(o->b, some ? where(&s->b, 0, c) : 0), .b_row = s->b.row,
-        .b_panel = s->b.panel,
+        .b_panel = s->b.panel, .b_to = at(packed, 0),
         .c = at(to, some ? where(&s->c, r, c) : 0), .c_row = s->c.row, .c_panel = s->c.panel,
         .accumulate = e->accumulate,
         .bias = at(o->bias, some ? where(&s->bias, 0, c) : 0), .bias_panel = s->bias.panel,
@@ -156,6 +156,19 @@ static void expect_product(kernels k, const shape *s, const epilogue *e, operand
     }
 }
 
+/* lower rows by panels, the full ones in one call that packs them */
+static void run_packing(kernels k, fnn_gemm f, const shape *s, const epilogue *e, operands *o,
+                        ptrdiff_t r) {
+    const ptrdiff_t full = r < s->m ? s->n / k->panel * k->panel : 0;
+    const layout packed = panels(k, s->k, full, 0);
+    array *to = new_matrix(&packed);
+    for (ptrdiff_t i = 0; i < s->k; i++)
+        for (ptrdiff_t c = 0; c < full; c++)
+            expect(to, where(&packed, i, c), get(o->b, where(&s->b, i, c)), 0);
+    run(f, s, e, o, o->cut, r, 0, s->m - r, full, to);
+    run(f, s, e, o, o->cut, r, full, s->m - r, s->n - full, NULL);
+}
+
 static void gemm_case(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec,
                       enum side side, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, const epilogue *e) {
     const int dense = (m + n + depth) % 2 == 0, spoil = !e->grad && (m + depth) % 3 == 0;
@@ -164,15 +177,14 @@ static void gemm_case(kernels k, const char *name, fnn_gemm f, const gemm_spec *
     const shape s = new_shape(k, spec->transpose_a, m, n, depth, dense);
     operands o = new_operands(&s, e, spoil);
     expect_product(k, &s, e, &o);
-    run(f, &s, e, &o, o.c, 0, 0, m, n);
+    run(f, &s, e, &o, o.c, 0, 0, m, n, NULL);
 
     /* the same in parts: upper rows narrow and again whole unless that would add twice, lower rows
-     * by panels */
+     * packing B */
     const ptrdiff_t unit = spec->transpose_a ? k->panel : 1, split = m / 2 / unit * unit;
-    if (!e->accumulate) run(f, &s, e, &o, o.cut, 0, 0, split, n / 2);
-    run(f, &s, e, &o, o.cut, 0, 0, split, n);
-    for (ptrdiff_t c = 0; c < n; c += k->panel)
-        run(f, &s, e, &o, o.cut, split, c, m - split, n - c < k->panel ? n - c : k->panel);
+    if (!e->accumulate) run(f, &s, e, &o, o.cut, 0, 0, split, n / 2, NULL);
+    run(f, &s, e, &o, o.cut, 0, 0, split, n, NULL);
+    run_packing(k, f, &s, e, &o, split);
     expect_same(o.cut, o.c);
     end_case();
 }

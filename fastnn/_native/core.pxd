@@ -21,6 +21,7 @@ cdef extern from "fnn.h" nogil:
         ptrdiff_t a_panel
         const void *b
         ptrdiff_t b_row, b_panel
+        void *b_to
         void *c
         ptrdiff_t c_row, c_panel
         int accumulate

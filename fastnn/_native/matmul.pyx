@@ -11,9 +11,9 @@ Loops of one thread, outer to inner:
 
 B's block is shared through the last-level cache, A's lies in the thread's L2. The threads of a
 block of columns pack B (kc,nc) together: each packs its share panel by panel while it multiplies its
-first block of rows by it, and waits for the others' shares. The kernel meanwhile fetches what is packed
-next, without which packing would take 4 % of the time instead of 2 %. Further blocks of rows go to
-whichever thread is free.
+first block of rows by it, and waits for the others' shares. A full panel that need be neither
+transposed nor rounded the kernel itself packs, as its first tile of rows reads it; otherwise it fetches
+what is packed next meanwhile. Further blocks of rows go to whichever thread is free.
 
 Operands to be taken in bfloat16 are rounded as they are packed, into words of two neighbours in k: kc
 counts elements, the k of a kernel's call words.
@@ -242,15 +242,21 @@ cdef void fetch_rows(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t blo
         fetch(g, a, s.x.lda, rows, depth(s, p))
 
 
+cdef inline bint kernel_packs(const plan *s, ptrdiff_t columns) noexcept nogil:
+    """Whether the kernel can pack a panel of so many columns of B while it multiplies."""
+    return not s.x.transpose_b and s.pairs == NULL and columns == s.panel
+
+
 cdef void fetch_panel(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
                       ptrdiff_t end) noexcept nogil:
-    """The same for the panel of B that begins with column j, as far as it is before `end`."""
+    """The same for the panel of B that begins with column j, as far as it is before `end`, unless
+    the kernel is to pack it, which then fetches it itself."""
     cdef ptrdiff_t columns = min(s.panel, end - j)
     cdef const char *b = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j)
     if s.x.transpose_b:
         fetch(g, b, s.x.ldb, columns, depth(s, p))
     else:
-        fetch(g, b, s.x.ldb, depth(s, p), columns)
+        fetch(g, b, s.x.ldb, depth(s, p), 0 if kernel_packs(s, columns) else columns)
 
 
 cdef inline ptrdiff_t direct_columns(const plan *s, const fnn_gemm_args *g) noexcept nogil:
@@ -285,6 +291,22 @@ cdef void multiply_columns(const plan *s, const fnn_gemm_args *g, ptrdiff_t p, p
         s.gemm(&h)
 
 
+cdef void multiply_packing(const plan *s, const fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
+                           ptrdiff_t start, ptrdiff_t stop) noexcept nogil:
+    """The same for a panel of B that is yet to be packed."""
+    cdef char *packed = <char *>g.b + (start - direct_columns(s, g)) * g.k * s.itemsize
+    cdef fnn_gemm_args h = g[0]
+    if g.m == 0 or not kernel_packs(s, stop - start):
+        pack_b(s, p, j + start, stop - start, packed)
+        multiply_columns(s, g, p, j, start, stop)
+        return
+    move(s, &h, start)
+    h.n = s.panel
+    h.b, h.b_row = at(s, s.x.b, s.x.ldb, False, p, j + start), s.x.ldb
+    h.b_to = packed
+    s.gemm(&h)
+
+
 cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t p, ptrdiff_t j,
                          ptrdiff_t row, ptrdiff_t end) noexcept nogil:
     """Packs this thread's share of B's block and multiplies, if g.m is not 0, all of the block.
@@ -296,9 +318,8 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
     cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, row + 1, s.row_teams)
     cdef ptrdiff_t q = q0
     while q < q1:
-        pack_b(s, p, j + q, min(s.panel, q1 - q), <char *>g.b + (q - direct) * g.k * s.itemsize)
         fetch_panel(s, g, p, j + q + s.panel, end if s.blocks == 1 else j + q1)
-        multiply_columns(s, g, p, j, q, min(q + s.panel, q1))
+        multiply_packing(s, g, p, j, q, min(q + s.panel, q1))
         q += s.panel
     fetch_rows(s, g, p, row + s.row_teams)
     multiply_columns(s, g, p, j, 0, direct)
