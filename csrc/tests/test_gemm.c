@@ -156,7 +156,7 @@ static void expect_product(kernels k, const shape *s, const epilogue *e, operand
     }
 }
 
-/* lower rows by panels, the full ones in one call that packs them */
+/* lower rows; the full panels of B in one call that packs them, what fills none in another */
 static void run_packing(kernels k, fnn_gemm f, const shape *s, const epilogue *e, operands *o,
                         ptrdiff_t r) {
     const ptrdiff_t full = r < s->m ? s->n / k->panel * k->panel : 0;

@@ -35,12 +35,12 @@ from fastnn._native.core cimport (
 cdef enum:
     KC_BYTES = 3328     # kc elements of k: less, and C goes through memory more often; more, and A
                         # and two panels of B crowd L2. 704 for k = 2048, all of 784
-    MC = 56             # rows of A's block: 150 KiB, a part of L2 beside two panels of B, and small
-                        # enough that threads end together
+    MC = 56             # rows of A's block, rounded to whole tiles: 150 KiB, a part of L2 beside
+                        # two panels of B, and small enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FINE_TAIL = 4       # with so many blocks of rows a thread, the last of each is cut up
     FEW = 4             # rows of C that leave the time to the reading of B:
-    KC_FEW = 32         # then B is read a few rows at a time
+    KC_FEW = 128        # then B is read in strips of so many rows
     DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
     SQUARE = 32 * 32 * 4    # bytes of a square of the widest panels
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
@@ -55,7 +55,7 @@ cdef struct team:
 
 cdef struct plan:
     product x
-    ptrdiff_t itemsize, panel
+    ptrdiff_t itemsize, panel, mr
     fnn_gemm gemm
     const fnn_kernels *pairs        # what makes pairs of bfloat16; NULL: elements stay as they are
     fnn_pack copy, transpose        # of elements, or of words
@@ -162,7 +162,7 @@ cdef void choose_blocks(plan *s) noexcept nogil:
     s.direct = s.pairs == NULL and not s.x.transpose_b and (few or s.x.k * s.x.n * s.itemsize <= DIRECT)
     s.kc = KC_FEW if s.direct and few else even_block(
         s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
-    s.mc = even_block(rows, MC, s.panel if s.x.transpose_a else 1)
+    s.mc = even_block(rows, MC - MC % s.mr, s.panel if s.x.transpose_a else 1)
     choose_last_rows(s, s.panel if s.x.transpose_a else 1)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
     s.nc = NC if s.direct or s.row_teams > 1 or rows > MC else s.panel
@@ -426,6 +426,7 @@ cdef int multiply(const fnn_kernels *k, const product *what, int threads) except
     s.x = what[0]
     s.itemsize = k.itemsize
     s.panel = k.panel
+    s.mr = k.mr
     s.gemm = k.gemm_tn if what.transpose_a else k.gemm_nn
     s.pairs = k if k == kernels(FNN_BFLOAT16) else NULL
     s.per_word = 1 if s.pairs == NULL else 2
