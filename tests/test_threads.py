@@ -1,5 +1,6 @@
 """Same bits for any number of threads, whoever is late; calls from Python threads; fork."""
 
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,31 @@ def test_forward_backward_wait_for_a_late_thread(build, compile_with, delay, lat
     expected = run(1)
     delay(late, 2000)
     assert_same_bits(run(3), expected)
+
+
+@pytest.fixture
+def two_threads():
+    before = fastnn.get_num_threads()
+    fastnn.set_num_threads(2)
+    yield
+    fastnn.set_num_threads(before)
+
+
+@needs_threads
+def test_training_leaves_a_slow_team(build, compile_with, problem, delay, two_threads):
+    """Also where every call is one slice that ends in a short batch."""
+    net = build(native.Network, "float32", 20, OPS)
+    compile_with(net, "xent", "adam")
+    n, epochs, late = 171, 60, 0.002
+    x, y, _ = problem(n, 20, 5, "xent", "float32", labels=True)
+    assert net.train_threads(50) > 1
+    delay(1, int(1e6 * late))
+    started = time.perf_counter()
+    for _ in range(epochs):
+        net.train(x, y, None, np.arange(n), 50, 0, math.inf, None)
+    took = time.perf_counter() - started
+    always_late = epochs * 4 * 2 * late  # 4 steps of two phases
+    assert 2 * late < took < always_late / 2
 
 
 def test_python_threads_train_their_own(train):

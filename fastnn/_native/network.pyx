@@ -34,8 +34,10 @@ cdef double SLICE_FLOPS = 5e10
 cdef double UNSURE_FLOPS = 1e9
 
 cdef enum:
-    # Below this many operations a step, a second thread costs more than it brings.
+    # Below this many operations a call, a second thread costs more than it brings; below so many a
+    # training step, too, and above it may: that is measured.
     SERIAL_FLOPS = 8000000
+    SERIAL_STEP_FLOPS = 1000000
     # An update, alone, costs about as much as the products on so many rows.
     UPDATE_ROWS = 4
     # A prediction of fewer is made at once, without the GIL's release and threads.
@@ -464,6 +466,8 @@ cdef class Network:
 
     def train_threads(self, ptrdiff_t batch_size, num_threads=None):
         """Threads that a step on batch_size rows is divided among."""
+        if num_threads is None and self.flops(batch_size, 6) >= SERIAL_STEP_FLOPS:
+            num_threads = n_threads(None)
         return self.threads(batch_size, 6, num_threads)
 
     cdef double flops(self, ptrdiff_t rows, int per_weight):
@@ -484,7 +488,7 @@ cdef class Network:
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
               double max_seconds, num_threads=None, sums=None):
         cdef Job job
-        cdef ptrdiff_t n = len(index), steps
+        cdef ptrdiff_t n = len(index), steps, rows
         cdef double began = fnn_now(), now = began, then
         cdef int threads, team
         cdef double flops
@@ -494,7 +498,7 @@ cdef class Network:
         if y is None or batch_size < 1:
             raise ValueError("train: expected y and batch_size >= 1")
         batch_size = min(batch_size, max(n, 1))
-        threads = self.threads(batch_size, 6, num_threads)
+        threads = self.train_threads(batch_size, num_threads)
         flops = self.flops(batch_size, 6)
         in_parts = flops > SLICE_FLOPS
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
@@ -521,10 +525,11 @@ cdef class Network:
                 with nogil:
                     run(train_worker, &job, team)
             now = fnn_now()
-            steps = ceil_div(job.stop - job.start, batch_size)
+            rows = job.stop - job.start
+            steps = ceil_div(rows, batch_size)
             self.iterations += steps
-            if job.stop - job.start == steps * batch_size:
-                self.keep_pace(team > 1, (now - then) / steps, steps, now)
+            if rows >= batch_size:  # a short batch at the end counts for its rows
+                self.keep_pace(team > 1, (now - then) * batch_size / rows, steps, now)
             job.start = job.stop
         return job.start, sums[0], sums[1:].tolist()
 
@@ -553,8 +558,9 @@ cdef class Network:
         return 0
 
     cdef int team_for(self, int threads, double now):
-        """Threads for the next slice: alone twice, to know that pace, and where a team is slower."""
-        return 1 if self.pace.slices[0] < 2 or now < self.pace.alone_until else threads
+        """Threads for the next slice: alone at first, to know that pace with warm caches, and where
+        a team is slower."""
+        return 1 if self.pace.slices[0] < 4 or now < self.pace.alone_until else threads
 
     cdef ptrdiff_t steps_in(self, double seconds, bint team):
         """Steps that fill the time. It is learned: from one step, and then at most twice as many
@@ -562,7 +568,8 @@ cdef class Network:
         cdef Pace *pace = &self.pace
         if pace.slices[team] == 0:
             return 1
-        return max(1, min(<ptrdiff_t>(seconds / pace.seconds[team]), 2 * pace.steps[team]))
+        # Endless time stays a number of steps: the least is taken before the conversion.
+        return max(1, <ptrdiff_t>min(seconds / pace.seconds[team], 2.0 * pace.steps[team]))
 
     cdef void keep_pace(self, bint team, double seconds, ptrdiff_t steps, double now) noexcept:
         """Remember the time of a step. Where a team is slower than one thread (it waits for a
