@@ -1,6 +1,6 @@
 """Measure the speeds that fastnn promises, and exit with 1 where one is not reached.
 
-    python benchmarks/acceptance.py [--only matmul fit sigmoid loss]
+    python benchmarks/acceptance.py [--only matmul sigmoid fit threads loss]
 
 The contenders of a bar take turns; a round in which the machine's multiply-add peak, measured
 before and after it, is a tenth below the best of the run had a busy neighbour and is measured anew.
@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -243,6 +245,46 @@ def loss_bars(arena: Arena, workload: Workload) -> Iterator[Bar]:
     yield Bar(name, abs(final[0] / final[1] - 1), 0.01, at_most=True)
 
 
+@contextmanager
+def neighbour() -> Iterator[None]:
+    """Another process that never rests, on the last of the cores that this one may use."""
+    core = max(os.sched_getaffinity(0))
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        os.sched_setaffinity(process.pid, {core})
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def steps_a_second(net: Any, workload: Workload, num_threads: int | None, seconds: float) -> float:
+    x, y = workload.data()
+    index = workload.index()
+    train_epoch(net, x, y, index, workload.batch_size, num_threads)
+    before, start = net.iterations, time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        train_epoch(net, x, y, index, workload.batch_size, num_threads)
+    return float((net.iterations - before) / (time.perf_counter() - start))
+
+
+def thread_bars(arena: Arena, workload: Workload) -> Iterator[Bar]:
+    """Training with the threads that the engine chooses beside one: alone, and with a neighbour."""
+    net = workload.network(Network)
+
+    def chosen_to_one(seconds: float) -> float:
+        ratios = []
+        for i in range(arena.rounds):
+            turns: list[int | None] = [1, None] if i % 2 else [None, 1]
+            speed = {n: steps_a_second(net, workload, n, seconds) for n in turns}
+            ratios.append(speed[None] / speed[1])
+        return statistics.median(ratios)
+
+    name = f"epochs of {workload.name}, threads as chosen: one thread's speed"
+    yield Bar(name, chosen_to_one(0.3), 0.95, "times")
+    with neighbour():  # the choice shows over several slices of the scheduler
+        yield Bar(f"{name}, beside a busy process", chosen_to_one(1.0), 0.8, "times")
+
+
 def is_promised(shape: tuple[int, int, int], form: str) -> bool:
     """Of the transposed forms only the largest product's speed is."""
     return form in FORWARD or shape == MATMUL_SHAPES[-1]
@@ -261,6 +303,7 @@ SUITES: dict[str, list[Callable[[Arena], Iterator[Bar]]]] = {
         partial(sigmoid_bars, size=10_000_000, limit=2.0),
     ],
     "fit": [fit_bars],
+    "threads": [partial(thread_bars, workload=workload) for workload in WORKLOADS],
     "loss": [partial(loss_bars, workload=workload) for workload in WORKLOADS],
 }
 
