@@ -78,8 +78,6 @@ typedef struct {
     const void *s;          /* with c's strides */
     const void *next;       /* NULL, or a matrix to fetch into L2 meanwhile, for what comes after */
     ptrdiff_t next_row, next_rows, next_cols; /* its row stride and size */
-    const void *after[3];   /* vectors of after_size elements to fetch likewise, up to a NULL */
-    ptrdiff_t after_size;
 } fnn_gemm_args;
 typedef void (*fnn_gemm)(const fnn_gemm_args *args);
 

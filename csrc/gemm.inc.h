@@ -20,7 +20,7 @@
  * B's one contiguous stream well. What it does not see coming is fetched by hand while the tile
  * multiplies: its rows of C, which lie far apart, into L1, a few every P steps (all at once would
  * take every fill buffer, and A and B would wait); into L2, a line every two steps, the next panel of
- * B and then what the caller works on after; and what it packs next, a few lines every P steps.
+ * B; and what the caller packs next, a few lines every P steps.
  *
  * B may be packed on the way: a panel's first tile of rows reads it where it lies and stores what it
  * has loaded, where a pass of its own took as long as a dozen rows of C.
@@ -65,9 +65,6 @@ typedef struct {
     real *b_to; /* NULL, or where the panel of B is packed meanwhile, row stride P */
     const real *ahead, *ahead_end; /* lines to fetch meanwhile, one every two steps */
     ptrdiff_t ahead_step; /* from one of them to the next; 0 where all are fetched */
-    const void *const *after; /* vectors to fetch after them, up to a NULL or n_after */
-    int n_after;
-    ptrdiff_t after_size;
     real *c;
     ptrdiff_t c_row;
     walk *next;       /* through what the caller packs next */
@@ -222,17 +219,6 @@ typedef void (*tile_fn)(const tile_args *);
 TILES(TILE_FNS)
 static const tile_fn TILE[MR][2][KINDS] = {TILES(TILE_ROW)}; /* [mr - 1][tn][kind] */
 
-/* What the next tile fetches, a line every two steps. */
-INLINE void look_ahead(tile_args *t) {
-    if (t->ahead >= t->ahead_end && t->n_after > 0 && *t->after) {
-        t->ahead = *t->after;
-        t->ahead_end = t->ahead + t->after_size;
-        t->after++;
-        t->n_after--;
-    }
-    t->ahead_step = t->ahead < t->ahead_end ? LINE : 0;
-}
-
 /* The tiles of m rows of one panel of C: as few as possible, all about equally high. */
 INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t) {
     const int kind = t->cols <= VL ? NARROW : FULL;
@@ -245,7 +231,7 @@ INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t) {
             t->b_row = P;
             t->b_to = NULL;
         } else {
-            look_ahead(t);
+            t->ahead_step = t->ahead < t->ahead_end ? LINE : 0;
             TILE[mr - 1][tn][kind](t);
             t->ahead += t->k / 2 * t->ahead_step;
         }
@@ -297,7 +283,6 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .b = b, .b_row = g->b_row,
             .b_to = g->b_to ? (real *)g->b_to + j * g->k * P : NULL,
             .ahead = b + g->b_panel, .ahead_end = b + g->b_panel + (last ? 0 : g->k * P),
-            .after = g->after, .n_after = last ? 3 : 0, .after_size = g->after_size,
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
             .next = j < panels - late ? &nothing : &next, .accumulate = g->accumulate,

@@ -86,7 +86,6 @@ static void run(fnn_gemm f, const shape *s, const epilogue *e, operands *o, arra
         .bias = at(o->bias, some ? where(&s->bias, 0, c) : 0), .bias_panel = s->bias.panel,
         .act = e->act, .grad = e->grad, .s = at(o->s, some ? where(&s->c, r, c) : 0),
         .next = s->k ? at(o->b, 0) : NULL, .next_row = s->b.row, .next_rows = s->k, .next_cols = n,
-        .after = {at(o->b, 0), n % 2 ? at(o->b, 0) : NULL}, .after_size = s->k,
     };
     f(&args);
 }

@@ -32,8 +32,6 @@ cdef extern from "fnn.h" nogil:
         const void *s
         const void *next
         ptrdiff_t next_row, next_rows, next_cols
-        const void *after[3]
-        ptrdiff_t after_size
     ctypedef void (*fnn_gemm)(const fnn_gemm_args *args) noexcept nogil
     ctypedef void (*fnn_pair)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t x_panel,
                               const void *x, ptrdiff_t panel, void *dst) noexcept nogil
