@@ -40,7 +40,7 @@ class DTypePolicy:
     """
 
     def __init__(self, name: str) -> None:
-        if name not in _POLICIES:
+        if not isinstance(name, str) or name not in _POLICIES:
             raise ValueError(f"name: expected one of {', '.join(_POLICIES)}, got {name!r}")
         self.name = name
         self.compute_dtype, self.variable_dtype = _POLICIES[name]
@@ -60,8 +60,8 @@ def dtype_policy() -> DTypePolicy:
     return _policy or DTypePolicy(_floatx)
 
 
-def set_dtype_policy(policy: "str | DTypePolicy") -> None:
-    """Set the policy of new layers that are given none.
+def set_dtype_policy(policy: "str | DTypePolicy | None") -> None:
+    """Set the policy of new layers that are given none; None is again that of `floatx()`.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def set_dtype_policy(policy: "str | DTypePolicy") -> None:
         If `policy` is neither a `DTypePolicy` nor the name of one.
     """
     global _policy
-    _policy = standardize_policy(policy)
+    _policy = None if policy is None else standardize_policy(policy, "policy")
 
 
-def standardize_policy(dtype: object = None) -> DTypePolicy:
+def standardize_policy(dtype: object = None, argument: str = "dtype") -> DTypePolicy:
     """The policy meant by a policy, its name, a NumPy dtype or type, or None, the default.
 
     Raises
@@ -89,7 +89,8 @@ def standardize_policy(dtype: object = None) -> DTypePolicy:
     try:
         return DTypePolicy(standardize_dtype(dtype))
     except ValueError:
-        raise ValueError(f"dtype: expected one of {', '.join(_POLICIES)}, got {dtype!r}") from None
+        known = ", ".join(_POLICIES)
+        raise ValueError(f"{argument}: expected one of {known}, got {dtype!r}") from None
 
 
 def floatx() -> str:

@@ -34,7 +34,7 @@ NETWORKS = [
 @pytest.fixture(autouse=True)
 def _default_policy():
     yield
-    config._policy = None
+    config.set_dtype_policy(None)
 
 
 def pair(inputs, layers, seed=0, operands="bfloat16"):
@@ -206,6 +206,13 @@ def test_global_policy():
     assert fastnn.mixed_precision.global_policy().name == "float64"
     fastnn.mixed_precision.set_global_policy("float32")
     assert Dense(2).dtype_policy == fastnn.mixed_precision.Policy("float32")
+    config.set_dtype_policy(None)
+    assert config.dtype_policy().name == config.floatx()
+    for wrong in (["float32"], "mixed_float16", 16):
+        with pytest.raises(ValueError, match="policy"):
+            config.set_dtype_policy(wrong)
+        with pytest.raises(ValueError, match="name"):
+            config.DTypePolicy(wrong)
 
 
 def test_float64_layers_do_not_mix():
@@ -301,8 +308,12 @@ def test_matmul_refuses_what_is_not_float32():
     for wrong in ("float16", 16, b"bfloat16"):
         with pytest.raises(ValueError, match="precision"):
             kernels.matmul(one, one, precision=wrong)
+        with pytest.raises(ValueError, match="precision"):
+            reference.matmul(one, one, precision=wrong)
     with pytest.raises(ValueError, match="precision"):
         kernels.matmul(one.astype(float), one, precision="bfloat16")
+    with pytest.raises(ValueError, match="precision"):
+        reference.matmul(one.astype(float), one, precision="bfloat16")
 
 
 def test_peak():

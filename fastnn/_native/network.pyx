@@ -28,8 +28,9 @@ cdef object empty = np.empty
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
-# A step of more floating-point operations is run in parts of so many, about 0.2 s each.
-cdef double SLICE_FLOPS = 5e10
+# For each thread and lane of a vector; a step of more floating-point operations is run in parts of
+# so many, which take about 0.2 s.
+cdef double SLICE_FLOPS = 1.5e9
 # A step of fewer may be faster on one thread, when the others' cores are busy: that is measured.
 cdef double UNSURE_FLOPS = 1e9
 
@@ -473,6 +474,9 @@ cdef class Network:
     cdef double flops(self, ptrdiff_t rows, int per_weight):
         return per_weight * <double>rows * (len(self.params["w"]) // self.plan.k.itemsize)
 
+    cdef double slice_flops(self, int threads):
+        return SLICE_FLOPS * threads * self.plan.k.vl
+
     cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads) except -1:
         cdef int n = n_threads(num_threads)
         if num_threads is None and self.flops(rows, flops_per_weight) < SERIAL_FLOPS:
@@ -500,7 +504,7 @@ cdef class Network:
         batch_size = min(batch_size, max(n, 1))
         threads = self.train_threads(batch_size, num_threads)
         flops = self.flops(batch_size, 6)
-        in_parts = flops > SLICE_FLOPS
+        in_parts = flops > self.slice_flops(threads)
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
@@ -538,7 +542,7 @@ cdef class Network:
 
         Until the update, which is short, an interrupted step leaves the weights as they were."""
         cdef ptrdiff_t rows = job.stop - job.start, units = self.plan.n_units, size
-        cdef ptrdiff_t parts = <ptrdiff_t>(self.flops(rows, 6) / SLICE_FLOPS) + 1, total
+        cdef ptrdiff_t parts = <ptrdiff_t>(self.flops(rows, 6) / self.slice_flops(threads)) + 1, total
         cdef Worker worker
         cdef bint by_units
         for by_units in range(2):
@@ -584,7 +588,7 @@ cdef class Network:
     def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
                  num_threads=None, sums=None):
         cdef Job job
-        cdef ptrdiff_t n = len(index)
+        cdef ptrdiff_t n = len(index), blocks
         cdef double began = fnn_now()
         cdef int threads = self.threads(n - start, 2, num_threads)
         if self.plan.loss == NULL:
@@ -598,9 +602,10 @@ cdef class Network:
         memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
         job.plan, job.w, job.start = &self.plan, &memory.w, start
         while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
-            # As many rows as a batch of the workspace has, and again, EVALUATE_BLOCKS times.
+            # As many rows as a batch of the workspace has, and again, up to EVALUATE_BLOCKS times.
             job.batch = job.w.rows
-            job.stop = min(n, job.start + EVALUATE_BLOCKS * job.batch)
+            blocks = <ptrdiff_t>(self.slice_flops(threads) / self.flops(job.batch, 2))
+            job.stop = min(n, job.start + max(1, min(EVALUATE_BLOCKS, blocks)) * job.batch)
             check_index(&job, len(x))
             with nogil:
                 run(evaluate_worker, &job, threads)

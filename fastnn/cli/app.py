@@ -251,7 +251,10 @@ def bench(
     )
     if json_file is not None:
         text = json.dumps(bench_module.document(results, count), indent=1)
-        json_file.write_text(text, encoding="utf-8")
+        try:
+            json_file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise TableError(f"--json: cannot write {json_file}: {error.strerror}") from None
         _say(f"wrote {json_file}")
 
 

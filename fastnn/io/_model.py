@@ -19,7 +19,7 @@ import numpy as np
 from fastnn import layers as layers_module
 from fastnn._data import as_bool, as_int, as_path, as_weights
 from fastnn._registry import Configurable
-from fastnn.config import standardize_policy
+from fastnn.config import DTypePolicy
 from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.models import Sequential
 
@@ -223,7 +223,7 @@ def _opened(path: str | bytes | PathLike[str]) -> Iterator[tuple[dict[str, str],
 
 def _check_dtypes(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     dtypes = {array.dtype.name for array in arrays.values()}
-    policies = {layer["config"]["dtype"] for layer in config["model"]["layers"]}
-    expected = {standardize_policy(policy).variable_dtype for policy in policies}
+    policies = [layer["config"]["dtype"] for layer in config["model"]["layers"]]
+    expected = {DTypePolicy(policy).variable_dtype for policy in policies}
     if not dtypes <= expected:
         raise ValueError(f"expected arrays of {', '.join(expected)}, got {', '.join(dtypes)}")

@@ -166,7 +166,11 @@ def matmul(
     With precision="bfloat16" the operands are rounded to that first.
     """
     a, b = _real(a), _real(b)
-    if precision == "bfloat16":
+    if precision not in (None, "bfloat16"):
+        raise ValueError(f"precision must be 'bfloat16' or None, got {precision!r}")
+    if precision is not None:
+        if np.float64 in (a.dtype, b.dtype):
+            raise ValueError("precision must be None for operands of float64, got 'bfloat16'")
         a, b = round_bfloat16(a), round_bfloat16(b)
     return np.matmul(a.T if transpose_a else a, b.T if transpose_b else b, out=out)
 
