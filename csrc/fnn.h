@@ -32,6 +32,8 @@ extern "C" {
 /* FNN_BFLOAT16: float32, but for the operands of the products, which are pairs of bfloat16 */
 enum fnn_dtype { FNN_FLOAT32 = 0, FNN_FLOAT64 = 1, FNN_BFLOAT16 = 2, FNN_DTYPES = 3 };
 
+enum { FNN_MAX_PANEL = 32 }; /* no table's P is larger */
+
 /* best last; fnn_best_isa() takes the last one that the CPU can run */
 enum fnn_isa {
     FNN_SCALAR = 0, FNN_NEON = 1, FNN_AVX2 = 2, FNN_AVX512 = 3, FNN_AVX512BF16 = 4, FNN_ISAS = 5

@@ -21,6 +21,7 @@
 #define FNN_STR(x) FNN_STR_(x)
 
 #define P (VL * NV)
+_Static_assert(P <= FNN_MAX_PANEL, "the callers' buffers are for panels of FNN_MAX_PANEL columns");
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
 #define FNN_PRAGMA(x) _Pragma(#x)
@@ -33,6 +34,12 @@ INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 /* n elements, 1 <= n <= VL; a constant n = VL gives the plain load and store */
 INLINE vreal load_first(ptrdiff_t n, const real *p) {
     return n == VL ? v_load(p) : v_load_m(v_first(n), p);
+}
+
+/* the first n elements, if so many fit, then zeros; any n */
+INLINE vreal load_up_to(ptrdiff_t n, const real *p) {
+    if (n >= VL) return v_load(p);
+    return n > 0 ? v_load_m(v_first(n), p) : v_zero();
 }
 
 INLINE void store_first(ptrdiff_t n, real *p, vreal a) {

@@ -9,12 +9,8 @@ INLINE void pack_row(ptrdiff_t cols, const real *src, real *dst) {
     if (cols >= P) {
         for (int v = 0; v < NV; v++) v_store(dst + v * VL, v_load(src + v * VL));
     } else {
-        for (int v = 0; v < NV; v++) {
-            const ptrdiff_t left = cols - v * VL;
-            vreal x = left >= VL ? v_load(src + v * VL)
-                    : left > 0 ? v_load_m(v_first(left), src + v * VL) : v_zero();
-            v_store(dst + v * VL, x);
-        }
+        for (int v = 0; v < NV; v++)
+            v_store(dst + v * VL, load_up_to(cols - v * VL, src + v * VL));
     }
 }
 

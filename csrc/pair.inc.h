@@ -4,12 +4,6 @@
  * columns of X and of dY in Y = X W and dX = dY W^T, rows of both in dW = X^T dY.
  */
 
-/* x[0 .. n) of at most VL, then zeros */
-INLINE vreal load_up_to(ptrdiff_t n, const real *x) {
-    if (n >= VL) return v_load(x);
-    return n > 0 ? v_load_m(v_first(n), x) : v_zero();
-}
-
 static void FNN_NAME(pair_columns)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t x_panel,
                                    const void *x, ptrdiff_t panel, void *dst) {
     for (ptrdiff_t j = 0; 2 * j < cols; j += P) {

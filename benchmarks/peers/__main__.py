@@ -26,7 +26,7 @@ import openblas
 
 openblas.forget_settings()
 
-from driver import Json, Probe, Referee, WorkerError, WorkerProcess, probed
+from driver import Json, Probe, Referee, WorkerError, WorkerProcess
 from machine import describe
 from record import Record
 from registry import PEERS
@@ -109,7 +109,7 @@ def measure(options: argparse.Namespace, log: IO[str]) -> Record:
                     print(f"{place}: is there", flush=True)
                     continue
                 start = time.monotonic()
-                results = referee.contest(workers, task, Probe(probed(task.peak_dtype), threads))
+                results = referee.contest(workers, task, Probe(task.peak_dtype, threads))
                 record.add(task.name, threads, results, referee.best_peaks())
                 print(f"{place}: {time.monotonic() - start:.0f} s", flush=True)
                 for result in results:

@@ -158,15 +158,6 @@ def measured_peak(probe: Probe) -> float:
     return float(kernels.fma_peak(probe.dtype, num_threads=probe.threads))
 
 
-def probed(dtype: str) -> str:
-    """What the machine's peak is measured in beside work in `dtype`."""
-    try:
-        kernels.fma_peak(dtype)
-    except ValueError:  # not a limit that fastnn can measure: the turns are judged by float32's
-        return "float32"
-    return dtype
-
-
 class Referee:
     """Holds contests.
 

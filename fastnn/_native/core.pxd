@@ -8,6 +8,7 @@ cdef extern from "fnn.h" nogil:
     enum: FNN_BFLOAT16
     enum: FNN_DTYPES
     enum: FNN_ISAS
+    enum: FNN_MAX_PANEL
 
     ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx) noexcept nogil

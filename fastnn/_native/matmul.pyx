@@ -23,13 +23,14 @@ every element adds its products in the order of k: threads do not change a bit o
 """
 
 from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int32_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FLOAT32, ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter, fnn_gemm,
-    fnn_gemm_args, fnn_kernels, fnn_pack, fnn_peek, fnn_take, fnn_team_size, fnn_zalloc, kernels,
-    maybe_delay, round_up,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_MAX_PANEL, ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter,
+    fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack, fnn_peek, fnn_take, fnn_team_size, fnn_zalloc,
+    kernels, maybe_delay, round_up,
 )
 
 cdef enum:
@@ -42,7 +43,6 @@ cdef enum:
     FEW = 4             # rows of C that leave the time to the reading of B:
     KC_FEW = 128        # then B is read in strips of so many rows
     DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
-    SQUARE = 32 * 32 * 4    # bytes of a square of the widest panels
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
 
@@ -199,7 +199,7 @@ cdef void pack_b(const plan *s, ptrdiff_t p, ptrdiff_t j, ptrdiff_t n, char *to)
     """The panel of B's block that begins with column j."""
     cdef const char *b = at(s, s.x.b, s.x.ldb, s.x.transpose_b, p, j)
     cdef ptrdiff_t k = depth(s, p), step = 2 * s.panel, done = 0, part
-    cdef char words[SQUARE]
+    cdef int32_t words[FNN_MAX_PANEL * FNN_MAX_PANEL]
     if s.pairs == NULL:
         (s.transpose if s.x.transpose_b else s.copy)(k, n, b, s.x.ldb, 0, to)
     elif not s.x.transpose_b:
@@ -432,8 +432,6 @@ cdef int multiply(const fnn_kernels *k, const product *what, int threads) except
     s.per_word = 1 if s.pairs == NULL else 2
     s.copy = k.pack
     s.transpose = k.pack_transpose if s.pairs == NULL else kernels(FNN_FLOAT32).pack_transpose
-    if s.panel * s.panel * s.itemsize > SQUARE:
-        raise RuntimeError("the kernels' panels are wider than the buffer for a square of them")
     choose_grid(&s, n_threads)
     choose_blocks(&s)
     size = lay_out(&s, NULL, n_threads)

@@ -11,12 +11,12 @@ import numpy as np
 
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper, fnn_kernels, fnn_loss,
-    fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up, zeros,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper,
+    fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, MAX_PANEL, SCALE, SOFTMAX, UNIT_PANELS, Plan, Rows,
-    Step, Unit, Workspace, add_rows, renew_operands,
+    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, UNIT_PANELS, Plan, Rows, Step, Unit,
+    Workspace, add_rows, pair_weights, transpose_weights,
 )
 from fastnn._native.workers cimport (
     Job, Worker, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
@@ -65,7 +65,7 @@ cdef class Memory:
 
     def __cinit__(self, Network network, ptrdiff_t rows, bint training):
         cdef Plan *p = &network.plan
-        cdef ptrdiff_t P = p.k.panel, size = p.k.itemsize, at = 0, cols, items
+        cdef ptrdiff_t P = p.k.panel, size = p.k.itemsize, cols, items
         cdef int l
         cdef char *base
         self.w.rows = rows
@@ -88,22 +88,14 @@ cdef class Memory:
         self.w.x_rows = self.w.d + len(widths)
         self.w.d_rows = self.w.x_rows + len(widths)
         base = address(self.arena)
-        for l, cols in enumerate(panels):
-            self.w.x[l] = base
-            base += cols * size
+        base = place(self.w.x, range(len(panels)), panels, size, base)
         self.w.pairs = base
         base += pairs * size
         if not training:
             return
-        for l, cols in enumerate(panels):
-            self.w.d[l] = base
-            base += cols * size
-        for l, cols in zip(paired, x_rows, strict=True):
-            self.w.x_rows[l] = base
-            base += cols * size
-        for l, cols in zip(paired, d_rows, strict=True):
-            self.w.d_rows[l] = base
-            base += cols * size
+        base = place(self.w.d, range(len(panels)), panels, size, base)
+        base = place(self.w.x_rows, paired, x_rows, size, base)
+        base = place(self.w.d_rows, paired, d_rows, size, base)
         self.w.target = base
         base += panels[len(panels) - 1] * size
         self.w.label = <int32_t *>base
@@ -112,6 +104,15 @@ cdef class Memory:
         base += round_up(rows, 16) * size
         self.w.loss = base
         self.w.metric = base + round_up(rows, 16) * size
+
+
+cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NULL:
+    """Gives each of the steps so many items from base on, one after the other; where they end."""
+    cdef ptrdiff_t l, n
+    for l, n in zip(steps, items, strict=True):
+        to[l] = base
+        base += n * size
+    return base
 
 
 cdef ptrdiff_t panel_stride(ptrdiff_t rows, ptrdiff_t P, ptrdiff_t size) noexcept:
@@ -274,8 +275,6 @@ cdef class Network:
         cdef int l, n = 0
         cdef Step *s
         cdef Unit *u
-        if P > MAX_PANEL:
-            raise RuntimeError("the kernels' panels are wider than the phases' buffers")
         found = []
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
@@ -322,7 +321,8 @@ cdef class Network:
                          s.w_panel, w + s.inputs * P * size if bias else w)
         if flat is self.params["w"] and not bias:
             for j in range(ceil_div(s.outputs, P)):
-                renew_operands(&self.plan, s, j, 0, s.inputs, True)
+                pair_weights(&self.plan, s, j, 0, s.inputs)
+                transpose_weights(&self.plan, s, j, 0, s.inputs)
 
     def get_kernel(self, int op):
         return self.read(op, self.params["w"], False)
@@ -467,9 +467,7 @@ cdef class Network:
 
     def train_threads(self, ptrdiff_t batch_size, num_threads=None):
         """Threads that a step on batch_size rows is divided among."""
-        if num_threads is None and self.flops(batch_size, 6) >= SERIAL_STEP_FLOPS:
-            num_threads = n_threads(None)
-        return self.threads(batch_size, 6, num_threads)
+        return self.threads(batch_size, 6, num_threads, SERIAL_STEP_FLOPS)
 
     cdef double flops(self, ptrdiff_t rows, int per_weight):
         return per_weight * <double>rows * (len(self.params["w"]) // self.plan.k.itemsize)
@@ -477,9 +475,10 @@ cdef class Network:
     cdef double slice_flops(self, int threads):
         return SLICE_FLOPS * threads * self.plan.k.vl
 
-    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads) except -1:
+    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads,
+                     double serial_flops=SERIAL_FLOPS) except -1:
         cdef int n = n_threads(num_threads)
-        if num_threads is None and self.flops(rows, flops_per_weight) < SERIAL_FLOPS:
+        if num_threads is None and self.flops(rows, flops_per_weight) < serial_flops:
             return 1
         return max(1, min(<ptrdiff_t>n, rows))
 
@@ -588,8 +587,8 @@ cdef class Network:
     def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
                  num_threads=None, sums=None):
         cdef Job job
-        cdef ptrdiff_t n = len(index), blocks
-        cdef double began = fnn_now()
+        cdef ptrdiff_t n = len(index)
+        cdef double began = fnn_now(), blocks
         cdef int threads = self.threads(n - start, 2, num_threads)
         if self.plan.loss == NULL:
             raise RuntimeError("evaluate: compile with a loss first")
@@ -604,8 +603,9 @@ cdef class Network:
         while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
             # As many rows as a batch of the workspace has, and again, up to EVALUATE_BLOCKS times.
             job.batch = job.w.rows
-            blocks = <ptrdiff_t>(self.slice_flops(threads) / self.flops(job.batch, 2))
-            job.stop = min(n, job.start + max(1, min(EVALUATE_BLOCKS, blocks)) * job.batch)
+            # Of no weights they are endless: the least is taken before the conversion.
+            blocks = self.slice_flops(threads) / self.flops(job.batch, 2)
+            job.stop = min(n, job.start + max(1, <ptrdiff_t>min(blocks, EVALUATE_BLOCKS)) * job.batch)
             check_index(&job, len(x))
             with nogil:
                 run(evaluate_worker, &job, threads)
@@ -688,7 +688,7 @@ cdef class Network:
         if self.plan.first_dense < self.plan.n_steps:
             s = &self.plan.steps[self.plan.first_dense]
             for j in range(ceil_div(s.outputs, self.plan.k.panel)):
-                renew_operands(&self.plan, s, j, 0, s.inputs, True)
+                transpose_weights(&self.plan, s, j, 0, s.inputs)
 
     def apply_gradients(self, num_threads=None):
         cdef Job job

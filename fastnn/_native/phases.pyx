@@ -12,7 +12,7 @@ from libc.math cimport pow, sqrt
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
+    FNN_MAX_PANEL, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
 )
 
 
@@ -182,28 +182,32 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
         through_activation(p, w, r0, r1, l)
 
 
-cdef void renew_operands(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1,
-                         bint transposed) noexcept nogil:
-    """What products read of rows i0 .. i1 of panel j of the weights: pairs of the rows, if that is
-    what they read forward, and the transposed ones, if asked for."""
-    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i, rows, at
-    cdef ptrdiff_t cols = min(P, s.outputs - j * P), stop = min(i1, s.inputs)
-    cdef int32_t pairs[MAX_PANEL * MAX_PANEL]
+cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil:
+    """What forward products read of rows i0 .. i1 of panel j, where that is not the weights."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
     if s.bf16:
-        s.k.pair_rows(stop - i0, cols, P, 0, s.w + (j * s.w_panel + i0 * P) * size, 0,
+        s.k.pair_rows(min(i1, s.inputs) - i0, min(P, s.outputs - j * P), P, 0,
+                      s.w + (j * s.w_panel + i0 * P) * size, 0,
                       s.wf + (j * s.wf_panel + i0 // 2 * P) * size)
-    if not transposed:
-        return
-    for i in range(i0 // P, ceil_div(stop, P)):
-        rows = min(P, stop - i * P)
-        at = (j * s.w_panel + i * P * P) * size
+
+
+cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0,
+                            ptrdiff_t i1) noexcept nogil:
+    """The transposed weights that belong to rows i0 .. i1 of panel j, what backward products read."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i, rows, row = j * P
+    cdef ptrdiff_t cols = min(P, s.outputs - j * P)
+    cdef int32_t pairs[FNN_MAX_PANEL * FNN_MAX_PANEL]
+    cdef char *w
+    if s.bf16:
+        row = j * P // 2
+    for i in range(i0 // P, ceil_div(min(i1, s.inputs), P)):
+        rows = min(P, s.inputs - i * P)
+        w = s.w + (j * s.w_panel + i * P * P) * size
         if s.bf16:
-            s.k.pair_columns(rows, cols, P, 0, s.w + at, 0, pairs)
-            p.k.pack_transpose(ceil_div(cols, 2), rows, pairs, P, 0,
-                               s.wt + (i * s.wt_panel + j * P // 2 * P) * size)
-        else:
-            p.k.pack_transpose(cols, rows, s.w + at, P, 0,
-                               s.wt + (i * s.wt_panel + j * P * P) * size)
+            s.k.pair_columns(rows, cols, P, 0, w, 0, pairs)
+            w = <char *>pairs
+        p.k.pack_transpose(ceil_div(cols, 2) if s.bf16 else cols, rows, w, P, 0,
+                           s.wt + (i * s.wt_panel + row * P) * size)
 
 
 cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
@@ -222,29 +226,38 @@ cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
         g.b = w.d[u.l + 1] + u.j * w.panel * itemsize
 
 
+cdef void bias_gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *db) noexcept nogil:
+    """db of the columns of a unit."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
+    p.k.colsum(rows, min(P, p.steps[u.l].outputs - u.j * P), P, w.panel,
+               w.d[u.l + 1] + u.j * w.panel * size, 0, db)
+
+
+cdef inline ptrdiff_t weights_at(Plan *p, Unit *u, ptrdiff_t row) noexcept nogil:
+    """Bytes from a step's weights, gradients or slots to that row of the unit's panel."""
+    return (u.j * p.steps[u.l].w_panel + row * p.k.panel) * p.k.itemsize
+
+
 cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u) noexcept nogil:
     """dW = X^T dY of a unit, and db with the last of a panel."""
-    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
     cdef Step *s = &p.steps[u.l]
-    cdef char *to = s.g + (u.j * s.w_panel + u.i0 * P) * size
     cdef fnn_gradient_args o
     cdef fnn_gemm_args g
     unit_operands(p, w, rows, u, &o)
     memset(&g, 0, sizeof(g))
     g.m, g.n, g.k = o.rows, o.cols, o.k
     g.a, g.a_panel, g.b = o.a, o.a_panel, o.b
-    g.b_row = g.c_row = P
-    g.c = to
+    g.b_row = g.c_row = p.k.panel
+    g.c = s.g + weights_at(p, u, u.i0)
     s.k.gemm_tn(&g)
     if u.i1 > s.inputs:
-        p.k.colsum(rows, g.n, P, w.panel, w.d[u.l + 1] + u.j * w.panel * size, 0,
-                   to + g.m * P * size)
+        bias_gradient(p, w, rows, u, s.g + weights_at(p, u, s.inputs))
 
 
 cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noexcept nogil:
     """One optimizer step on the unit's weights from that row on, with the gradients g."""
     cdef Step *s = &p.steps[u.l]
-    cdef ptrdiff_t at = (u.j * s.w_panel + row * p.k.panel) * p.k.itemsize
+    cdef ptrdiff_t at = weights_at(p, u, row)
     p.optim(u.i1 - row, min(p.k.panel, s.outputs - u.j * p.k.panel), hyper, g, s.w + at,
             s.m + at if s.m != NULL else NULL, s.v + at if s.v != NULL else NULL)
 
@@ -253,10 +266,9 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
                               bint keeps) noexcept nogil:
     """Both of a unit, side by side; the gradient goes to memory only if it is to be kept: writing
     all of them took a tenth of the memory traffic of a step."""
-    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
     cdef Step *s = &p.steps[u.l]
-    cdef ptrdiff_t at = (u.j * s.w_panel + u.i0 * P) * size
-    cdef double sums[MAX_PANEL]
+    cdef ptrdiff_t at = weights_at(p, u, u.i0)
+    cdef double sums[FNN_MAX_PANEL]
     cdef char *db = <char *>sums
     cdef fnn_gradient_args g
     unit_operands(p, w, rows, u, &g)
@@ -269,8 +281,8 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     (s.k.gradient_adam if p.adam else s.k.gradient_sgd)(&g)
     if u.i1 > s.inputs:
         if keeps:
-            db = s.g + at + g.rows * P * size
-        p.k.colsum(rows, g.cols, P, w.panel, w.d[u.l + 1] + u.j * w.panel * size, 0, db)
+            db = s.g + weights_at(p, u, s.inputs)
+        bias_gradient(p, w, rows, u, db)
         update(p, u, s.inputs, hyper, db)
 
 
@@ -298,8 +310,10 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
         if computes:
             gradient_and_update(p, w, rows, u, hyper, keeps)
         else:
-            update(p, u, u.i0, hyper, s.g + (u.j * s.w_panel + u.i0 * p.k.panel) * p.k.itemsize)
-        renew_operands(p, s, u.j, u.i0, u.i1, u.l > p.first_dense)
+            update(p, u, u.i0, hyper, s.g + weights_at(p, u, u.i0))
+        pair_weights(p, s, u.j, u.i0, u.i1)
+        if u.l > p.first_dense:
+            transpose_weights(p, s, u.j, u.i0, u.i1)
 
 
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil:
