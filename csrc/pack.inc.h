@@ -75,14 +75,15 @@ static void FNN_NAME(pack_transpose)(ptrdiff_t rows, ptrdiff_t cols, const void 
 }
 
 /* Row by row, all of its panels: the rows lie far apart and in any order, so that no prefetcher sees
- * them coming; the lines of the row after next are asked for meanwhile. */
+ * them coming; the lines of the row after next are asked for meanwhile, of narrow rows, which are
+ * copied sooner than a line comes, of a later one. */
 static void FNN_NAME(gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index, const void *x,
                              ptrdiff_t ldx, const void *scale, const void *shift, ptrdiff_t panel,
                              void *dst) {
-    enum { AHEAD = 2 };
     const real *a = scale, *b = shift;
+    const ptrdiff_t ahead = 2 + 8 * LINE / (cols + 1);
     for (ptrdiff_t r = 0; r < rows; r++) {
-        const ptrdiff_t later = min_size(r + AHEAD, rows - 1);
+        const ptrdiff_t later = min_size(r + ahead, rows - 1);
         const real *src = (const real *)x + (index ? index[r] : r) * ldx;
         const real *next = (const real *)x + (index ? index[later] : later) * ldx;
         real *y = (real *)dst + r * P;

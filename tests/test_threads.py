@@ -126,6 +126,30 @@ def test_every_phase_waits_for_a_late_thread(train, delay, late, optimizer):
 
 
 @needs_threads
+@pytest.mark.parametrize("late", [0, 2])
+def test_a_slow_thread_gets_less(build, compile_with, problem, delay, late):
+    """And what it gets changes no bit; its speed was measured in a sixteenth of so small steps."""
+    n, batch_size = 6000, 60
+    x, y, _ = problem(n, 20, 5, "xent", "float32", labels=True)
+
+    def train(num_threads):
+        net = build(native.Network, "float32", 20, OPS)
+        compile_with(net, "xent", "adam")
+        net.train(x, y, None, np.arange(n), batch_size, 0, EVERYTHING, num_threads)
+        return net
+
+    expected = train(1).flat_weights
+    delay(late, 200)
+    net = train(3)
+    np.testing.assert_array_equal(net.flat_weights, expected)
+    for ends in net.shares:
+        parts = np.diff([0, *ends])
+        assert ends[-1] == 1
+        assert parts.min() >= 0.1
+        assert parts[late] < 0.3
+
+
+@needs_threads
 @pytest.mark.parametrize("late", [0, 1, 2])
 def test_evaluate_waits_for_a_late_thread(build, compile_with, problem, delay, late):
     """Several blocks of rows, whose losses the first thread adds up before they are overwritten."""

@@ -113,6 +113,11 @@ cdef extern from "threads.h" nogil:
         pass
     ctypedef struct fnn_counter:
         pass
+    ctypedef struct fnn_share:
+        double end, part, seconds
+
+    void fnn_share_equally(fnn_share *shares, int size)
+    void fnn_share_anew(fnn_share *shares, int size)
     long fnn_take(fnn_counter *counter)
     long fnn_peek(const fnn_counter *counter)
     void fnn_barrier_wait(fnn_barrier *barrier, int size)

@@ -12,7 +12,8 @@ import numpy as np
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper,
-    fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, kernels, n_threads, round_up, zeros,
+    fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, fnn_share,
+    fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
     ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, UNIT_PANELS, Plan, Rows, Step, Unit,
@@ -34,6 +35,11 @@ cdef double SLICE_FLOPS = 1.5e9
 # A step of fewer may be faster on one thread, when the others' cores are busy: that is measured.
 cdef double UNSURE_FLOPS = 1e9
 
+# A team that was slower than one thread is tried again for about so long.
+cdef double TRIAL_SECONDS = 5e-4
+# A team measures the phases of every step of more, and of some of the smaller ones.
+cdef double MEASURED_FLOPS = 2e7
+
 cdef enum:
     # Below this many operations a call, a second thread costs more than it brings; below so many a
     # training step, too, and above it may: that is measured.
@@ -52,8 +58,9 @@ cdef enum:
 ctypedef struct Pace:
     ptrdiff_t batch
     ptrdiff_t slices[2]
-    ptrdiff_t steps[2]
-    double seconds[2]
+    ptrdiff_t steps[2]      # in the last slice; a team's 0: its next one is a trial
+    double seconds[2]       # a step
+    double pause            # of the team, since it was slower; 0: it was not
     double alone_until
 
 
@@ -152,6 +159,8 @@ cdef class Network:
     cdef list exits         # index of the step after an op
     cdef ptrdiff_t forward_rows
     cdef Pace pace
+    cdef object shares_memory
+    cdef int team           # that the shares are of
     cdef readonly str dtype
     cdef readonly tuple ops
     cdef readonly ptrdiff_t input_size, output_size
@@ -495,7 +504,7 @@ cdef class Network:
         cdef double began = fnn_now(), now = began, then
         cdef int threads, team
         cdef double flops
-        cdef bint in_parts
+        cdef bint in_parts, unsure
         if self.plan.loss == NULL or self.plan.optim == NULL:
             raise RuntimeError("train: compile with a loss and an optimizer first")
         if y is None or batch_size < 1:
@@ -504,19 +513,21 @@ cdef class Network:
         threads = self.train_threads(batch_size, num_threads)
         flops = self.flops(batch_size, 6)
         in_parts = flops > self.slice_flops(threads)
+        unsure = num_threads is None and flops < UNSURE_FLOPS
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
         memory = self.memory_for(batch_size)
         self.forward_rows = -1
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
+        shares = self.shares_of(threads)  # held here, whatever another call does
+        job.shares, job.team = <fnn_share *>address(shares), threads
+        job.measure_every = 1 if flops > MEASURED_FLOPS else 16
         if batch_size != self.pace.batch:
             memset(&self.pace, 0, sizeof(self.pace))
             self.pace.batch = batch_size
         while job.start < n and (now - began < max_seconds or job.start == start):
-            team = threads
-            if num_threads is None and flops < UNSURE_FLOPS:
-                team = self.team_for(threads, now)
+            team = self.team_for(threads, now) if unsure else threads
             steps = 1 if in_parts else self.steps_in(max_seconds - (now - began), team > 1)
             job.stop = min(n, job.start + steps * batch_size)
             check_index(&job, len(x))
@@ -532,7 +543,9 @@ cdef class Network:
             steps = ceil_div(rows, batch_size)
             self.iterations += steps
             if rows >= batch_size:  # a short batch at the end counts for its rows
-                self.keep_pace(team > 1, (now - then) * batch_size / rows, steps, now)
+                self.keep_pace(team > 1, (now - then) * batch_size / rows, steps)
+                if unsure and team > 1:
+                    self.judge_team(now)
             job.start = job.stop
         return job.start, sums[0], sums[1:].tolist()
 
@@ -560,6 +573,27 @@ cdef class Network:
         add_rows(&self.plan, job.w, rows, job.sums)
         return 0
 
+    @property
+    def shares(self):
+        """Of the last team: where each thread's part of the rows and of the units ends."""
+        cdef fnn_share *shares
+        if self.team == 0:
+            return [], []
+        shares = <fnn_share *>address(self.shares_memory)
+        ends = [shares[i].end for i in range(2 * self.team)]
+        return ends[:self.team], ends[self.team:]
+
+    cdef object shares_of(self, int threads):
+        """What each thread of a team takes of the rows, and of the units, as learned so far."""
+        cdef fnn_share *shares
+        if threads != self.team:
+            self.shares_memory = zeros(2 * threads, sizeof(fnn_share))
+            shares = <fnn_share *>address(self.shares_memory)
+            fnn_share_equally(shares, threads)
+            fnn_share_equally(shares + threads, threads)
+            self.team = threads
+        return self.shares_memory
+
     cdef int team_for(self, int threads, double now):
         """Threads for the next slice: alone at first, to know that pace with warm caches, and where
         a team is slower."""
@@ -569,20 +603,28 @@ cdef class Network:
         """Steps that fill the time. It is learned: from one step, and then at most twice as many
         as the last time, so that a wrong measurement does not hold up a Ctrl-C."""
         cdef Pace *pace = &self.pace
-        if pace.slices[team] == 0:
-            return 1
+        if pace.steps[team] == 0:
+            seconds = min(seconds, TRIAL_SECONDS)
+            return max(1, <ptrdiff_t>(seconds / pace.seconds[0])) if pace.seconds[0] > 0 else 1
         # Endless time stays a number of steps: the least is taken before the conversion.
         return max(1, <ptrdiff_t>min(seconds / pace.seconds[team], 2.0 * pace.steps[team]))
 
-    cdef void keep_pace(self, bint team, double seconds, ptrdiff_t steps, double now) noexcept:
-        """Remember the time of a step. Where a team is slower than one thread (it waits for a
-        core that a neighbour has), one thread goes on alone for 20 times as long."""
+    cdef void keep_pace(self, bint team, double seconds, ptrdiff_t steps) noexcept:
+        self.pace.steps[team] = steps
+        self.pace.seconds[team] = seconds
+        self.pace.slices[team] += 1
+
+    cdef void judge_team(self, double now) noexcept:
+        """Where it is slower than one thread (it waits for a core that a neighbour has), one goes
+        on alone: shortly, and twice as long each time a trial finds no better."""
         cdef Pace *pace = &self.pace
-        pace.steps[team] = steps
-        pace.seconds[team] = seconds
-        pace.slices[team] += 1
-        if team and seconds > pace.seconds[0]:
-            pace.alone_until = now + 20 * seconds * steps
+        if pace.seconds[1] < pace.seconds[0]:
+            pace.pause = 0
+            return
+        pace.pause = max(2 * pace.pause, TRIAL_SECONDS)
+        pace.pause = min(pace.pause, 30 * pace.seconds[1] * pace.steps[1])
+        pace.alone_until = now + pace.pause
+        pace.steps[1] = 0
 
     def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
                  num_threads=None, sums=None):

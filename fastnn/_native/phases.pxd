@@ -102,8 +102,8 @@ cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, 
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                    int stop) noexcept nogil
-cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                        bint keeps, int u0, int u1, int tid, int size) noexcept nogil
+cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
+                          bint keeps, int u0, int u1, double begin, double end) noexcept nogil
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil
@@ -118,4 +118,5 @@ cdef enum:
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
 
-cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil
+cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
+                  ptrdiff_t *r1) noexcept nogil

@@ -16,11 +16,12 @@ from fastnn._native.core cimport (
 )
 
 
-cdef void rows_of(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil:
-    """The rows of thread tid of size: r0 .. r1; r0 is even, for pairs of rows."""
+cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
+                  ptrdiff_t *r1) noexcept nogil:
+    """The part begin .. end (all is 0 .. 1) of so many rows: r0 .. r1; r0 is even, for pairs of rows."""
     cdef ptrdiff_t pairs = ceil_div(rows, 2)
-    r0[0] = 2 * (pairs * tid // size)
-    r1[0] = min(rows, 2 * (pairs * (tid + 1) // size))
+    r0[0] = 2 * <ptrdiff_t>(pairs * begin + 0.5)
+    r1[0] = min(rows, 2 * <ptrdiff_t>(pairs * end + 0.5))
 
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
@@ -286,22 +287,26 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
         update(p, u, s.inputs, hyper, db)
 
 
-cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                        bint keeps, int u0, int u1, int tid, int size) noexcept nogil:
-    """The share of thread tid of size in units u0 .. u1: gradients (if `computes`; else they are
-    there), and the update, unless hyper is NULL. Gradients are kept if they are not used at once."""
+cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
+                          bint keeps, int u0, int u1, double begin, double end) noexcept nogil:
+    """The part begin .. end of units u0 .. u1: gradients (if `computes`; else they are there), and
+    the update, unless hyper is NULL. Gradients are kept if they are not used at once.
+
+    Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
     cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
-    cdef double cost, low = before + total * tid / size, high = before + total * (tid + 1) / size
+    cdef double middle, low = before + total * begin, high = before + total * end, taken = 0
     cdef int i
     cdef Unit *u
     cdef Step *s
     for i in range(u0, u1):
         u = &p.units[i]
         # A unit is the thread's where its middle lies.
-        cost = (before + u.cost) / 2
+        middle = (before + u.cost) / 2
+        if low <= middle < high:
+            taken += u.cost - before
         before = u.cost
-        if cost < low or cost >= high:
+        if not low <= middle < high:
             continue
         s = &p.steps[u.l]
         if hyper == NULL:
@@ -314,6 +319,7 @@ cdef void weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper,
         pair_weights(p, s, u.j, u.i0, u.i1)
         if u.l > p.first_dense:
             transpose_weights(p, s, u.j, u.i0, u.i1)
+    return taken / total if total > 0 else 0
 
 
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil:

@@ -82,6 +82,41 @@ static inline long fnn_peek(const fnn_counter *c) {
     return __atomic_load_n(&c->next, __ATOMIC_RELAXED);
 }
 
+/* The part of a work that one thread of a team takes, by how fast it has been: a core of a shared
+ * machine may be a tenth slower than the next one for seconds. On a cache line of its own: the thread
+ * writes what it measures, and one of the team divides. */
+typedef struct {
+    double end;           /* of this thread's part; the one before it ends where it begins, 1 is all */
+    double speed;         /* a running mean of parts a second */
+    double part, seconds; /* measured last */
+    char pad[32];
+} fnn_share;
+
+static inline void fnn_share_equally(fnn_share *shares, int size) {
+    for (int i = 0; i < size; i++) shares[i] = (fnn_share){.end = (double)(i + 1) / size};
+}
+
+/* A new division, from what every thread has measured. No thread gets less than half of an equal
+ * share, so that one that recovers shows it. */
+static inline void fnn_share_anew(fnn_share *shares, int size) {
+    double sum = 0, total = 0, end = 0;
+    for (int i = 0; i < size; i++) {
+        fnn_share *s = &shares[i];
+        if (s->seconds > 0) {
+            const double speed = s->part / s->seconds;
+            s->speed += s->speed > 0 ? (speed - s->speed) / 8 : speed;
+        }
+        sum += s->speed;
+    }
+    if (sum <= 0) return;
+    const double least = sum / (2 * size);
+    for (int i = 0; i < size; i++) total += shares[i].speed > least ? shares[i].speed : least;
+    for (int i = 0; i < size; i++) {
+        end += shares[i].speed > least ? shares[i].speed : least;
+        shares[i].end = end / total;
+    }
+}
+
 static inline double fnn_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

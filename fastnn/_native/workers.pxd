@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from fastnn._native.core cimport fnn_barrier
+from fastnn._native.core cimport fnn_barrier, fnn_share
 from fastnn._native.phases cimport Plan, Rows, Workspace
 
 ctypedef struct Job:
@@ -17,6 +17,10 @@ ctypedef struct Job:
     bint input_gradient             # backward
     ptrdiff_t part0, part1          # of a step that is run in parts: its rows or units
     fnn_barrier barrier
+    # What each of `team` threads takes in training: of the rows and, after those, of the units.
+    fnn_share *shares
+    int team
+    int measure_every       # steps
 
 ctypedef void (*Worker)(Job *job, int tid) noexcept nogil
 

@@ -8,12 +8,25 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_team_size, maybe_delay, restore_fp,
+    flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_now, fnn_share, fnn_share_anew, fnn_team_size,
+    maybe_delay, restore_fp,
 )
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, forward, gather_inputs, gather_targets,
     gradient_rows, hyper_at, losses, rows_of, through_activation, weights_phase,
 )
+
+
+cdef double equal(int tid) noexcept nogil:
+    """Where the part of thread tid of the team begins, when all parts are equal."""
+    return tid / <double>fnn_team_size()
+
+
+cdef double begin_of(fnn_share *shares, int tid) noexcept nogil:
+    """Where the part of thread tid begins, and that of the one before it ends."""
+    if shares == NULL:
+        return equal(tid)
+    return shares[tid - 1].end if tid > 0 else 0
 
 
 cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1) noexcept nogil:
@@ -32,27 +45,54 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
         r0 = end
 
 
+cdef void keep_time(fnn_share *share, double part, double began) noexcept nogil:
+    if part > 0:  # a thread without work learns nothing
+        share.part, share.seconds = part, fnn_now() - began
+
+
 cdef void train_worker(Job *job, int tid) noexcept nogil:
-    """All batches from start to stop: phase 1, barrier, phase 2, barrier."""
+    """All batches from start to stop: phase 1, barrier, phase 2, barrier.
+
+    Between the barriers thread 0 divides anew what no one reads there: the rows in phase 2, the
+    units in phase 1."""
     cdef Plan *p = job.plan
     cdef int size = fnn_team_size()
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t at = job.start, rows, r0, r1
     cdef int64_t iteration = job.iteration
     cdef fnn_hyper hyper
+    # The team may be smaller than was asked for.
+    cdef bint shared = size > 1 and size == job.team, measures = False
+    cdef fnn_share *of_rows = job.shares if shared else NULL
+    cdef fnn_share *of_units = job.shares + size if shared else NULL
+    cdef double now = 0, part
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         iteration += 1
+        if measures and tid == 0:
+            fnn_share_anew(of_units, size)
+        measures = shared and iteration % job.measure_every == 0
+        if measures:
+            now = fnn_now()
         maybe_delay(tid)
-        rows_of(rows, tid, size, &r0, &r1)
+        rows_of(rows, begin_of(of_rows, tid), begin_of(of_rows, tid + 1), &r0, &r1)
         rows_phase(job, at, rows, r0, r1)
+        if measures:
+            keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
         fnn_barrier_wait(&job.barrier, size)
+        if measures:
+            if tid == 0:
+                fnn_share_anew(of_rows, size)
+            now = fnn_now()
         maybe_delay(tid)
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
         hyper = hyper_at(p, iteration)
         # Of the last step the gradients stay, to be looked at.
-        weights_phase(p, job.w, rows, &hyper, True, at + rows == job.stop, 0, p.n_units, tid, size)
+        part = weights_phase(p, job.w, rows, &hyper, True, at + rows == job.stop, 0, p.n_units,
+                             begin_of(of_units, tid), begin_of(of_units, tid + 1))
+        if measures:
+            keep_time(&of_units[tid], part, now)
         fnn_barrier_wait(&job.barrier, size)
         at += rows
     restore_fp(fp)
@@ -63,7 +103,7 @@ cdef void rows_worker(Job *job, int tid) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
-    rows_of(job.part1 - job.part0, tid, fnn_team_size(), &r0, &r1)
+    rows_of(job.part1 - job.part0, equal(tid), equal(tid + 1), &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1)
     restore_fp(fp)
 
@@ -73,7 +113,7 @@ cdef void gradient_worker(Job *job, int tid) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
     weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, job.part0, job.part1,
-                  tid, fnn_team_size())
+                  equal(tid), equal(tid + 1))
     restore_fp(fp)
 
 
@@ -85,7 +125,7 @@ cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         maybe_delay(tid)
-        rows_of(rows, tid, size, &r0, &r1)
+        rows_of(rows, equal(tid), equal(tid + 1), &r0, &r1)
         r = r0
         while r < r1:
             end = min(r + ROW_BLOCK, r1)
@@ -110,7 +150,7 @@ cdef void predict_worker(Job *job, int tid) noexcept nogil:
     cdef Workspace own
     cdef ptrdiff_t r0, r1, r, end, first = tid * ROW_BLOCK
     cdef ptrdiff_t size = p.k.itemsize, cols = job.out_cols
-    rows_of(job.stop - job.start, tid, fnn_team_size(), &r0, &r1)
+    rows_of(job.stop - job.start, equal(tid), equal(tid + 1), &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
@@ -127,7 +167,7 @@ cdef void forward_worker(Job *job, int tid) noexcept nogil:
     cdef Plan *p = job.plan
     cdef ptrdiff_t r0, r1, r, end, size = p.k.itemsize, cols = job.out_cols
     maybe_delay(tid)
-    rows_of(job.stop, tid, fnn_team_size(), &r0, &r1)
+    rows_of(job.stop, equal(tid), equal(tid + 1), &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
@@ -146,7 +186,7 @@ cdef void backward_worker(Job *job, int tid) noexcept nogil:
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
     cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
     maybe_delay(tid)
-    rows_of(job.stop, tid, size, &r0, &r1)
+    rows_of(job.stop, equal(tid), equal(tid + 1), &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
@@ -159,7 +199,7 @@ cdef void backward_worker(Job *job, int tid) noexcept nogil:
         r = end
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, True, 0, p.n_units, tid, size)
+    weights_phase(p, w, job.stop, NULL, True, True, 0, p.n_units, equal(tid), equal(tid + 1))
 
 
 cdef void update_worker(Job *job, int tid) noexcept nogil:
@@ -167,8 +207,8 @@ cdef void update_worker(Job *job, int tid) noexcept nogil:
     cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1)
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
-    weights_phase(job.plan, job.w, 0, &hyper, False, True, 0, job.plan.n_units, tid,
-                  fnn_team_size())
+    weights_phase(job.plan, job.w, 0, &hyper, False, True, 0, job.plan.n_units,
+                  equal(tid), equal(tid + 1))
     restore_fp(fp)
 
 
