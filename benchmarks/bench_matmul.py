@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import Compare, agree
-from workloads import BACKWARD, FORWARD, MATMUL_SHAPES, THREADS
+from workloads import BACKWARD, FEW_SHAPES, FORWARD, MATMUL_SHAPES, THREADS
 
 from fastnn import kernels
 from fastnn.cli.workloads import matmul_operands
 
 FORMS = FORWARD | BACKWARD
+SHAPES = [*MATMUL_SHAPES, *FEW_SHAPES]
 
 
 @pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("shape", MATMUL_SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 def test_matmul(compare: Compare, shape: tuple[int, int, int], form: str, threads: int) -> None:
     m, n, k = shape
     transpose_a, transpose_b = FORMS[form]

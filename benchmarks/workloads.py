@@ -18,6 +18,7 @@ DIGITS_CSV = ROOT / "examples" / "data" / "digits.csv"
 
 # (m, n, k) of C (m, n) = A (m, k) B (k, n)
 MATMUL_SHAPES = [(32, 64, 64), (128, 512, 784), (512, 2048, 2048), (2048, 2048, 2048)]
+FEW_SHAPES = [(1, 784, 512), (4096, 10, 784)]  # of one row, or few columns
 
 # operand transposes of the forward product and of the two backward ones, and the fourth
 FORWARD = {"Y = X W": (False, False)}
@@ -45,6 +46,8 @@ def kernels(kind: str | None = None) -> list[str]:
 MEASURED_WITHIN = {
     "gemm_nn": ("bench_matmul.py::test_matmul", "the product itself"),
     "gemm_tn": ("bench_matmul.py::test_matmul", "the product X^T dY"),
+    "few_nn": ("bench_matmul.py::test_matmul", "the products of one row"),
+    "few_nt": ("bench_matmul.py::test_matmul", "the products of few columns"),
     "gradient_sgd": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
     "gradient_adam": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
     "pair_columns": ("bench_network.py::test_train_bfloat16", "operands become bfloat16 there"),

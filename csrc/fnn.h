@@ -83,6 +83,27 @@ typedef struct {
 } fnn_gemm_args;
 typedef void (*fnn_gemm)(const fnn_gemm_args *args);
 
+/* C (m,n) = A B + bias for few rows; nothing is packed.
+ *   few_nn: m <= FNN_FEW_ROWS, b is B (k,n); few_nt: m <= FNN_FEW_COLUMNS, b is B^T (n,k); row stride ldb
+ *   A(r,i) lies at a[r * a_row + i * a_col], C(r,j) at c[r * c_row + j * c_col]; few_nn: c_col = 1
+ *   bias: NULL, or that of C(r,j) at bias[r * bias_row + j * bias_col]; bias_row = 0 and bias_col = 1,
+ *   or, for few_nt, the other way round
+ * So C^T = B^T A^T is few_nt where it is the columns that are few. The order of additions depends on k,
+ * ISA, dtype, and, for few_nt, on m and a_col. */
+enum { FNN_FEW_ROWS = 4, FNN_FEW_COLUMNS = 12 };
+typedef struct {
+    ptrdiff_t m, n, k;
+    const void *a;
+    ptrdiff_t a_row, a_col;
+    const void *b;
+    ptrdiff_t ldb;
+    void *c;
+    ptrdiff_t c_row, c_col;
+    const void *bias;
+    ptrdiff_t bias_row, bias_col;
+} fnn_few_args;
+typedef void (*fnn_few)(const fnn_few_args *args);
+
 /* Copies between a row-major matrix (row stride ld >= columns) and panels (row stride P).
  *   pack             panels (rows,cols) = x (rows,cols)      zeroes the padding columns
  *   pack_transpose   panels (rows,cols) = x^T, x (cols,rows) zeroes the padding columns
@@ -196,6 +217,7 @@ typedef struct {
 #define FNN_ROWS_GRAD(name) fnn_rows_grad name;
 #define FNN_GEMM(name) fnn_gemm name;
 #define FNN_PAIR(name) fnn_pair name;
+#define FNN_FEW(name) fnn_few name;
 #define FNN_PACK(name) fnn_pack name;
 #define FNN_GATHER(name) fnn_gather name;
 #define FNN_SCALE(name) fnn_scale name;

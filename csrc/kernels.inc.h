@@ -52,6 +52,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #if FNN_BF16
 #include "pair.inc.h"
 #else
+#include "few.inc.h"
 #include "pack.inc.h"
 #include "loss.inc.h"
 #endif
@@ -72,6 +73,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #define FNN_ROWS_GRAD FNN_FILL
 #define FNN_GEMM FNN_FILL
 #define FNN_PAIR FNN_FILL_PAIR
+#define FNN_FEW FNN_FILL_REAL
 #define FNN_PACK FNN_FILL_REAL
 #define FNN_GATHER FNN_FILL_REAL
 #define FNN_SCALE FNN_FILL_REAL

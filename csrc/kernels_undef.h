@@ -5,6 +5,7 @@
 #undef FNN_ROWS_GRAD
 #undef FNN_GEMM
 #undef FNN_PAIR
+#undef FNN_FEW
 #undef FNN_PACK
 #undef FNN_GATHER
 #undef FNN_SCALE

@@ -198,7 +198,15 @@ def test_matmul(dtype, transpose_a, transpose_b):
 def test_large_matmul(transpose_a, transpose_b):
     """Past every block of the packing: one more than powers of two, and primes."""
     rng = np.random.default_rng(6)
-    for m, n, k in [(513, 257, 1025), (1031, 67, 509), (65, 1031, 2049)]:
+    for m, n, k in [
+        (513, 257, 1025),
+        (1031, 67, 509),
+        (65, 1031, 2049),
+        (1, 4500, 131),
+        (4, 2500, 37),
+        (2501, 11, 303),
+        (2501, 1, 303),
+    ]:
         a = rng.normal(size=(k, m) if transpose_a else (m, k)).astype(np.float32)
         b = rng.normal(size=(n, k) if transpose_b else (k, n)).astype(np.float32)
         assert_matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)

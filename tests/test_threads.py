@@ -80,7 +80,17 @@ def test_forward_backward(build, compile_with, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "size", [(1, 300, 257), (15, 33, 2), (130, 127, 129), (257, 513, 190), (1501, 1803, 67)]
+    "size",
+    [
+        (1, 300, 257),
+        (15, 33, 2),
+        (130, 127, 129),
+        (257, 513, 190),
+        (1501, 1803, 67),
+        (3, 700, 903),
+        (3001, 401, 7),
+        (3001, 401, 1),
+    ],
 )
 def test_kernels(dtype, size):
     m, k, n = size

@@ -14,6 +14,7 @@
 #define FNN_ROWS_GRAD(name) WANT(rows_grad, name)
 #define FNN_GEMM(name) SPEC(gemm, name)
 #define FNN_PAIR(name) SPEC(pair, name)
+#define FNN_FEW(name) SPEC(few, name)
 #define FNN_PACK(name) SPEC(pack, name)
 #define FNN_GATHER(name) PLAIN(gather, name)
 #define FNN_SCALE(name) PLAIN(scale, name)

@@ -31,6 +31,11 @@ typedef struct {
 } pair_spec;
 
 typedef struct {
+    int transpose_b;
+    ptrdiff_t most; /* rows */
+} few_spec;
+
+typedef struct {
     int transpose, unpack;
 } pack_spec;
 
@@ -75,6 +80,7 @@ typedef struct {
 #define FNN_ROWS_GRAD(name) rows_grad_reference want_##name;
 #define FNN_GEMM(name) extern const gemm_spec spec_##name;
 #define FNN_PAIR(name) extern const pair_spec spec_##name;
+#define FNN_FEW(name) extern const few_spec spec_##name;
 #define FNN_PACK(name) extern const pack_spec spec_##name;
 #define FNN_GATHER(name)
 #define FNN_SCALE(name)
@@ -95,6 +101,7 @@ void test_rows(kernels k, const char *name, fnn_rows f, rows_reference *want);
 void test_rows_grad(kernels k, const char *name, fnn_rows_grad f, rows_grad_reference *want);
 void test_gemm(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec);
 void test_probe(kernels k, const char *name, fnn_probe f);
+void test_few(kernels k, const char *name, fnn_few f, const few_spec *spec);
 void test_pair(kernels k, const char *name, fnn_pair f, const pair_spec *spec);
 void test_pack(kernels k, const char *name, fnn_pack f, const pack_spec *spec);
 void test_gather(kernels k, const char *name, fnn_gather f);

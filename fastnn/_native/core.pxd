@@ -85,6 +85,20 @@ cdef extern from "fnn.h" nogil:
         void *v
         int far
     ctypedef void (*fnn_gradient)(const fnn_gradient_args *args) noexcept nogil
+    enum:
+        FNN_FEW_ROWS
+        FNN_FEW_COLUMNS
+    ctypedef struct fnn_few_args:
+        ptrdiff_t m, n, k
+        const void *a
+        ptrdiff_t a_row, a_col
+        const void *b
+        ptrdiff_t ldb
+        void *c
+        ptrdiff_t c_row, c_col
+        const void *bias
+        ptrdiff_t bias_row, bias_col
+    ctypedef void (*fnn_few)(const fnn_few_args *args) noexcept nogil
     ctypedef double (*fnn_probe)(ptrdiff_t n) noexcept nogil
 
     ctypedef struct fnn_kernels:
@@ -98,6 +112,7 @@ cdef extern from "fnn.h" nogil:
         fnn_rows_grad softmax_backward
         fnn_gemm gemm_nn, gemm_tn
         fnn_pair pair_columns, pair_rows
+        fnn_few few_nn, few_nt
         fnn_pack pack, pack_transpose, unpack
         fnn_gather gather
         fnn_scale scale_shift

@@ -18,8 +18,9 @@ what is packed next meanwhile. Further blocks of rows go to whichever thread is 
 Operands to be taken in bfloat16 are rounded as they are packed, into words of two neighbours in k: kc
 counts elements, the k of a kernel's call words.
 
-The blocks of k depend on k alone, but for few rows by a B that is not transposed, and within one
-every element adds its products in the order of k: threads do not change a bit of it.
+The blocks of k depend on k alone, and within one every element adds its products in the order of k:
+threads do not change a bit of it. Products of few rows or columns, which are not worth packing, have
+kernels of their own, and are not cut in k.
 """
 
 from cython.parallel cimport parallel, threadid
@@ -28,9 +29,9 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FLOAT32, FNN_MAX_PANEL, ceil_div, fnn_barrier, fnn_barrier_wait, fnn_counter,
-    fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack, fnn_peek, fnn_take, fnn_team_size, fnn_zalloc,
-    kernels, maybe_delay, round_up,
+    FNN_BFLOAT16, FNN_FEW_COLUMNS, FNN_FEW_ROWS, FNN_FLOAT32, FNN_MAX_PANEL, ceil_div, fnn_barrier,
+    fnn_barrier_wait, fnn_counter, fnn_few, fnn_few_args, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack,
+    fnn_peek, fnn_take, fnn_team_size, fnn_unary, fnn_zalloc, kernels, maybe_delay, round_up,
 )
 
 cdef enum:
@@ -40,8 +41,6 @@ cdef enum:
                         # two panels of B, and small enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FINE_TAIL = 4       # with so many blocks of rows a thread, the last of each is cut up
-    FEW = 4             # rows of C that leave the time to the reading of B:
-    KC_FEW = 128        # then B is read in strips of so many rows
     DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
@@ -158,10 +157,8 @@ cdef inline ptrdiff_t first_row(const plan *s, ptrdiff_t block) noexcept nogil:
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
-    cdef bint few = s.x.m <= FEW
-    s.direct = s.pairs == NULL and not s.x.transpose_b and (few or s.x.k * s.x.n * s.itemsize <= DIRECT)
-    s.kc = KC_FEW if s.direct and few else even_block(
-        s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
+    s.direct = s.pairs == NULL and not s.x.transpose_b and s.x.k * s.x.n * s.itemsize <= DIRECT
+    s.kc = even_block(s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
     s.mc = even_block(rows, MC - MC % s.mr, s.panel if s.x.transpose_a else 1)
     choose_last_rows(s, s.panel if s.x.transpose_a else 1)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
@@ -414,14 +411,87 @@ cdef size_t lay_out(plan *s, char *memory, ptrdiff_t threads) noexcept nogil:
     return teams + a + s.column_teams * s.b_bytes
 
 
+# A product of few rows, or of few columns as that of its transposes, and what each thread takes of it.
+cdef struct few_plan:
+    fnn_few_args g          # C's many columns are n, though they may be its rows
+    fnn_few kernel
+    fnn_unary act
+    bint transposed
+    ptrdiff_t itemsize, unit
+    ptrdiff_t b_col         # from one of the many columns to the next in g.b
+
+
+cdef bint plan_few(const fnn_kernels *k, const product *x, few_plan *s) noexcept nogil:
+    """Whether it is one, and how."""
+    cdef fnn_few_args *g = &s.g
+    cdef bint rows = x.m <= (FNN_FEW_COLUMNS if x.transpose_b else FNN_FEW_ROWS)
+    if k.few_nn == NULL or not (rows or (x.n <= FNN_FEW_COLUMNS and not x.transpose_a)):
+        return False
+    s.itemsize, s.unit, s.act, s.transposed = k.itemsize, k.panel, x.act, not rows
+    g.k, g.c, g.bias = x.k, x.c, x.bias
+    if rows:
+        s.kernel = k.few_nt if x.transpose_b else k.few_nn
+        g.m, g.n = x.m, x.n
+        g.a, g.a_row, g.a_col = x.a, 1 if x.transpose_a else x.lda, x.lda if x.transpose_a else 1
+        g.b, g.ldb, s.b_col = x.b, x.ldb, x.ldb if x.transpose_b else 1
+        g.c_row, g.c_col, g.bias_row, g.bias_col = x.ldc, 1, 0, 1
+    else:
+        s.kernel = k.few_nt
+        g.m, g.n = x.n, x.m
+        g.a, g.a_row, g.a_col = x.b, x.ldb if x.transpose_b else 1, 1 if x.transpose_b else x.ldb
+        g.b, g.ldb, s.b_col = x.a, x.lda, x.lda
+        g.c_row, g.c_col, g.bias_row, g.bias_col = 1, x.ldc, 1, 0
+    return True
+
+
+cdef void activate(fnn_unary act, ptrdiff_t rows, ptrdiff_t cols, char *c, ptrdiff_t row) noexcept nogil:
+    """act on rows that lie `row` bytes apart."""
+    cdef ptrdiff_t r
+    for r in range(rows):
+        act(cols, c + r * row, c + r * row)
+
+
+cdef void work_few(const few_plan *s, ptrdiff_t part, ptrdiff_t parts) noexcept nogil:
+    """A part of the many columns, which may be C's rows."""
+    cdef fnn_few_args g = s.g
+    cdef ptrdiff_t start = share(s.g.n, s.unit, part, parts)
+    g.n = share(s.g.n, s.unit, part + 1, parts) - start
+    g.b = <const char *>g.b + start * s.b_col * s.itemsize
+    g.c = <char *>g.c + start * g.c_col * s.itemsize
+    if g.bias != NULL:
+        g.bias = <const char *>g.bias + start * g.bias_col * s.itemsize
+    s.kernel(&g)
+    if s.act == NULL:
+        return
+    if s.transposed:
+        activate(s.act, g.n, g.m, <char *>g.c, g.c_col * s.itemsize)
+    else:
+        activate(s.act, g.m, g.n, <char *>g.c, g.c_row * s.itemsize)
+
+
+cdef void run_few(const few_plan *s, ptrdiff_t threads):
+    if s.g.m * s.g.n * s.g.k < THREAD_WORK:
+        work_few(s, 0, 1)   # as in run
+    elif threads == 1:
+        with nogil:
+            work_few(s, 0, 1)
+    else:
+        with nogil, parallel(num_threads=threads):
+            work_few(s, threadid(), fnn_team_size())
+
+
 cdef int multiply(const fnn_kernels *k, const product *what, int threads) except -1:
     cdef plan s
+    cdef few_plan few
     cdef Workspace workspace
     cdef size_t size
     cdef char *aligned
     cdef char memory[SMALL + 64]
     cdef ptrdiff_t n_threads = max(1, min(threads, what.m * what.n * what.k // THREAD_WORK))
     if what.m == 0 or what.n == 0:
+        return 0
+    if plan_few(k, what, &few):
+        run_few(&few, n_threads)
         return 0
     s.x = what[0]
     s.itemsize = k.itemsize

@@ -188,6 +188,16 @@ def gemm_tn(a: Array, b: Array, bias: Array | None = None) -> Array:
     return gemm_nn(a.T, b, bias)
 
 
+def few_nn(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """Return a (m, k) @ b (k, n) + bias (n,), m being small."""
+    return gemm_nn(a, b, bias)
+
+
+def few_nt(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """Return a (m, k) @ b^T + bias, b being (n, k) and m small."""
+    return gemm_nn(a, b.T, bias)
+
+
 def dense_forward(
     x: ArrayLike,
     kernel: ArrayLike,
@@ -505,6 +515,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax, softmax_backward,
         gemm_nn, gemm_tn,
         pair_columns, pair_rows,
+        few_nn, few_nt,
         pack, pack_transpose, unpack, gather,
         scale_shift, colsum,
         mse, bce, bce_logits, xent, xent_logits,
