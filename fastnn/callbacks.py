@@ -153,15 +153,11 @@ class CallbackList(Callback):
         for callback in callbacks:
             callback.set_model(model)
             callback.set_params(params)
-
-    @property
-    def wants_batches(self) -> bool:
-        """Whether one of them overrides a hook of every batch."""
-        hooks = ("on_train_batch_begin", "on_train_batch_end")
-        return any(
+        # whether one of them overrides a hook of every batch
+        self.wants_batches = any(
             getattr(type(callback), hook) is not getattr(Callback, hook)
-            for callback in self.callbacks
-            for hook in hooks
+            for callback in callbacks
+            for hook in ("on_train_batch_begin", "on_train_batch_end")
         )
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -37,6 +37,8 @@ cdef double UNSURE_FLOPS = 1e9
 
 # A team that was slower than one thread is tried again for about so long.
 cdef double TRIAL_SECONDS = 5e-4
+# One thread's pace is taken anew after so long.
+cdef double PACE_SECONDS = 1
 # A team measures the phases of every step of more, and of some of the smaller ones.
 cdef double MEASURED_FLOPS = 2e7
 
@@ -62,6 +64,7 @@ ctypedef struct Pace:
     double seconds[2]       # a step
     double pause            # of the team, since it was slower; 0: it was not
     double alone_until
+    double alone_at         # when one thread's pace was last taken
 
 
 cdef class Memory:
@@ -527,7 +530,7 @@ cdef class Network:
             memset(&self.pace, 0, sizeof(self.pace))
             self.pace.batch = batch_size
         while job.start < n and (now - began < max_seconds or job.start == start):
-            team = self.team_for(threads, now) if unsure else threads
+            team = self.team_for(threads, flops, now) if unsure else threads
             steps = 1 if in_parts else self.steps_in(max_seconds - (now - began), team > 1)
             job.stop = min(n, job.start + steps * batch_size)
             check_index(&job, len(x))
@@ -543,7 +546,7 @@ cdef class Network:
             steps = ceil_div(rows, batch_size)
             self.iterations += steps
             if rows >= batch_size:  # a short batch at the end counts for its rows
-                self.keep_pace(team > 1, (now - then) * batch_size / rows, steps)
+                self.keep_pace(team > 1, (now - then) * batch_size / rows, steps, now)
                 if unsure and team > 1:
                     self.judge_team(now)
             job.start = job.stop
@@ -594,10 +597,20 @@ cdef class Network:
             self.team = threads
         return self.shares_memory
 
-    cdef int team_for(self, int threads, double now):
-        """Threads for the next slice: alone at first, to know that pace with warm caches, and where
-        a team is slower."""
-        return 1 if self.pace.slices[0] < 4 or now < self.pace.alone_until else threads
+    cdef int team_for(self, int threads, double flops, double now):
+        """Threads for the next slice: one where a team is slower, and at times, to know that pace.
+
+        Caches are to be warm for it. Short steps begin alone; for long ones, of which an epoch may
+        have few, the team warms them."""
+        cdef Pace *pace = &self.pace
+        if now < pace.alone_until:
+            return 1
+        if flops < MEASURED_FLOPS and pace.slices[0] < 4:
+            return 1
+        if pace.slices[1] >= 4 and (pace.seconds[0] == 0 or now > pace.alone_at + PACE_SECONDS):
+            pace.steps[0] = 0
+            return 1
+        return threads
 
     cdef ptrdiff_t steps_in(self, double seconds, bint team):
         """Steps that fill the time. It is learned: from one step, and then at most twice as many
@@ -609,16 +622,18 @@ cdef class Network:
         # Endless time stays a number of steps: the least is taken before the conversion.
         return max(1, <ptrdiff_t>min(seconds / pace.seconds[team], 2.0 * pace.steps[team]))
 
-    cdef void keep_pace(self, bint team, double seconds, ptrdiff_t steps) noexcept:
+    cdef void keep_pace(self, bint team, double seconds, ptrdiff_t steps, double now) noexcept:
         self.pace.steps[team] = steps
         self.pace.seconds[team] = seconds
         self.pace.slices[team] += 1
+        if not team:
+            self.pace.alone_at = now
 
     cdef void judge_team(self, double now) noexcept:
         """Where it is slower than one thread (it waits for a core that a neighbour has), one goes
         on alone: shortly, and twice as long each time a trial finds no better."""
         cdef Pace *pace = &self.pace
-        if pace.seconds[1] < pace.seconds[0]:
+        if pace.seconds[0] == 0 or pace.seconds[1] < pace.seconds[0]:
             pace.pause = 0
             return
         pace.pause = max(2 * pace.pause, TRIAL_SECONDS)
