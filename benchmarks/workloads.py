@@ -18,7 +18,7 @@ DIGITS_CSV = ROOT / "examples" / "data" / "digits.csv"
 
 # (m, n, k) of C (m, n) = A (m, k) B (k, n)
 MATMUL_SHAPES = [(32, 64, 64), (128, 512, 784), (512, 2048, 2048), (2048, 2048, 2048)]
-FEW_SHAPES = [(1, 784, 512), (4096, 10, 784)]  # of one row, or few columns
+FEW_SHAPES = [(1, 784, 512), (4, 64, 784), (4096, 10, 784)]  # of few rows, or columns
 
 # operand transposes of the forward product and of the two backward ones, and the fourth
 FORWARD = {"Y = X W": (False, False)}

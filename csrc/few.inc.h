@@ -1,4 +1,4 @@
-/* Products of few rows, whose time is the reading of B: nothing is packed, and B passes once.
+/* Products of few rows, whose time is the reading of B: nothing is packed.
  *
  *     few_nn   B (k,n) row-major: four of its rows at a time are added to C, which stays in L1
  *     few_nt   B^T (n,k) row-major: blocks of VL by VL are transposed in registers, and VL columns of C

@@ -135,6 +135,11 @@ def test_every_phase_waits_for_a_late_thread(train, delay, late, optimizer):
     assert_same_bits(result, expected)
 
 
+def parts_of(ends):
+    assert ends[-1] == 1
+    return np.diff([0, *ends])
+
+
 @needs_threads
 @pytest.mark.parametrize("late", [0, 2])
 def test_a_slow_thread_gets_less(build, compile_with, problem, delay, late):
@@ -153,10 +158,47 @@ def test_a_slow_thread_gets_less(build, compile_with, problem, delay, late):
     net = train(3)
     np.testing.assert_array_equal(net.flat_weights, expected)
     for ends in net.shares:
-        parts = np.diff([0, *ends])
-        assert ends[-1] == 1
-        assert parts.min() >= 0.1
-        assert parts[late] < 0.3
+        assert parts_of(ends).min() >= 0.1
+        assert parts_of(ends)[late] < 0.3
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_thread_that_recovers_gets_its_part_again(build, compile_with, problem, delay, late):
+    """Also where its part was none: two units."""
+    n, batch_size = 51200, 512
+    x, y, _ = problem(n, 20, 1, "mse", "float32")
+    ops = [("dense", 64, "relu", True), ("dense", 1, "linear", True)]
+    net = build(native.Network, "float32", 20, ops)
+    compile_with(net, "mse", "sgd")
+
+    def train():
+        net.train(x, y, None, np.arange(n), batch_size, 0, EVERYTHING, 2)
+        return [parts_of(ends)[late] for ends in net.shares]
+
+    delay(late, 300)
+    for _ in range(4):
+        slow = train()
+    assert max(slow) < 0.4
+    delay(-1, 0)
+    for _ in range(20):
+        recovered = train()
+        if min(recovered) > 0.4:
+            break
+    assert min(recovered) > 0.4
+
+
+@needs_threads
+def test_parts_are_learned_in_calls_of_one_step(build, compile_with, problem, delay):
+    net = build(native.Network, "float32", 784, [("dense", 256, "relu", True), OPS[-1]])
+    compile_with(net, "xent", "sgd")
+    x, y, _ = problem(128, 784, 5, "xent", "float32", labels=True)
+    assert net.train_threads(128, 2) == 2
+    delay(1, 2000)
+    for _ in range(40):
+        net.train(x, y, None, np.arange(128), 128, 0, 0.0, 2)
+    for ends in net.shares:
+        assert parts_of(ends)[1] < 0.4
 
 
 @needs_threads

@@ -424,8 +424,10 @@ cdef struct few_plan:
 cdef bint plan_few(const fnn_kernels *k, const product *x, few_plan *s) noexcept nogil:
     """Whether it is one, and how."""
     cdef fnn_few_args *g = &s.g
-    cdef bint rows = x.m <= (FNN_FEW_COLUMNS if x.transpose_b else FNN_FEW_ROWS)
-    if k.few_nn == NULL or not (rows or (x.n <= FNN_FEW_COLUMNS and not x.transpose_a)):
+    # few_nt holds what is few in registers; few_nn does not, and is for long rows.
+    cdef ptrdiff_t most = min(<ptrdiff_t>FNN_FEW_COLUMNS, k.mr * k.itemsize // 4)
+    cdef bint rows = x.m <= most if x.transpose_b else x.m <= FNN_FEW_ROWS and x.n >= 2 * k.panel
+    if k.few_nn == NULL or not (rows or (x.n <= most and not x.transpose_a)):
         return False
     s.itemsize, s.unit, s.act, s.transposed = k.itemsize, k.panel, x.act, not rows
     g.k, g.c, g.bias = x.k, x.c, x.bias

@@ -59,6 +59,7 @@ cdef enum:
 # What steps of `batch` rows took in the last slice: [0] on one thread, [1] on a team.
 ctypedef struct Pace:
     ptrdiff_t batch
+    int threads             # of the team
     ptrdiff_t slices[2]
     ptrdiff_t steps[2]      # in the last slice; a team's 0: its next one is a trial
     double seconds[2]       # a step
@@ -506,7 +507,7 @@ cdef class Network:
         cdef ptrdiff_t n = len(index), steps, rows
         cdef double began = fnn_now(), now = began, then
         cdef int threads, team
-        cdef double flops
+        cdef double flops, seconds
         cdef bint in_parts, unsure
         if self.plan.loss == NULL or self.plan.optim == NULL:
             raise RuntimeError("train: compile with a loss and an optimizer first")
@@ -526,12 +527,15 @@ cdef class Network:
         shares = self.shares_of(threads)  # held here, whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
-        if batch_size != self.pace.batch:
+        if batch_size != self.pace.batch or threads != self.pace.threads:
             memset(&self.pace, 0, sizeof(self.pace))
-            self.pace.batch = batch_size
+            self.pace.batch, self.pace.threads = batch_size, threads
         while job.start < n and (now - began < max_seconds or job.start == start):
             team = self.team_for(threads, flops, now) if unsure else threads
-            steps = 1 if in_parts else self.steps_in(max_seconds - (now - began), team > 1)
+            seconds = max_seconds - (now - began)
+            if unsure and now < self.pace.alone_until:
+                seconds = min(seconds, self.pace.alone_until - now)
+            steps = 1 if in_parts else self.steps_in(seconds, team > 1)
             job.stop = min(n, job.start + steps * batch_size)
             check_index(&job, len(x))
             job.iteration = self.iterations
@@ -618,7 +622,8 @@ cdef class Network:
         cdef Pace *pace = &self.pace
         if pace.steps[team] == 0:
             seconds = min(seconds, TRIAL_SECONDS)
-            return max(1, <ptrdiff_t>(seconds / pace.seconds[0])) if pace.seconds[0] > 0 else 1
+            # Of a team more than one: the first wakes its threads.
+            return max(1 + team, <ptrdiff_t>(seconds / pace.seconds[0])) if pace.seconds[0] > 0 else 1
         # Endless time stays a number of steps: the least is taken before the conversion.
         return max(1, <ptrdiff_t>min(seconds / pace.seconds[team], 2.0 * pace.steps[team]))
 

@@ -88,7 +88,7 @@ static inline long fnn_peek(const fnn_counter *c) {
 typedef struct {
     double end;           /* of this thread's part; the one before it ends where it begins, 1 is all */
     double speed;         /* a running mean of parts a second */
-    double part, seconds; /* measured last */
+    double part, seconds; /* measured, and not yet divided by; seconds 0: nothing */
     char pad[32];
 } fnn_share;
 
@@ -96,16 +96,19 @@ static inline void fnn_share_equally(fnn_share *shares, int size) {
     for (int i = 0; i < size; i++) shares[i] = (fnn_share){.end = (double)(i + 1) / size};
 }
 
-/* A new division, from what every thread has measured. No thread gets less than half of an equal
- * share, so that one that recovers shows it. */
+/* A new division, from what the threads have measured since the last one. No thread gets less than
+ * half of an equal share; one that got no work, or did not measure, drifts back to the mean, so that
+ * one that has recovered is seen to. */
 static inline void fnn_share_anew(fnn_share *shares, int size) {
-    double sum = 0, total = 0, end = 0;
+    double sum = 0, total = 0, end = 0, mean;
+    for (int i = 0; i < size; i++) sum += shares[i].speed;
+    mean = sum / size;
+    sum = 0;
     for (int i = 0; i < size; i++) {
         fnn_share *s = &shares[i];
-        if (s->seconds > 0) {
-            const double speed = s->part / s->seconds;
-            s->speed += s->speed > 0 ? (speed - s->speed) / 8 : speed;
-        }
+        const double speed = s->seconds > 0 ? s->part / s->seconds : mean;
+        s->speed += s->speed > 0 ? (speed - s->speed) / 8 : speed;
+        s->seconds = 0;
         sum += s->speed;
     }
     if (sum <= 0) return;

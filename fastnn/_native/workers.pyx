@@ -95,6 +95,8 @@ cdef void train_worker(Job *job, int tid) noexcept nogil:
             keep_time(&of_units[tid], part, now)
         fnn_barrier_wait(&job.barrier, size)
         at += rows
+    if measures and tid == 0:
+        fnn_share_anew(of_units, size)
     restore_fp(fp)
 
 
