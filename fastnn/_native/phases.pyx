@@ -295,19 +295,18 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
     Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
     cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
-    cdef double middle, low = before + total * begin, high = before + total * end, taken = 0
+    cdef double cost, middle, low = before + total * begin, high = before + total * end, taken = 0
     cdef int i
     cdef Unit *u
     cdef Step *s
     for i in range(u0, u1):
         u = &p.units[i]
         # A unit is the thread's where its middle lies.
-        middle = (before + u.cost) / 2
-        if low <= middle < high:
-            taken += u.cost - before
+        cost, middle = u.cost - before, (before + u.cost) / 2
         before = u.cost
         if not low <= middle < high:
             continue
+        taken += cost
         s = &p.steps[u.l]
         if hyper == NULL:
             gradient(p, w, rows, u)

@@ -22,6 +22,11 @@ cdef double equal(int tid) noexcept nogil:
     return tid / <double>fnn_team_size()
 
 
+cdef void equal_rows(ptrdiff_t rows, int tid, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil:
+    """The rows of thread tid when all parts are equal."""
+    rows_of(rows, equal(tid), equal(tid + 1), r0, r1)
+
+
 cdef double begin_of(fnn_share *shares, int tid) noexcept nogil:
     """Where the part of thread tid begins, and that of the one before it ends."""
     if shares == NULL:
@@ -105,7 +110,7 @@ cdef void rows_worker(Job *job, int tid) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
-    rows_of(job.part1 - job.part0, equal(tid), equal(tid + 1), &r0, &r1)
+    equal_rows(job.part1 - job.part0, tid, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1)
     restore_fp(fp)
 
@@ -127,7 +132,7 @@ cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         maybe_delay(tid)
-        rows_of(rows, equal(tid), equal(tid + 1), &r0, &r1)
+        equal_rows(rows, tid, &r0, &r1)
         r = r0
         while r < r1:
             end = min(r + ROW_BLOCK, r1)
@@ -152,7 +157,7 @@ cdef void predict_worker(Job *job, int tid) noexcept nogil:
     cdef Workspace own
     cdef ptrdiff_t r0, r1, r, end, first = tid * ROW_BLOCK
     cdef ptrdiff_t size = p.k.itemsize, cols = job.out_cols
-    rows_of(job.stop - job.start, equal(tid), equal(tid + 1), &r0, &r1)
+    equal_rows(job.stop - job.start, tid, &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
@@ -169,7 +174,7 @@ cdef void forward_worker(Job *job, int tid) noexcept nogil:
     cdef Plan *p = job.plan
     cdef ptrdiff_t r0, r1, r, end, size = p.k.itemsize, cols = job.out_cols
     maybe_delay(tid)
-    rows_of(job.stop, equal(tid), equal(tid + 1), &r0, &r1)
+    equal_rows(job.stop, tid, &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
@@ -188,7 +193,7 @@ cdef void backward_worker(Job *job, int tid) noexcept nogil:
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
     cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
     maybe_delay(tid)
-    rows_of(job.stop, equal(tid), equal(tid + 1), &r0, &r1)
+    equal_rows(job.stop, tid, &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
