@@ -290,6 +290,23 @@ def thread_bars(arena: Arena, workload: Workload) -> Iterator[Bar]:
         yield Bar(f"{name}: one thread's speed, beside a busy process", beside, 0.8, "times")
 
 
+def pause_bars(arena: Arena, size: int) -> Iterator[Bar]:
+    """A product now and then, whose team sleeps between, beside one thread's."""
+    a, b = matmul_operands((size, size, size), False, False)
+    out = np.empty((size, size), np.float32)
+    seconds: dict[int | None, list[float]] = {n: [] for n in (1, max(THREADS), None)}
+    for _ in range(3 * arena.rounds):
+        for num_threads, taken in seconds.items():
+            time.sleep(0.1)
+            start = time.perf_counter()
+            kernels.matmul(a, b, out=out, num_threads=num_threads)
+            taken.append(time.perf_counter() - start)
+    medians = {n: statistics.median(taken) for n, taken in seconds.items()}
+    name = f"matmul {size} x {size} x {size} after a pause, threads"
+    for n, label in {max(THREADS): "all", None: "as chosen"}.items():
+        yield Bar(f"{name} {label}: one thread's speed", medians[1] / medians[n], 0.9, "times")
+
+
 def is_promised(shape: tuple[int, int, int], form: str) -> bool:
     """Of the transposed forms only the largest product's speed is."""
     return form in FORWARD or shape == MATMUL_SHAPES[-1]
@@ -308,7 +325,10 @@ SUITES: dict[str, list[Callable[[Arena], Iterator[Bar]]]] = {
         partial(sigmoid_bars, size=10_000_000, limit=2.0),
     ],
     "fit": [fit_bars],
-    "threads": [partial(thread_bars, workload=workload) for workload in WORKLOADS],
+    "threads": [
+        *(partial(thread_bars, workload=workload) for workload in WORKLOADS),
+        partial(pause_bars, size=512),
+    ],
     "loss": [partial(loss_bars, workload=workload) for workload in WORKLOADS],
 }
 

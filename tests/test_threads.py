@@ -336,3 +336,36 @@ def test_forked_child(train, in_child):
 def test_bad_num_threads(bad):
     with pytest.raises((ValueError, TypeError), match="num_threads"):
         kernels.sigmoid(np.ones(3), num_threads=bad)
+
+
+@needs_threads
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="affinities are read from /proc")
+def test_waking_a_team_leaves_affinities_alone():
+    def affinities():
+        return {task: os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")}
+
+    a = np.ones((64, 64), np.float32)
+    big = np.ones((128, 128), np.float32)
+    kernels.matmul(big, big, num_threads=4)
+    expected = affinities()
+    for _ in range(5):
+        time.sleep(0.05)  # the team sleeps
+        kernels.matmul(big, big, num_threads=4)
+        time.sleep(0.05)
+        kernels.sigmoid(a, num_threads=4)
+    assert affinities() == expected
+
+
+@needs_threads
+def test_a_core_of_its_own_is_never_left():
+    """A process that has one core only keeps it, with a team of several threads."""
+    allowed = os.sched_getaffinity(0)
+    a = np.ones((128, 128), np.float32)
+    expected = kernels.matmul(a, a, num_threads=1)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        time.sleep(0.05)
+        np.testing.assert_array_equal(kernels.matmul(a, a, num_threads=3), expected)
+        assert os.sched_getaffinity(0) == {min(allowed)}
+    finally:
+        os.sched_setaffinity(0, allowed)

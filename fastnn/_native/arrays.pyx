@@ -12,15 +12,15 @@ import numpy as np
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
 )
-from cython.parallel cimport parallel, threadid
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation as act_of, derivative as grad_of,
     fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels, fnn_now, fnn_probe, fnn_rows,
-    fnn_rows_grad, fnn_team_size, fnn_unary, kernels, n_threads,
+    fnn_rows_grad, fnn_unary, kernels, n_threads,
 )
 from fastnn._native.matmul cimport multiply, product, share
+from fastnn._native.team cimport pays, run_team
 
 cdef extern from "Python.h":
     # -1 and an exception, or 0
@@ -39,7 +39,7 @@ cdef enum:
     ELEMENTS_PAY = 1 << 16
     ELEMENTS_LEAST = 1 << 12
     # multiply-adds for which another thread pays
-    PRODUCTS_PAY = 1 << 22
+    PRODUCTS_PAY = 1 << 20
 
 
 # ---- arrays in ---------------------------------------------------------------------------------
@@ -196,7 +196,8 @@ cdef struct sweep:
     ptrdiff_t n_rows, n_cols, panel
 
 
-cdef void sweep_part(const sweep *s, ptrdiff_t part, ptrdiff_t parts) noexcept nogil:
+cdef void sweep_part(void *what, int part, int parts) noexcept nogil:
+    cdef const sweep *s = <const sweep *>what
     cdef ptrdiff_t first = share(s.total, s.unit, part, parts)
     cdef ptrdiff_t n = share(s.total, s.unit, part + 1, parts) - first
     cdef ptrdiff_t offset = first * s.stride
@@ -216,15 +217,12 @@ cdef void sweep_part(const sweep *s, ptrdiff_t part, ptrdiff_t parts) noexcept n
 
 cdef void run(const sweep *s, ptrdiff_t threads):
     """The pass on at most `threads` threads, as many as it has elements for."""
-    cdef ptrdiff_t size = s.n_rows * s.n_cols, n = min(threads, size // ELEMENTS_LEAST)
+    cdef ptrdiff_t size = s.n_rows * s.n_cols
     if size < ELEMENTS_LEAST:
-        sweep_part(s, 0, 1)     # done before another Python thread could make use of the GIL
-    elif n <= 1:
-        with nogil:
-            sweep_part(s, 0, 1)
+        sweep_part(<void *>s, 0, 1)     # done before another Python thread could make use of the GIL
     else:
-        with nogil, parallel(num_threads=n):
-            sweep_part(s, threadid(), fnn_team_size())
+        with nogil:
+            run_team(sweep_part, <void *>s, min(threads, size // ELEMENTS_LEAST))
 
 
 cdef sweep elementwise(const Array *x, const Array *dy, Array *y):
@@ -250,10 +248,13 @@ cdef sweep row_by_row(const Array *x, const Array *dy, Array *y):
     return s
 
 
-cdef int pays(object num_threads, ptrdiff_t work, ptrdiff_t for_one) except -1:
-    """Threads to use: num_threads if given, else as many as have `for_one` of the work each."""
+cdef int team_for(object num_threads, ptrdiff_t work, ptrdiff_t for_one) except -1:
+    """Threads to use: num_threads if given, else as many as have `for_one` of the work each, if to
+    wake them pays."""
     if num_threads is None:
-        return 1 if work < 2 * for_one else min(n_threads(None), work // for_one)
+        if work < 2 * for_one or not pays(work / <double>for_one):
+            return 1
+        return min(n_threads(None), work // for_one)
     if type(num_threads) is int and num_threads == 1:
         return 1
     return n_threads(num_threads)
@@ -265,7 +266,7 @@ cdef object unary(object x, object out, object num_threads, fnn_unary single, fn
     if not look(x, &ax):
         x, = plain(("x",), (x,))
         look(x, &ax)
-    cdef int threads = pays(num_threads, ax.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = elementwise(&ax, &ax, &ay)
@@ -290,7 +291,7 @@ cdef object backward(tuple names, object saved, object dy, object out, object nu
     cdef Array a_saved, a_dy, a_dx
     given = saved, dy
     saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
-    cdef int threads = pays(num_threads, a_dy.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY)
     dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
     cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
     s.grad = single if a_dy.dtype == FNN_FLOAT32 else double
@@ -480,7 +481,7 @@ def softmax(x, *, out=None, num_threads=None):
         x, = plain(("x",), (x,))
         look(x, &ax)
     check_2d(&ax, "x", x)
-    cdef int threads = pays(num_threads, ax.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = row_by_row(&ax, &ax, &ay)
@@ -513,7 +514,7 @@ def softmax_backward(y, dy, *, out=None, num_threads=None):
     given = y, dy
     y, dy = saved_and_gradient(Y_DY, y, dy, &a_y, &a_dy)
     check_2d(&a_y, "y", y)
-    cdef int threads = pays(num_threads, a_y.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, a_y.size, ELEMENTS_PAY)
     dx = target(out, dy.shape, a_dy.dtype, Y_DY, given, True, &a_dx)
     cdef sweep s = row_by_row(&a_y, &a_dy, &a_dx)
     s.rows_grad = kernels_of(&a_y).softmax_backward
@@ -588,7 +589,7 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=No
             f"b must have {p.k} {'columns' if p.transpose_b else 'rows'}, as a of shape {a.shape} "
             f"has {'rows' if p.transpose_a else 'columns'}, got shape {b.shape}")
     cdef const fnn_kernels *use = product_kernels(aa, precision)
-    cdef int threads = pays(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
+    cdef int threads = team_for(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
     c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac,
                inputs if a is given[0] and b is given[1] else NULL)
     p.a, p.lda = aa.data, aa.cols
@@ -661,7 +662,7 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     if bias is not None and bias.shape != (ak.cols,):
         raise ValueError(f"bias must have shape {(ak.cols,)}, got {bias.shape}")
     p.m, p.n, p.k = ax.rows, ak.cols, ax.cols
-    cdef int threads = pays(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
+    cdef int threads = team_for(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
     y = target(out, (p.m, p.n), ax.dtype, names, given, False, &ay)
     p.transpose_a = p.transpose_b = False
     p.a, p.lda = ax.data, p.k
@@ -730,7 +731,7 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     if dy.shape != shape:
         raise ValueError(f"dy must have shape {shape}, got {dy.shape}")
     cdef const fnn_kernels *k = kernels_of(&ax)
-    cdef int threads = pays(num_threads, ax.rows * ax.cols * ak.cols, PRODUCTS_PAY)
+    cdef int threads = team_for(num_threads, ax.rows * ax.cols * ak.cols, PRODUCTS_PAY)
     dx = target(None, x.shape, ax.dtype, (), (), False, &adx)
     dkernel = target(None, kernel.shape, ax.dtype, (), (), False, &adk)
     dbias = target(None, (ak.cols,), ax.dtype, (), (), False, &adb)
@@ -777,7 +778,8 @@ cdef struct race:
     double start, end, done     # seconds, seconds, floating-point operations
 
 
-cdef void race_part(race *r, ptrdiff_t thread, int size) noexcept nogil:
+cdef void race_part(void *what, int thread, int size) noexcept nogil:
+    cdef race *r = <race *>what
     cdef double done
     fnn_barrier_wait(&r.barrier, size)
     if thread == 0:
@@ -791,12 +793,8 @@ cdef void race_part(race *r, ptrdiff_t thread, int size) noexcept nogil:
 
 cdef double flops(race *r, int threads):
     """Runs it on `threads` threads at once; floating-point operations per second."""
-    if threads == 1:
-        with nogil:
-            race_part(r, 0, 1)
-    else:
-        with nogil, parallel(num_threads=threads):
-            race_part(r, threadid(), fnn_team_size())
+    with nogil:
+        run_team(race_part, r, threads)
     return r.done / (r.end - r.start)
 
 

@@ -139,6 +139,9 @@ cdef extern from "threads.h" nogil:
     int fnn_team_size()
     int fnn_max_threads()
     int fnn_has_openmp()
+    int fnn_begin_team()
+    void fnn_join_team(int core, int tid)
+    bint fnn_team_pays(double work)
     double fnn_now()
     void fnn_sleep_us(long us)
 

@@ -23,7 +23,6 @@ threads do not change a bit of it. Products of few rows or columns, which are no
 kernels of their own, and are not cut in k.
 """
 
-from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free
 from libc.string cimport memset
@@ -31,8 +30,9 @@ from libc.string cimport memset
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FEW_COLUMNS, FNN_FEW_ROWS, FNN_FLOAT32, FNN_MAX_PANEL, ceil_div, fnn_barrier,
     fnn_barrier_wait, fnn_counter, fnn_few, fnn_few_args, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack,
-    fnn_peek, fnn_take, fnn_team_size, fnn_unary, fnn_zalloc, kernels, maybe_delay, round_up,
+    fnn_peek, fnn_take, fnn_unary, fnn_zalloc, kernels, maybe_delay, round_up,
 )
+from fastnn._native.team cimport run_team
 
 cdef enum:
     KC_BYTES = 3328     # kc elements of k: less, and C goes through memory more often; more, and A
@@ -377,10 +377,11 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
             break
 
 
-cdef void work_in_team(const plan *s, ptrdiff_t thread) noexcept nogil:
+cdef void work_in_team(void *what, int thread, int size) noexcept nogil:
     """work, or all of it on thread 0 where OpenMP gave fewer threads than it was asked for."""
+    cdef const plan *s = <const plan *>what
     cdef plan alone
-    if fnn_team_size() == s.row_teams * s.column_teams:
+    if size == s.row_teams * s.column_teams:
         work(s, thread)
     elif thread == 0:
         alone = s[0]
@@ -391,12 +392,9 @@ cdef void work_in_team(const plan *s, ptrdiff_t thread) noexcept nogil:
 cdef void run(const plan *s, ptrdiff_t threads):
     if s.x.m * s.x.n * s.x.k < THREAD_WORK:
         work(s, 0)      # done before another Python thread could make use of the GIL
-    elif threads == 1:
-        with nogil:
-            work(s, 0)
     else:
-        with nogil, parallel(num_threads=threads):
-            work_in_team(s, threadid())
+        with nogil:
+            run_team(work_in_team, <void *>s, threads)
 
 
 cdef size_t lay_out(plan *s, char *memory, ptrdiff_t threads) noexcept nogil:
@@ -453,8 +451,9 @@ cdef void activate(fnn_unary act, ptrdiff_t rows, ptrdiff_t cols, char *c, ptrdi
         act(cols, c + r * row, c + r * row)
 
 
-cdef void work_few(const few_plan *s, ptrdiff_t part, ptrdiff_t parts) noexcept nogil:
+cdef void work_few(void *what, int part, int parts) noexcept nogil:
     """A part of the many columns, which may be C's rows."""
+    cdef const few_plan *s = <const few_plan *>what
     cdef fnn_few_args g = s.g
     cdef ptrdiff_t start = share(s.g.n, s.unit, part, parts)
     g.n = share(s.g.n, s.unit, part + 1, parts) - start
@@ -473,13 +472,10 @@ cdef void work_few(const few_plan *s, ptrdiff_t part, ptrdiff_t parts) noexcept 
 
 cdef void run_few(const few_plan *s, ptrdiff_t threads):
     if s.g.m * s.g.n * s.g.k < THREAD_WORK:
-        work_few(s, 0, 1)   # as in run
-    elif threads == 1:
-        with nogil:
-            work_few(s, 0, 1)
+        work_few(<void *>s, 0, 1)   # as in run
     else:
-        with nogil, parallel(num_threads=threads):
-            work_few(s, threadid(), fnn_team_size())
+        with nogil:
+            run_team(work_few, <void *>s, threads)
 
 
 cdef int multiply(const fnn_kernels *k, const product *what, int threads) except -1:

@@ -19,8 +19,9 @@ from fastnn._native.phases cimport (
     ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, UNIT_PANELS, Plan, Rows, Step, Unit,
     Workspace, add_rows, pair_weights, transpose_weights,
 )
+from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
-    Job, Worker, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
+    Job, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
     rows_worker, run, train_worker, update_worker,
 )
 
@@ -480,7 +481,10 @@ cdef class Network:
 
     def train_threads(self, ptrdiff_t batch_size, num_threads=None):
         """Threads that a step on batch_size rows is divided among."""
-        return self.threads(batch_size, 6, num_threads, SERIAL_STEP_FLOPS)
+        cdef int n = n_threads(num_threads)
+        if num_threads is None and self.flops(batch_size, 6) < SERIAL_STEP_FLOPS:
+            return 1
+        return max(1, min(<ptrdiff_t>n, batch_size))
 
     cdef double flops(self, ptrdiff_t rows, int per_weight):
         return per_weight * <double>rows * (len(self.params["w"]) // self.plan.k.itemsize)
@@ -488,10 +492,11 @@ cdef class Network:
     cdef double slice_flops(self, int threads):
         return SLICE_FLOPS * threads * self.plan.k.vl
 
-    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads,
-                     double serial_flops=SERIAL_FLOPS) except -1:
+    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads) except -1:
+        """Threads that one pass over the rows is divided among."""
         cdef int n = n_threads(num_threads)
-        if num_threads is None and self.flops(rows, flops_per_weight) < serial_flops:
+        cdef double work = self.flops(rows, flops_per_weight) / SERIAL_FLOPS
+        if num_threads is None and (work < 1 or not pays(2 * work)):
             return 1
         return max(1, min(<ptrdiff_t>n, rows))
 
@@ -562,7 +567,7 @@ cdef class Network:
         Until the update, which is short, an interrupted step leaves the weights as they were."""
         cdef ptrdiff_t rows = job.stop - job.start, units = self.plan.n_units, size
         cdef ptrdiff_t parts = <ptrdiff_t>(self.flops(rows, 6) / self.slice_flops(threads)) + 1, total
-        cdef Worker worker
+        cdef Part worker
         cdef bint by_units
         for by_units in range(2):
             worker = gradient_worker if by_units else rows_worker

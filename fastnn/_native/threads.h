@@ -3,6 +3,10 @@
 #ifndef FASTNN_THREADS_H
 #define FASTNN_THREADS_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getcpu and CPU sets */
+#endif
+
 #include <sched.h>
 #include <stdint.h>
 #include <time.h>
@@ -124,6 +128,55 @@ static inline double fnn_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Threads that have had no work for some milliseconds sleep. To wake them takes 0.1 to 0.2 ms, and
+ * Linux may wake them on the core of the thread that does it: they share it for two slices of the
+ * scheduler, 8 ms, before one is moved to an idle core. */
+#define FNN_AWAKE 5e-3 /* seconds; libgomp spins for about as long */
+
+/* Whether a team pays for work that is `work` times the least that one of its threads pays for: it
+ * is woken when as much has been done without it as to wake it takes. */
+static inline int fnn_team_pays(double work) {
+    enum { WAKING = 16 };
+    static __thread double last, done;
+    const double now = fnn_now();
+    if (now - last > FNN_AWAKE) done = 0;
+    last = now;
+    done += work;
+    return done >= WAKING;
+}
+
+/* The calling thread's core, or -1 where its team is awake: what fnn_join_team takes. */
+static inline int fnn_begin_team(void) {
+#ifdef __linux__
+    static __thread double last;
+    const double now = fnn_now(), before = last;
+    last = now;
+    return now - before < FNN_AWAKE ? -1 : sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* What each thread of a team begins with. The one that woke the others lets them run once, and those
+ * that find themselves on its core leave it. */
+static inline void fnn_join_team(int core, int tid) {
+#ifdef __linux__
+    cpu_set_t allowed, others;
+    if (core < 0) return;
+    if (tid == 0) {
+        sched_yield();
+    } else if (sched_getcpu() == core && sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+        others = allowed;
+        CPU_CLR(core, &others);
+        if (CPU_COUNT(&others) == 0) return;
+        sched_setaffinity(0, sizeof(others), &others);
+        sched_setaffinity(0, sizeof(allowed), &allowed);
+    }
+#else
+    (void)core, (void)tid;
+#endif
 }
 
 static inline void fnn_sleep_us(long us) {

@@ -2,8 +2,9 @@
 
 from libc.stdint cimport int64_t
 
-from fastnn._native.core cimport fnn_barrier, fnn_share
+from fastnn._native.core cimport fnn_barrier, fnn_counter, fnn_share
 from fastnn._native.phases cimport Plan, Rows, Workspace
+from fastnn._native.team cimport Part
 
 ctypedef struct Job:
     Plan *plan
@@ -17,19 +18,19 @@ ctypedef struct Job:
     bint input_gradient             # backward
     ptrdiff_t part0, part1          # of a step that is run in parts: its rows or units
     fnn_barrier barrier
+    fnn_counter blocks              # of rows, that threads take as they get to them
     # What each of `team` threads takes in training: of the rows and, after those, of the units.
     fnn_share *shares
     int team
     int measure_every       # steps
 
-ctypedef void (*Worker)(Job *job, int tid) noexcept nogil
-
-cdef void train_worker(Job *job, int tid) noexcept nogil
-cdef void rows_worker(Job *job, int tid) noexcept nogil
-cdef void gradient_worker(Job *job, int tid) noexcept nogil
-cdef void evaluate_worker(Job *job, int tid) noexcept nogil
-cdef void predict_worker(Job *job, int tid) noexcept nogil
-cdef void forward_worker(Job *job, int tid) noexcept nogil
-cdef void backward_worker(Job *job, int tid) noexcept nogil
-cdef void update_worker(Job *job, int tid) noexcept nogil
-cdef void run(Worker worker, Job *job, int threads) noexcept nogil
+# Workers, whose first argument is a Job.
+cdef void train_worker(void *job, int tid, int size) noexcept nogil
+cdef void rows_worker(void *job, int tid, int size) noexcept nogil
+cdef void gradient_worker(void *job, int tid, int size) noexcept nogil
+cdef void evaluate_worker(void *job, int tid, int size) noexcept nogil
+cdef void predict_worker(void *job, int tid, int size) noexcept nogil
+cdef void forward_worker(void *job, int tid, int size) noexcept nogil
+cdef void backward_worker(void *job, int tid, int size) noexcept nogil
+cdef void update_worker(void *job, int tid, int size) noexcept nogil
+cdef void run(Part worker, Job *job, int threads) noexcept nogil

@@ -3,34 +3,35 @@
 They share the job, whose barrier stands between the phases, and nothing else.
 """
 
-from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_now, fnn_share, fnn_share_anew, fnn_team_size,
-    maybe_delay, restore_fp,
+    ceil_div, flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_now, fnn_share, fnn_share_anew,
+    fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, forward, gather_inputs, gather_targets,
     gradient_rows, hyper_at, losses, rows_of, through_activation, weights_phase,
 )
+from fastnn._native.team cimport Part, run_team
 
 
-cdef double equal(int tid) noexcept nogil:
+cdef double equal(int tid, int size) noexcept nogil:
     """Where the part of thread tid of the team begins, when all parts are equal."""
-    return tid / <double>fnn_team_size()
+    return tid / <double>size
 
 
-cdef void equal_rows(ptrdiff_t rows, int tid, ptrdiff_t *r0, ptrdiff_t *r1) noexcept nogil:
+cdef void equal_rows(ptrdiff_t rows, int tid, int size, ptrdiff_t *r0,
+                     ptrdiff_t *r1) noexcept nogil:
     """The rows of thread tid when all parts are equal."""
-    rows_of(rows, equal(tid), equal(tid + 1), r0, r1)
+    rows_of(rows, equal(tid, size), equal(tid + 1, size), r0, r1)
 
 
-cdef double begin_of(fnn_share *shares, int tid) noexcept nogil:
+cdef double begin_of(fnn_share *shares, int tid, int size) noexcept nogil:
     """Where the part of thread tid begins, and that of the one before it ends."""
     if shares == NULL:
-        return equal(tid)
+        return equal(tid, size)
     return shares[tid - 1].end if tid > 0 else 0
 
 
@@ -55,13 +56,13 @@ cdef void keep_time(fnn_share *share, double part, double began) noexcept nogil:
         share.part, share.seconds = part, fnn_now() - began
 
 
-cdef void train_worker(Job *job, int tid) noexcept nogil:
+cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier.
 
     Between the barriers thread 0 divides anew what no one reads there: the rows in phase 2, the
     units in phase 1."""
+    cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
-    cdef int size = fnn_team_size()
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t at = job.start, rows, r0, r1
     cdef int64_t iteration = job.iteration
@@ -80,7 +81,7 @@ cdef void train_worker(Job *job, int tid) noexcept nogil:
         if measures:
             now = fnn_now()
         maybe_delay(tid)
-        rows_of(rows, begin_of(of_rows, tid), begin_of(of_rows, tid + 1), &r0, &r1)
+        rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
         rows_phase(job, at, rows, r0, r1)
         if measures:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
@@ -95,7 +96,7 @@ cdef void train_worker(Job *job, int tid) noexcept nogil:
         hyper = hyper_at(p, iteration)
         # Of the last step the gradients stay, to be looked at.
         part = weights_phase(p, job.w, rows, &hyper, True, at + rows == job.stop, 0, p.n_units,
-                             begin_of(of_units, tid), begin_of(of_units, tid + 1))
+                             begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size))
         if measures:
             keep_time(&of_units[tid], part, now)
         fnn_barrier_wait(&job.barrier, size)
@@ -105,34 +106,36 @@ cdef void train_worker(Job *job, int tid) noexcept nogil:
     restore_fp(fp)
 
 
-cdef void rows_worker(Job *job, int tid) noexcept nogil:
+cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
     """A part of phase 1 of one step: rows part0 .. part1 of the batch."""
+    cdef Job *job = <Job *>what
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
-    equal_rows(job.part1 - job.part0, tid, &r0, &r1)
+    equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1)
     restore_fp(fp)
 
 
-cdef void gradient_worker(Job *job, int tid) noexcept nogil:
+cdef void gradient_worker(void *what, int tid, int size) noexcept nogil:
     """A part of phase 2 of one step, without the update: units part0 .. part1."""
+    cdef Job *job = <Job *>what
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
     weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, job.part0, job.part1,
-                  equal(tid), equal(tid + 1))
+                  equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
 
 
-cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
+cdef void evaluate_worker(void *what, int tid, int size) noexcept nogil:
     """Losses and metrics of all batches from start to stop."""
+    cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
-    cdef int size = fnn_team_size()
     cdef ptrdiff_t at = job.start, rows, r0, r1, r, end
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         maybe_delay(tid)
-        equal_rows(rows, tid, &r0, &r1)
+        equal_rows(rows, tid, size, &r0, &r1)
         r = r0
         while r < r1:
             end = min(r + ROW_BLOCK, r1)
@@ -149,51 +152,52 @@ cdef void evaluate_worker(Job *job, int tid) noexcept nogil:
         at += rows
 
 
-cdef void predict_worker(Job *job, int tid) noexcept nogil:
-    """out rows start .. stop, block by block through a part of the workspace of this thread's own.
+cdef void predict_worker(void *what, int tid, int size) noexcept nogil:
+    """out rows start .. stop, block by block, each to the thread that comes for it.
 
     Thread tid owns the workspace rows from tid * ROW_BLOCK on (all rows, where it is alone)."""
+    cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
-    cdef Workspace own
-    cdef ptrdiff_t r0, r1, r, end, first = tid * ROW_BLOCK
-    cdef ptrdiff_t size = p.k.itemsize, cols = job.out_cols
-    equal_rows(job.stop - job.start, tid, &r0, &r1)
-    r = r0
-    while r < r1:
-        end = min(r + ROW_BLOCK, r1)
+    cdef ptrdiff_t rows = job.stop - job.start, r, end, first = tid * ROW_BLOCK
+    cdef ptrdiff_t block = ceil_div(rows, round_up(ceil_div(rows, ROW_BLOCK), size))
+    cdef ptrdiff_t itemsize = p.k.itemsize, cols = job.out_cols
+    r = fnn_take(&job.blocks) * block
+    while r < rows:
+        end = min(r + block, rows)
         # The block lies at row `first` of the workspace: shift the rows read to match.
         gather_inputs(p, job.w, &job.rows, job.start + r - first, first, first + end - r)
         forward(p, job.w, first, first + end - r, p.n_steps, False)
-        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + first * p.k.panel * size, cols,
-                   job.w.panel, job.out + (job.start + r) * cols * size)
-        r = end
+        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + first * p.k.panel * itemsize, cols,
+                   job.w.panel, job.out + (job.start + r) * cols * itemsize)
+        r = fnn_take(&job.blocks) * block
 
 
-cdef void forward_worker(Job *job, int tid) noexcept nogil:
+cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     """out of all rows of one batch, the activations kept."""
+    cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
-    cdef ptrdiff_t r0, r1, r, end, size = p.k.itemsize, cols = job.out_cols
+    cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, cols = job.out_cols
     maybe_delay(tid)
-    equal_rows(job.stop, tid, &r0, &r1)
+    equal_rows(job.stop, tid, size, &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         gather_inputs(p, job.w, &job.rows, 0, r, end)
         forward(p, job.w, r, end, p.n_steps, True)
-        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * size, cols, job.w.panel,
-                   job.out + r * cols * size)
+        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * itemsize, cols, job.w.panel,
+                   job.out + r * cols * itemsize)
         r = end
 
 
-cdef void backward_worker(Job *job, int tid) noexcept nogil:
+cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
     """Gradients of the weights, and of the input to out, from the output's in rows.y."""
+    cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
     cdef Workspace *w = job.w
-    cdef int size = fnn_team_size()
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
     cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
     maybe_delay(tid)
-    equal_rows(job.stop, tid, &r0, &r1)
+    equal_rows(job.stop, tid, size, &r0, &r1)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
@@ -206,24 +210,22 @@ cdef void backward_worker(Job *job, int tid) noexcept nogil:
         r = end
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, True, 0, p.n_units, equal(tid), equal(tid + 1))
+    weights_phase(p, w, job.stop, NULL, True, True, 0, p.n_units, equal(tid, size), equal(tid + 1, size))
 
 
-cdef void update_worker(Job *job, int tid) noexcept nogil:
+cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     """One optimizer step from the gradients there are."""
+    cdef Job *job = <Job *>what
     cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1)
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
     weights_phase(job.plan, job.w, 0, &hyper, False, True, 0, job.plan.n_units,
-                  equal(tid), equal(tid + 1))
+                  equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
 
 
-cdef void run(Worker worker, Job *job, int threads) noexcept nogil:
+cdef void run(Part worker, Job *job, int threads) noexcept nogil:
     """The worker on a team of threads; alone, without OpenMP."""
     memset(&job.barrier, 0, sizeof(job.barrier))
-    if threads == 1:
-        worker(job, 0)
-    else:
-        with parallel(num_threads=threads):
-            worker(job, threadid())
+    memset(&job.blocks, 0, sizeof(job.blocks))
+    run_team(worker, job, threads)
