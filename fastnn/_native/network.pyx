@@ -64,7 +64,7 @@ ctypedef struct Pace:
     ptrdiff_t slices[2]
     ptrdiff_t steps[2]      # in the last slice; a team's 0: its next one is a trial
     double seconds[2]       # a step
-    double pause            # of the team, since it was slower; 0: it was not
+    double pause            # of the team, when it was slower last; 0: forgiven
     double alone_until
     double alone_at         # when one thread's pace was last taken
 
@@ -641,13 +641,14 @@ cdef class Network:
 
     cdef void judge_team(self, double now) noexcept:
         """Where it is slower than one thread (it waits for a core that a neighbour has), one goes
-        on alone: shortly, and twice as long each time a trial finds no better."""
+        on alone: as long as that took, and twice as long each time it is found again. What it
+        does well for as long is forgiven."""
         cdef Pace *pace = &self.pace
+        cdef double taken = pace.seconds[1] * pace.steps[1]
         if pace.seconds[0] == 0 or pace.seconds[1] < pace.seconds[0]:
-            pace.pause = 0
+            pace.pause = max(0.0, pace.pause - taken)
             return
-        pace.pause = max(2 * pace.pause, TRIAL_SECONDS)
-        pace.pause = min(pace.pause, 30 * pace.seconds[1] * pace.steps[1])
+        pace.pause = min(max(2 * pace.pause, taken), 30 * taken)
         pace.alone_until = now + pace.pause
         pace.steps[1] = 0
 
