@@ -110,7 +110,7 @@ def test_optimizer(compare: Compare, name: str, threads: int) -> None:
     def check(ours: Any, theirs: Any) -> None:
         agree(64)(ours.get_kernel(0), theirs.get_kernel(0))
 
-    slots = {"sgd": 1, "adam": 2}[name]
+    slots = len(native.slot_names)
     compare(
         "network",
         f"optimizer {name}, 1024 x 512 weights",
@@ -119,6 +119,20 @@ def test_optimizer(compare: Compare, name: str, threads: int) -> None:
         check=check,
         threads=threads,
         bytes=4.0 * 1024 * 512 * (3 + 2 * slots),  # reads g; reads and writes w and the slots
+    )
+
+
+@pytest.mark.parametrize("name", kernel_names("DROPOUT"))
+def test_dropout(compare: Compare, name: str) -> None:
+    """Forward in training through one dropout, and the way in and out."""
+    native, numpy = pair(512, (name, 0.5, 1))
+    x = random(256, 512)
+    compare(
+        "network",
+        f"{name}, 256 x 512",
+        fastnn=lambda: native.forward(x, 1, True),
+        numpy=lambda: numpy.forward(x, 1, True),
+        check=agree(1),
     )
 
 

@@ -70,7 +70,17 @@ def handwritten_digits(workload: Workload) -> tuple[Array, Array]:
 HYPER: dict[str, dict[str, Any]] = {
     "sgd": {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True},
     "adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "rmsprop": {
+        "learning_rate": 0.001,
+        "rho": 0.9,
+        "momentum": 0.0,
+        "epsilon": 1e-7,
+        "centered": False,
+    },
+    "adagrad": {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+    "lion": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99},
 }
+HYPER |= dict.fromkeys(("amsgrad", "nadam", "adamax"), HYPER["adam"])
 
 DIGITS = replace(W2, name="digits", source=handwritten_digits)
 

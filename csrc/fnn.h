@@ -135,6 +135,19 @@ typedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff
 typedef void (*fnn_colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                            const void *x, ptrdiff_t sum_panel, void *sum);
 
+/* Dropout of rows of panels: y = x / (1 - rate) where the element is kept, else 0; y may be x.
+ * The element of row row0 + r of a batch and of column c is number i = (row0 + r) cols + c modulo
+ * 2^32, and is kept where hash(low(key) + i (high(key) | 1)) >= rate 2^32, of the key's two halves. */
+typedef struct {
+    ptrdiff_t rows, cols, row0;
+    ptrdiff_t panel;        /* row stride P */
+    uint64_t key;
+    double rate;            /* 0 <= rate < 1 */
+    const void *x;
+    void *y;
+} fnn_dropout_args;
+typedef void (*fnn_dropout)(const fnn_dropout_args *args);
+
 /* Loss of each row and its gradient with respect to p, each row on its own.
  *   mse          mean over columns of (p - t)^2
  *   bce          mean over columns of -t log q - (1-t) log(1-q), q = clip(p, eps, 1-eps), eps 1e-7
@@ -175,17 +188,27 @@ typedef struct {
 typedef void (*fnn_metric)(const fnn_metric_args *args);
 
 /* One optimizer step on rows x cols (cols <= P) weights of one panel, row stride P; padding
- * columns are left alone. Kingma & Ba 2015, in the form Keras uses:
- *   sgd   m = momentum m - lr g;  w += nesterov ? momentum m - lr g : m   (momentum 0: w -= lr g)
- *   adam  m += (1-beta1)(g - m);  v += (1-beta2)(g^2 - v);  w -= lr m / (sqrt(v) + epsilon)
- * lr is Adam's already corrected for bias: lr sqrt(1 - beta2^t) / (1 - beta1^t).
- * v is NULL for sgd, m too where momentum is 0. */
+ * columns are left alone. In the form Keras uses:
+ *   sgd      m = momentum m - lr g;  w += nesterov ? momentum m - lr g : m   (momentum 0: w -= lr g)
+ *   adam     m += (1-beta1)(g - m);  v += (1-beta2)(g^2 - v);  w -= lr m / (sqrt(v) + epsilon)
+ *   amsgrad  the same, with u = max(u, v) in place of v in the last
+ *   nadam    the same m and v;  w -= lr (part_m m + part_g g) / (sqrt(v) + epsilon)
+ *   adamax   the same m;  v = max(beta2 v, |g|);  w -= lr m / (v + epsilon)
+ *   rmsprop  v += (1-beta2)(g^2 - v);  d = lr g / sqrt(v + epsilon);  w -= d
+ *            centered: u += (1-beta2)(g - u), and max(v - u^2, 0) in place of v in d
+ *            momentum: m = momentum m + d;  w -= m instead
+ *   adagrad  v += g^2;  w -= lr g / sqrt(v + epsilon)
+ *   lion     w -= lr sign(m + (1-beta1)(g - m));  m += (1-beta2)(g - m)
+ * lr and epsilon are those of the step: corrected for bias, where the optimizer does that. Before
+ * all of it w -= decay w.
+ * Of m, v and u those are NULL that are not used; m also where momentum is 0. */
 typedef struct {
     double lr, momentum, beta1, beta2, epsilon;
-    int nesterov;
+    double part_m, part_g, decay;
+    int nesterov, centered;
 } fnn_hyper;
 typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
-                          void *w, void *m, void *v);
+                          void *w, void *m, void *v, void *u);
 
 /* The gradient of rows x cols (cols <= P) weights of one panel, W (row stride P), and one optimizer
  * step on them: the same bits as gemm_tn, dW = A B, and then sgd or adam on W, m and v.
@@ -222,6 +245,7 @@ typedef struct {
 #define FNN_GATHER(name) fnn_gather name;
 #define FNN_SCALE(name) fnn_scale name;
 #define FNN_COLSUM(name) fnn_colsum name;
+#define FNN_DROPOUT(name) fnn_dropout name;
 #define FNN_LOSS(name) fnn_loss name;
 #define FNN_METRIC(name) fnn_metric name;
 #define FNN_OPTIM(name) fnn_optim name;

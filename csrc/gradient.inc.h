@@ -21,7 +21,7 @@
 typedef struct {
     ptrdiff_t rows;
     const real *g;
-    real *w, *m, *v;
+    optim_state s;
 } tile_weights;
 
 typedef struct {
@@ -34,10 +34,10 @@ typedef struct {
     optim_hyper hyper;
 } gradient_args;
 
-INLINE void fetch_weights(const tile_weights *u, ptrdiff_t i) {
-    __builtin_prefetch(u->w + i);
-    if (u->m) __builtin_prefetch(u->m + i);
-    if (u->v) __builtin_prefetch(u->v + i);
+INLINE void fetch_weights(const optim_state *s, ptrdiff_t i) {
+    __builtin_prefetch(s->w + i);
+    if (s->m) __builtin_prefetch(s->m + i);
+    if (s->v) __builtin_prefetch(s->v + i);
 }
 
 INLINE void gradient_tile(const optim_step step, const int mr, const int nv, const gradient_args *t) {
@@ -50,9 +50,9 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
     const real *a = t->a, *b = t->b;
     ptrdiff_t k = t->k, i = 0;
     for (; i < together; i++, k -= 2, a += 2 * P, b += 2 * P) {
-        if (t->far) fetch_weights(&u, (vectors + i) * stride);
+        if (t->far) fetch_weights(&u.s, (vectors + i) * stride);
         tile_step(mr, nv, 1, a, b, acc);
-        step(i * stride, cols, &t->hyper, u.g, u.w, u.m, u.v);
+        step(i * stride, cols, &t->hyper, u.g, &u.s);
         tile_step(mr, nv, 1, a + P, b + P, acc);
     }
     for (; k >= 2; k -= 2, a += 2 * P, b += 2 * P) {
@@ -60,7 +60,7 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
         tile_step(mr, nv, 1, a + P, b + P, acc);
     }
     if (k > 0) tile_step(mr, nv, 1, a, b, acc);
-    for (; i < vectors; i++) step(i * stride, cols, &t->hyper, u.g, u.w, u.m, u.v);
+    for (; i < vectors; i++) step(i * stride, cols, &t->hyper, u.g, &u.s);
     UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
         store_first(cols, t->g + r * P + v * VL, acc[r][v]);
 }
@@ -81,7 +81,8 @@ static const gradient_fn ADAM_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(ADAM_ROW)};
 INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2],
                            const fnn_gradient_args *g) {
     real buffer[2][GRADIENT_MR * P];
-    real *keep = g->g, *w = g->w, *m = g->m, *v = g->v;
+    real *keep = g->g;
+    const optim_state s = {g->w, g->m, g->v, NULL};
     gradient_args t = {.k = g->k, .b = g->b, .cols = g->cols, .far = g->far,
                        .hyper = optim_broadcast(g->hyper)};
     const int narrow = g->cols <= VL;
@@ -95,19 +96,18 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
             t.a = panel + r;
             t.g = keep ? keep + at : buffer[odd];
             tile_of[mr - 1][narrow](&t);
-            t.before = (tile_weights){mr, t.g, w + at, m ? m + at : NULL,
-                                      v ? v + at : NULL};
+            t.before = (tile_weights){mr, t.g, optim_at(&s, at)};
             odd = !odd;
             r += mr;
         }
     }
-    const tile_weights *u = &t.before;
-    optim_block(step, u->rows, g->cols, g->hyper, u->g, u->w, u->m, u->v);
+    optim_block(step, t.before.rows, g->cols, g->hyper, t.before.g, &t.before.s);
 }
 
 /* Other panels are the last of their layer, and not worth tiles of their own. */
 INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
-    real buffer[P * P], *keep = g->g, *w = g->w, *m = g->m, *v = g->v;
+    real buffer[P * P], *keep = g->g;
+    const optim_state s = {g->w, g->m, g->v, NULL};
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P), at = i * P;
         real *to = keep ? keep + at : buffer;
@@ -117,13 +117,15 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
             .b = g->b, .b_row = P, .c = to, .c_row = P,
         };
         FNN_NAME(gemm_tn)(&product);
-        optim_block(step, rows, g->cols, g->hyper, to, w + at, m ? m + at : NULL, v ? v + at : NULL);
+        const optim_state here = optim_at(&s, at);
+        optim_block(step, rows, g->cols, g->hyper, to, &here);
     }
 }
 
 INLINE void gradient(const optim_step step, const gradient_fn (*tile_of)[2],
                      const fnn_gradient_args *g) {
     if (g->cols <= 0) return;
+    decay_weights(g->rows, g->cols, g->hyper, g->w);
     if (g->cols == P || g->cols <= VL) gradient_tiles(step, tile_of, g);
     else gradient_panel(step, g);
 }

@@ -54,6 +54,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #else
 #include "few.inc.h"
 #include "pack.inc.h"
+#include "dropout.inc.h"
 #include "loss.inc.h"
 #endif
 #include "optim.inc.h"
@@ -78,6 +79,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #define FNN_GATHER FNN_FILL_REAL
 #define FNN_SCALE FNN_FILL_REAL
 #define FNN_COLSUM FNN_FILL_REAL
+#define FNN_DROPOUT FNN_FILL_REAL
 #define FNN_LOSS FNN_FILL_REAL
 #define FNN_METRIC FNN_FILL_REAL
 #define FNN_OPTIM FNN_FILL_REAL

@@ -10,6 +10,7 @@
 #undef FNN_GATHER
 #undef FNN_SCALE
 #undef FNN_COLSUM
+#undef FNN_DROPOUT
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM

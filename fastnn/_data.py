@@ -215,3 +215,38 @@ def as_weights(
             raise ValueError(f"{name}[{i}]: expected shape {shape}, got shape {array.shape}")
         arrays.append(_ready(array, dtype))
     return arrays
+
+
+def class_weights(class_weight: Any, y: np.ndarray, outputs: int, dtype: np.dtype) -> np.ndarray:
+    """The weight of each sample's class, (rows,) of `dtype`.
+
+    Parameters
+    ----------
+    class_weight : dict of class id to weight, or "balanced"
+        Classes that it leaves out weigh 1. "balanced" is rows / (classes * rows of the class).
+    y : ndarray
+        Checked targets: class ids (rows,), one column of 0 and 1, or a column for each class.
+    """
+    classes = outputs
+    if y.ndim == 2 and outputs == 1:
+        classes, ids = 2, y[:, 0]
+        if not np.all((ids == 0) | (ids == 1)):
+            raise ValueError("class_weight: expected targets of 0 and 1 for one output, got others")
+        ids = ids.astype(np.int32)
+    else:
+        ids = y.argmax(axis=1) if y.ndim == 2 else y
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(ids, minlength=classes)
+        weights = len(ids) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    elif isinstance(class_weight, Mapping):
+        weights = np.ones(classes)
+        for key, value in class_weight.items():
+            number = as_int(key, "class_weight's classes", 0, classes - 1)
+            weights[number] = as_number(value, f"class_weight[{number}]", 0)
+    else:
+        raise TypeError(
+            f"class_weight: expected a dict of class ids and weights or 'balanced', got "
+            f"{class_weight!r}"
+        )
+    taken: np.ndarray = weights.astype(dtype)[ids]
+    return taken

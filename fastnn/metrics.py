@@ -12,10 +12,12 @@ MAX_METRICS = 8  # the engine's limit
 class Metric(Configurable):
     """Base of all metrics: the mean over the samples of a value for each sample.
 
-    `sparse` says whether targets are class ids; None takes both.
+    `sparse` says whether targets are class ids; None takes both. `rises` says whether more is
+    better; None: unknown.
     """
 
     sparse: bool | None = False
+    rises: bool | None = None
     _name: str
     _engine_name: str
 
@@ -33,6 +35,7 @@ class Metric(Configurable):
 class MeanSquaredError(Metric):
     """Mean over the outputs of (prediction - target)^2."""
 
+    rises = False
     _name = "mean_squared_error"
     _engine_name = "squared_error"
 
@@ -40,6 +43,7 @@ class MeanSquaredError(Metric):
 class MeanAbsoluteError(Metric):
     """Mean over the outputs of |prediction - target|."""
 
+    rises = False
     _name = "mean_absolute_error"
     _engine_name = "absolute_error"
 
@@ -47,6 +51,7 @@ class MeanAbsoluteError(Metric):
 class BinaryAccuracy(Metric):
     """How often (prediction > 0.5) is the target, 0 or 1."""
 
+    rises = True
     _name = "binary_accuracy"
     _engine_name = "threshold_match"
 
@@ -54,6 +59,7 @@ class BinaryAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """How often the largest prediction is where the largest target is."""
 
+    rises = True
     _name = "categorical_accuracy"
     _engine_name = "argmax_match"
 
@@ -62,6 +68,7 @@ class SparseCategoricalAccuracy(Metric):
     """How often the largest prediction is that of the target, a class id."""
 
     sparse = True
+    rises = True
     _name = "sparse_categorical_accuracy"
     _engine_name = "argmax_match"
 
@@ -70,6 +77,7 @@ class _AutoAccuracy(Metric):
     """The string "accuracy": one of the three above, by the targets and the outputs as in Keras."""
 
     sparse = None
+    rises = True
     _name = "accuracy"
 
     def engine_name(self, loss: Loss | None, outputs: int) -> str:

@@ -351,6 +351,45 @@ class Sequential(Trainer):
 
         save_model(self, path, overwrite=overwrite)
 
+    def save_weights(self, path: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
+        """Write the weights and the optimizer's state to a file, as `save` does.
+
+        The file is the same as `save`'s: `load_model` reads it, too.
+
+        Parameters
+        ----------
+        path : str, bytes or path
+        overwrite : bool
+            Whether a file that is there is replaced.
+
+        Raises
+        ------
+        FileExistsError, OSError, TypeError
+            As `save` does.
+        """
+        self._built_network("save_weights")
+        self.save(path, overwrite)
+
+    def load_weights(self, path: "str | bytes | PathLike[str]") -> None:
+        """Take the weights of a file that `save_weights` or `save` wrote for such layers.
+
+        One that is compiled with such an optimizer gets the optimizer's state, too.
+
+        Parameters
+        ----------
+        path : str, bytes or path
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, no such file, or of other layers; nothing has changed then.
+        """
+        from fastnn.io import load_weights
+
+        load_weights(self, path)
+
     def __copy__(self) -> "Sequential":
         from copy import deepcopy  # rarely needed, and not loaded by anything else
 

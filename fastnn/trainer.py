@@ -1,6 +1,6 @@
 """Training, evaluation and prediction of a model: everything that takes data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import ceil, floor
 from typing import Any
 
@@ -16,6 +16,7 @@ from fastnn._data import (
     as_sample_weight,
     as_targets,
     check_neutral,
+    class_weights,
 )
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
@@ -40,12 +41,6 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "jit_compile": ("auto", False, None, True),  # there is nothing left to compile
         "auto_scale_loss": (True,),
     },
-    "fit": {
-        "class_weight": (None,),
-        "steps_per_epoch": (None,),
-        "validation_steps": (None,),
-        "validation_freq": (1,),
-    },
     "evaluate": {"steps": (None,)},
     "predict": {"steps": (None,), "callbacks": (None, [])},
 }
@@ -60,7 +55,7 @@ class Trainer:
     Attributes
     ----------
     stop_training : bool
-        A callback sets it to end `fit` after the current epoch.
+        A callback sets it to end the epoch and `fit`.
     """
 
     _network: Any
@@ -90,6 +85,11 @@ class Trainer:
     def loss(self) -> losses.Loss | None:
         """The loss that `compile` chose, or None."""
         return self._loss
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics that `compile` chose."""
+        return list(self._metrics)
 
     @property
     def history(self) -> History | None:
@@ -219,11 +219,13 @@ class Trainer:
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        *,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        **keras: Any,
+        validation_freq: Any = 1,
     ) -> History:
         """Train.
 
@@ -246,14 +248,21 @@ class Trainer:
             Used instead of `validation_split`.
         shuffle : bool
             Whether each epoch has an order of its own.
+        class_weight : dict of class id to float or "balanced", optional
+            Multiplies the losses of a class's samples in training; classes left out weigh 1.
+            "balanced", as in scikit-learn: samples / (classes * samples of the class).
         sample_weight : array_like (samples,), optional
-            Multiplies each sample's loss.
+            Multiplies each sample's loss, beside `class_weight`.
         initial_epoch : int >= 0
             The epoch to begin with.
+        steps_per_epoch : int >= 1, optional
+            Batches an epoch; the next one goes on where it ended. By default all samples.
+        validation_steps : int >= 1, optional
+            How many batches of the validation data are looked at. By default all.
         validation_batch_size : int, optional
-            Taken for Keras's sake; the result does not depend on it.
-        **keras
-            Keras's other arguments, at the values that ask for nothing.
+            The size of those, by default `batch_size`.
+        validation_freq : int >= 1 or collection of int
+            Epochs from one validation to the next, or the epochs, counted from 1, that have one.
 
         Returns
         -------
@@ -266,7 +275,6 @@ class Trainer:
             If an argument is wrong or not supported yet, or a callback calls this during `fit`.
             Nothing has changed then.
         """
-        check_neutral("fit", keras, _NEUTRAL["fit"])
         with self._lock:
             self._refuse_inside_fit("fit")
             self._check_compiled("fit")
@@ -275,8 +283,7 @@ class Trainer:
             initial_epoch = as_int(initial_epoch, "initial_epoch", 0)
             validation_split = as_number(validation_split, "validation_split", 0, 1)
             shuffle = as_bool(shuffle, "shuffle")
-            if validation_batch_size is not None:
-                as_int(validation_batch_size, "validation_batch_size", 1)
+            frequency = _check_frequency(validation_freq)
             shown = _check_verbose(verbose)
             chosen = _callback_list(callbacks)
             data = self._check_data(x, y, sample_weight, columns=self.input_size)
@@ -285,10 +292,20 @@ class Trainer:
                 validation = self._check_validation(validation_data, data[0].shape[1])
             elif validation_split:
                 samples, validation = _split(data, validation_split)
+            if validation_batch_size is not None:
+                validation_batch_size = as_int(validation_batch_size, "validation_batch_size", 1)
+            if validation and validation_steps is not None:
+                steps = as_int(validation_steps, "validation_steps", 1)
+                validation = _first(validation, steps * (validation_batch_size or batch_size))
+            if class_weight is not None:
+                data = self._weighted(data, class_weight, samples)
+            rows = samples
+            if steps_per_epoch is not None:
+                rows = as_int(steps_per_epoch, "steps_per_epoch", 1) * batch_size
             self._build_for(data[0].shape[1])
             params = {
                 "epochs": epochs,
-                "steps": ceil(samples / batch_size),
+                "steps": ceil(rows / batch_size),
                 "batch_size": batch_size,
                 "verbose": verbose,
             }
@@ -297,13 +314,20 @@ class Trainer:
                 chosen.append(ProgressBar() if shown == 1 else EpochLines())
             hooks = CallbackList([*chosen, history], self, params)
             span = range(initial_epoch, epochs)
+            orders = _orders(samples, rows, shuffle)
             self._lock.fitting = True
             try:
-                self._fit(data, validation, samples, batch_size, span, shuffle, hooks)
+                self._fit(data, orders, batch_size, span, hooks, validation, frequency)
             finally:
                 self._lock.fitting = False
                 hooks.close()
             return history
+
+    def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
+        """The first `samples` of the data, weighted by class."""
+        x, y, weight = _first(data, samples)
+        by_class = class_weights(class_weight, y, self._output_size_for(x.shape[1]), self._dtype)
+        return x, y, by_class if weight is None else by_class * weight
 
     def _check_validation(self, validation_data: Any, columns: int) -> Data:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -319,24 +343,21 @@ class Trainer:
     def _fit(
         self,
         data: Data,
-        validation: Data | None,
-        samples: int,
+        orders: Iterator[np.ndarray],
         batch_size: int,
         epochs: range,
-        shuffle: bool,
         hooks: CallbackList,
+        validation: Data | None,
+        validated: Callable[[int], bool],
     ) -> None:
-        """Train on the first `samples` of checked data."""
+        """Train on checked data, each epoch in the next of the orders."""
         self.stop_training = False
         hooks.on_train_begin()
-        index = np.arange(samples)
         logs: dict[str, float] = {}
         for epoch in epochs:
             hooks.on_epoch_begin(epoch)
-            if shuffle:
-                index = draw_permutation(samples)
-            logs = self._train_epoch(data, index, batch_size, hooks)
-            if validation:
+            logs = self._train_epoch(data, next(orders), batch_size, hooks)
+            if validation and validated(epoch):
                 hooks.on_test_begin()
                 results = self._evaluate(validation)
                 hooks.on_test_end(results)
@@ -353,13 +374,14 @@ class Trainer:
         train, each_batch = self._network.train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
         stop, sums = 0, np.zeros(1 + len(self._metrics))
+        rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
         logs: dict[str, float] = {}
-        while stop < len(index):
+        while stop < len(index) and not self.stop_training:
             if each_batch:
                 hooks.on_train_batch_begin(stop // batch_size, logs)
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums)
+            stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums, rates)
             logs = self._means(loss, values, stop)
             if each_batch:
                 hooks.on_train_batch_end((stop - 1) // batch_size, logs)
@@ -487,8 +509,12 @@ class Trainer:
         return out
 
     def __call__(self, x: Any, training: bool = False) -> np.ndarray:
-        """Outputs for `x`. No layer of today behaves differently in training."""
-        as_bool(training, "training")
+        """Outputs for `x`; with `training` as the next step of training would have them."""
+        if as_bool(training, "training"):
+            with self._lock:
+                y = self.forward(x, training=True)
+                self._rows_forward = None
+            return y
         return self.predict_on_batch(x)
 
     # ---- one batch at a time ------------------------------------------------------------------
@@ -520,18 +546,18 @@ class Trainer:
         ----------
         x : array_like (samples, features), at least one row
         training : bool
-            No layer of today behaves differently in training.
+            Whether layers such as `Dropout` do what they do in training.
 
         Returns
         -------
         ndarray (samples, outputs)
         """
-        as_bool(training, "training")
+        training = as_bool(training, "training")
         with self._lock:
             x = self._inputs(x)
             if len(x) == 0:
                 raise ValueError(f"x: expected at least one row, got shape {x.shape}")
-            y: np.ndarray = self._network.forward(x, None)
+            y: np.ndarray = self._network.forward(x, None, training)
             self._rows_forward = len(x)
         return y
 
@@ -587,6 +613,35 @@ def _results(logs: dict[str, float], return_dict: bool) -> Any:
         return logs
     values = list(logs.values())
     return values if len(values) > 1 else values[0]
+
+
+def _orders(samples: int, rows: int, shuffle: bool) -> Iterator[np.ndarray]:
+    """For each epoch the samples in its order: all, or `rows` that go on where the last ended."""
+    whole = np.arange(samples)
+    left = whole[:0]
+    while rows == samples:
+        yield draw_permutation(samples) if shuffle else whole
+    while True:
+        parts = [left]
+        while sum(map(len, parts)) < rows:
+            parts.append(draw_permutation(samples) if shuffle else whole)
+        order = np.concatenate(parts)
+        left = order[rows:]
+        yield order[:rows]
+
+
+def _first(data: Data, rows: int) -> Data:
+    x, y, weight = data
+    return x[:rows], y[:rows], None if weight is None else weight[:rows]
+
+
+def _check_frequency(validation_freq: Any) -> Callable[[int], bool]:
+    """Which epochs, counted from 0, have a validation."""
+    if isinstance(validation_freq, (list, tuple, set, frozenset, range)):
+        chosen = {as_int(epoch, "validation_freq", 1) for epoch in validation_freq}
+        return lambda epoch: epoch + 1 in chosen
+    every = as_int(validation_freq, "validation_freq", 1)
+    return lambda epoch: (epoch + 1) % every == 0
 
 
 def _split(data: Data, fraction: float) -> tuple[int, Data]:

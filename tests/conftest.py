@@ -22,7 +22,34 @@ HYPER: dict[str, dict[str, Any]] = {
     "momentum": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": False},
     "nesterov": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
     "adam": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
+    "decay": {
+        "learning_rate": 0.01,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-4,
+        "weight_decay": 0.1,
+    },
+    "amsgrad": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.9, "epsilon": 1e-4},
+    "nadam": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
+    "adamax": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
+    "rmsprop": {
+        "learning_rate": 0.01,
+        "rho": 0.9,
+        "momentum": 0.0,
+        "epsilon": 1e-4,
+        "centered": False,
+    },
+    "centered": {
+        "learning_rate": 0.005,
+        "rho": 0.9,
+        "momentum": 0.5,
+        "epsilon": 1e-3,
+        "centered": True,
+    },
+    "adagrad": {"learning_rate": 0.05, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+    "lion": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.01},
 }
+ENGINE_NAMES = {"momentum": "sgd", "nesterov": "sgd", "decay": "adam", "centered": "rmsprop"}
 
 
 @pytest.fixture
@@ -92,7 +119,7 @@ def compile_with() -> Callable[..., None]:
     def compile_with(
         net: Any, loss: str | None, optimizer: str, metrics: tuple[str, ...] = (), **hyper: Any
     ) -> None:
-        name = "adam" if optimizer == "adam" else "sgd"
+        name = ENGINE_NAMES.get(optimizer, optimizer)
         net.compile(loss, name, list(metrics), {**HYPER[optimizer], **hyper})
 
     return compile_with

@@ -10,7 +10,7 @@ import fastnn
 from fastnn import activations, callbacks, initializers, losses, metrics
 from fastnn.layers import Activation, Dense
 from fastnn.models import Sequential
-from fastnn.optimizers import SGD, Adam
+from fastnn.optimizers import SGD, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.utils import set_random_seed
 
 N, FEATURES, CLASSES = 12, 4, 3
@@ -108,9 +108,22 @@ FIT_ERRORS = {
     "validation x": ({"validation_data": (X[:, :2], LABELS)}, ValueError, "validation_x"),
     "validation y": ({"validation_data": (X, LABELS[:3])}, ValueError, "validation_y"),
     "validation alone": ({"validation_data": X}, ValueError, "validation_data"),
-    "class_weight": ({"class_weight": {0: 1.0}}, ValueError, "class_weight: .*not support"),
-    "validation_freq": ({"validation_freq": 2}, ValueError, "validation_freq: expected 1, got 2"),
-    "unknown argument": ({"epoch": 2}, TypeError, "fit: .*epoch"),
+    "class_weight list": ({"class_weight": [1.0, 2.0]}, TypeError, "class_weight: .*dict"),
+    "class_weight text": ({"class_weight": "equal"}, TypeError, "class_weight: .*balanced"),
+    "class_weight key": ({"class_weight": {CLASSES: 1.0}}, ValueError, "class_weight's classes"),
+    "class_weight key 0.5": ({"class_weight": {0.5: 1.0}}, TypeError, "class_weight's classes"),
+    "class_weight -1": ({"class_weight": {0: -1.0}}, ValueError, r"class_weight\[0\]: .*-1"),
+    "class_weight nan": ({"class_weight": {0: float("nan")}}, ValueError, r"class_weight\[0\]"),
+    "validation_freq 0": ({"validation_freq": 0}, ValueError, "validation_freq"),
+    "validation_freq [0]": ({"validation_freq": [0]}, ValueError, "validation_freq"),
+    "validation_freq 1.5": ({"validation_freq": 1.5}, TypeError, "validation_freq"),
+    "steps_per_epoch 0": ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch"),
+    "validation_steps 0": (
+        {"validation_steps": 0, "validation_data": (X, LABELS)},
+        ValueError,
+        "validation_steps",
+    ),
+    "unknown argument": ({"epoch": 2}, TypeError, ".*epoch"),
     "verbose 3": ({"verbose": 3}, ValueError, "verbose: .*3"),
     "shuffle text": ({"shuffle": "batch"}, TypeError, "shuffle"),
     "shuffle 2": ({"shuffle": 2}, TypeError, "shuffle"),
@@ -172,7 +185,15 @@ def test_targets_of_another_shape_never_broadcast(shape):
         (lambda: SGD("0.1"), TypeError, "learning_rate"),
         (lambda: SGD(10**400), ValueError, "learning_rate: .*no float"),
         (lambda: Adam(clipnorm=1.0), ValueError, "clipnorm: .*None.*1.0.*not support"),
-        (lambda: Adam(amsgrad=True), ValueError, "amsgrad"),
+        (lambda: Adam(amsgrad=2), TypeError, "amsgrad"),
+        (lambda: Adam(weight_decay=-1), ValueError, "weight_decay"),
+        (lambda: AdamW(weight_decay=None), ValueError, "weight_decay"),
+        (lambda: RMSprop(rho=1), ValueError, "rho"),
+        (lambda: RMSprop(centered=2), TypeError, "centered"),
+        (lambda: Adagrad(initial_accumulator_value=-1), ValueError, "initial_accumulator_value"),
+        (lambda: Lion(beta_1=1.0), ValueError, "beta_1"),
+        (lambda: Nadam(epsilon=0), ValueError, "epsilon"),
+        (lambda: Adamax(clipnorm=1.0), ValueError, "clipnorm"),
         (lambda: SGD(amsgrad=False), TypeError, "SGD: .*amsgrad"),
         (lambda: Dense(3, kernel_regularizer="l2"), ValueError, "kernel_regularizer: .*'l2'"),
         (lambda: Dense(3, trainable=False), ValueError, "trainable"),

@@ -49,7 +49,7 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
         .b = at(dy, 0), .b_row = k->panel, .c = at(g, 0), .c_row = k->panel,
     };
     k->gemm_tn(&product);
-    spec->optim(optimizers)(rows, cols, h, at(g, 0), at(w, 0), at(m, 0), at(v, 0));
+    spec->optim(optimizers)(rows, cols, h, at(g, 0), at(w, 0), at(m, 0), at(v, 0), NULL);
 
     as_computed(w, w1);
     if (has_m) as_computed(m, m1);
@@ -65,7 +65,8 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
 void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_spec *spec) {
     const fnn_hyper hypers[] = {
         {.lr = 0.01, .momentum = 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7},
-        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .nesterov = 1},
+        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .nesterov = 1,
+         .decay = 0.1},
     };
     const kernels optimizers = with_optimizers(k);
     const ptrdiff_t v = k->vl, p = k->panel;

@@ -19,6 +19,7 @@
 #define FNN_GATHER(name) PLAIN(gather, name)
 #define FNN_SCALE(name) PLAIN(scale, name)
 #define FNN_COLSUM(name) PLAIN(colsum, name)
+#define FNN_DROPOUT(name) PLAIN(dropout, name)
 #define FNN_LOSS(name) SPEC(loss, name)
 #define FNN_METRIC(name) SPEC(metric, name)
 #define FNN_OPTIM(name) SPEC(optim, name)

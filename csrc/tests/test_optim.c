@@ -17,65 +17,165 @@ static void sgd(const fnn_hyper *h, double g, weight_state *s) {
     s->m_bound = 4 * size;
 }
 
-static void adam(const fnn_hyper *h, double g, weight_state *s) {
-    const double m = s->m + (1 - h->beta1) * (g - s->m);
-    const double v = s->v + (1 - h->beta2) * (g * g - s->v);
-    s->m_bound = 4 * (fabs(s->m) + fabs(g));
-    s->v_bound = 4 * (s->v + (1 - h->beta2) * g * g);
-    const double root = sqrt(v) + h->epsilon;
-    const double root_bound = v > 0 ? s->v_bound / (2 * sqrt(v)) : 0; /* v may have cancelled */
-    s->w_bound = 2 * fabs(s->w) + h->lr * (s->m_bound + fabs(m) * (8 + 2 * root_bound / root)) / root;
-    s->w -= h->lr * m / root;
-    s->m = m;
-    s->v = v;
+/* m and v, moving means of g and g^2 */
+static void means(const fnn_hyper *h, double g, weight_state *s) {
+    s->m_bound = 4 * (fabs(s->m) + 2 * fabs(g));
+    s->v_bound = 4 * (fabs(s->v) + (1 - h->beta2) * g * g);
+    s->m += (1 - h->beta1) * (g - s->m);
+    s->v += (1 - h->beta2) * (g * g - s->v);
 }
 
-const optim_spec spec_sgd = {sgd, 0};
-const optim_spec spec_adam = {adam, 1};
+/* w -= lr x / (root + epsilon); bounds of x and of the root */
+static void move(const fnn_hyper *h, double x, double x_bound, double root, double root_bound,
+                 weight_state *s) {
+    const double below = root + h->epsilon;
+    s->w_bound = 2 * fabs(s->w)
+                 + h->lr * (x_bound + fabs(x) * (8 + 2 * root_bound / below)) / below;
+    s->w -= h->lr * x / below;
+}
+
+/* the bound of a root of x, which may have cancelled */
+static double root_bound(double x, double bound) { return x > 0 ? bound / (2 * sqrt(x)) : 0; }
+
+static void adam(const fnn_hyper *h, double g, weight_state *s) {
+    means(h, g, s);
+    move(h, s->m, s->m_bound, sqrt(s->v), root_bound(s->v, s->v_bound), s);
+}
+
+static void amsgrad(const fnn_hyper *h, double g, weight_state *s) {
+    means(h, g, s);
+    s->u_bound = s->v_bound;
+    if (!(s->u > s->v)) s->u = s->v;
+    move(h, s->m, s->m_bound, sqrt(s->u), root_bound(s->u, s->u_bound), s);
+}
+
+static void nadam(const fnn_hyper *h, double g, weight_state *s) {
+    means(h, g, s);
+    const double m = h->part_m * s->m, ahead = m + h->part_g * g;
+    const double bound = fabs(h->part_m) * s->m_bound + 4 * (fabs(m) + fabs(h->part_g * g));
+    move(h, ahead, bound, sqrt(s->v), root_bound(s->v, s->v_bound), s);
+}
+
+static void adamax(const fnn_hyper *h, double g, weight_state *s) {
+    const double before = s->v;
+    means(h, g, s);
+    s->v = h->beta2 * before;
+    if (!(s->v > fabs(g))) s->v = fabs(g);
+    s->v_bound = 4 * s->v;
+    move(h, s->m, s->m_bound, s->v, s->v_bound, s);
+}
+
+/* w -= lr g / sqrt(square + epsilon), or by momentum */
+static void scaled(const fnn_hyper *h, double g, double square, double bound, weight_state *s) {
+    const double root = sqrt(square + h->epsilon), d = h->lr * g / root;
+    const double d_bound = fabs(d) * (8 + bound / (square + h->epsilon));
+    if (h->momentum == 0) {
+        s->w_bound = 2 * (fabs(s->w) + fabs(d)) + d_bound;
+        s->w -= d;
+        return;
+    }
+    s->m_bound = 4 * (fabs(h->momentum * s->m) + fabs(d)) + d_bound;
+    s->m = h->momentum * s->m + d;
+    s->w_bound = 2 * (fabs(s->w) + fabs(s->m)) + s->m_bound;
+    s->w -= s->m;
+}
+
+static void rmsprop(const fnn_hyper *h, double g, weight_state *s) {
+    const double u_before = s->u, v_bound = 4 * (s->v + (1 - h->beta2) * g * g);
+    s->v += (1 - h->beta2) * (g * g - s->v);
+    double square = s->v, bound = v_bound;
+    if (h->centered) {
+        s->u += (1 - h->beta2) * (g - u_before);
+        s->u_bound = 4 * (fabs(u_before) + 2 * fabs(g));
+        square = fmax(0, s->v - s->u * s->u);
+        bound += 2 * fabs(s->u) * s->u_bound + 2 * s->u * s->u;
+    }
+    s->v_bound = v_bound;
+    if (isnan(s->v)) square = s->v; /* fmax drops it */
+    scaled(h, g, square, bound, s);
+}
+
+static void adagrad(const fnn_hyper *h, double g, weight_state *s) {
+    fnn_hyper plain = *h;
+    plain.momentum = 0; /* it has none */
+    s->v += g * g;
+    s->v_bound = 2 * s->v;
+    scaled(&plain, g, s->v, s->v_bound, s);
+}
+
+static void lion(const fnn_hyper *h, double g, weight_state *s) {
+    const double ahead = s->m + (1 - h->beta1) * (g - s->m);
+    const double sign = isnan(ahead) ? ahead : (ahead > 0) - (ahead < 0);
+    s->w_bound = 2 * (fabs(s->w) + h->lr);
+    s->w -= h->lr * sign;
+    s->m_bound = 4 * (fabs(s->m) + 2 * fabs(g));
+    s->m += (1 - h->beta2) * (g - s->m);
+}
+
+const optim_spec spec_sgd = {sgd, HEAVY_M};
+const optim_spec spec_adam = {adam, M | V};
+const optim_spec spec_amsgrad = {amsgrad, M | V | U};
+const optim_spec spec_nadam = {nadam, M | V};
+const optim_spec spec_adamax = {adamax, M | V};
+const optim_spec spec_rmsprop = {rmsprop, HEAVY_M | V | CENTERED_U};
+const optim_spec spec_adagrad = {adagrad, V};
+const optim_spec spec_lion = {lion, M};
+
+/* the slots of it with these numbers: M, V and U */
+static int slots_of(const optim_spec *spec, const fnn_hyper *h) {
+    int slots = spec->slots & (M | V | U);
+    if (spec->slots & HEAVY_M && h->momentum != 0) slots |= M;
+    if (spec->slots & CENTERED_U && h->centered) slots |= U;
+    return slots;
+}
+
+enum { PARTS = 5 };
 
 typedef struct {
-    array *g, *w, *m, *v;
+    array *part[PARTS]; /* g, w, m, v, u; NULL where there is none */
 } state;
 
 /* the first is random, one of its gradients NaN; `like` is copied */
-static state new_state(const layout *l, const optim_spec *spec, int has_m, const state *like) {
-    state s = {random_matrix(l, -1, 1), random_matrix(l, -1, 1), NULL, NULL};
-    if (has_m) s.m = random_matrix(l, -1, 1);
-    if (spec->has_v) s.v = random_matrix(l, 0, 1);
-    if (!like && extent(l)) put(s.g, where(l, l->rows / 2, l->cols / 2), NAN);
-    for (ptrdiff_t r = 0; like && r < l->rows; r++) {
-        for (ptrdiff_t c = 0; c < l->cols; c++) {
-            const ptrdiff_t i = where(l, r, c);
-            put(s.g, i, get(like->g, i));
-            put(s.w, i, get(like->w, i));
-            if (has_m) put(s.m, i, get(like->m, i));
-            if (spec->has_v) put(s.v, i, get(like->v, i));
-        }
+static state new_state(const layout *l, int slots, const state *like) {
+    const int has[PARTS] = {1, 1, slots & M, slots & V, slots & U};
+    state s = {{NULL}};
+    for (int p = 0; p < PARTS; p++) {
+        if (has[p]) s.part[p] = random_matrix(l, p < 3 ? -1 : 0, 1);
+        for (ptrdiff_t r = 0; like && has[p] && r < l->rows; r++)
+            for (ptrdiff_t c = 0; c < l->cols; c++)
+                put(s.part[p], where(l, r, c), get(like->part[p], where(l, r, c)));
     }
+    if (!like && extent(l)) put(s.part[0], where(l, l->rows / 2, l->cols / 2), NAN);
     return s;
 }
 
 static void step(fnn_optim f, state *s, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t cols,
                  const fnn_hyper *h) {
-    f(rows, cols, h, at(s->g, i), at(s->w, i), at(s->m, i), at(s->v, i));
+    f(rows, cols, h, at(s->part[0], i), at(s->part[1], i), at(s->part[2], i), at(s->part[3], i),
+      at(s->part[4], i));
 }
+
+static double value(const array *x, ptrdiff_t i) { return x ? get(x, i) : 0; }
 
 static void expect_state(kernels k, state *s, ptrdiff_t i, const fnn_hyper *h, const optim_spec *spec) {
     const double eps = epsilon(k), tiny = smallest(k);
-    weight_state x = {.w = get(s->w, i), .m = s->m ? get(s->m, i) : 0, .v = s->v ? get(s->v, i) : 0};
-    spec->f(h, get(s->g, i), &x);
-    expect(s->w, i, x.w, eps * x.w_bound + tiny);
-    if (s->m) expect(s->m, i, x.m, eps * x.m_bound + tiny);
-    if (s->v) expect(s->v, i, x.v, eps * x.v_bound + tiny);
+    array **p = s->part;
+    weight_state x = {.w = get(p[1], i), .m = value(p[2], i), .v = value(p[3], i), .u = value(p[4], i)};
+    x.w *= 1 - h->decay;
+    spec->f(h, get(p[0], i), &x);
+    const double want[PARTS] = {0, x.w, x.m, x.v, x.u};
+    const double bound[PARTS] = {0, x.w_bound, x.m_bound, x.v_bound, x.u_bound};
+    for (int j = 1; j < PARTS; j++)
+        if (p[j]) expect(p[j], i, want[j], eps * bound[j] + tiny);
 }
 
 static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spec *spec, enum side side,
                        ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h) {
-    begin_case(k, side, "%s %td x %td momentum %g nesterov %d", name, rows, cols, h->momentum,
-               h->nesterov);
+    begin_case(k, side, "%s %td x %td momentum %g nesterov %d centered %d", name, rows, cols,
+               h->momentum, h->nesterov, h->centered);
     const layout l = panels(k, rows, cols, 0);
-    const int has_m = spec->has_v || h->momentum != 0;
-    state whole = new_state(&l, spec, has_m, NULL), cut = new_state(&l, spec, has_m, &whole);
+    const int slots = slots_of(spec, h);
+    state whole = new_state(&l, slots, NULL), cut = new_state(&l, slots, &whole);
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t c = 0; c < cols; c++) expect_state(k, &whole, where(&l, r, c), h, spec);
     step(f, &whole, 0, rows, cols, h);
@@ -86,17 +186,19 @@ static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spe
         step(f, &cut, half * k->panel, rows - half, left, h);
         step(f, &cut, half * k->panel + left, rows - half, cols - left, h);
     }
-    expect_same(cut.w, whole.w);
-    if (has_m) expect_same(cut.m, whole.m);
-    if (spec->has_v) expect_same(cut.v, whole.v);
+    for (int p = 1; p < PARTS; p++)
+        if (cut.part[p]) expect_same(cut.part[p], whole.part[p]);
     end_case();
 }
 
 void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec) {
     const fnn_hyper hypers[] = {
-        {.lr = 0.01, .momentum = 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7},
-        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0, .epsilon = 1e-3},
-        {.lr = 1e-4, .momentum = 0.9, .beta1 = 0, .beta2 = 0.9, .epsilon = 1, .nesterov = 1},
+        {.lr = 0.01, .momentum = 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7, .part_m = 0.9,
+         .part_g = 0.1},
+        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0, .epsilon = 1e-3, .part_m = 2,
+         .part_g = -1, .centered = 1},
+        {.lr = 1e-4, .momentum = 0.9, .beta1 = 0, .beta2 = 0.9, .epsilon = 1, .nesterov = 1,
+         .decay = 0.01},
     };
     const ptrdiff_t rows[] = {0, 1, 2, 3, 5, 33};
     const ptrdiff_t cols[] = {0, 1, k->vl - 1, k->vl, k->vl + 1, k->panel - 1, k->panel};

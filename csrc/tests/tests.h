@@ -60,12 +60,15 @@ typedef struct {
 
 /* one weight's state, and the errors allowed, in epsilons */
 typedef struct {
-    double w, m, v, w_bound, m_bound, v_bound;
+    double w, m, v, u, w_bound, m_bound, v_bound, u_bound;
 } weight_state;
+
+/* which of m, v and u an optimizer has */
+enum slots { HEAVY_M = 1, M = 2, V = 4, U = 8, CENTERED_U = 16 }; /* HEAVY_M: with momentum only */
 
 typedef struct {
     void (*f)(const fnn_hyper *hyper, double g, weight_state *state);
-    int has_v;
+    int slots;
 } optim_spec;
 
 /* the optimizer, of a table */
@@ -85,6 +88,7 @@ typedef struct {
 #define FNN_GATHER(name)
 #define FNN_SCALE(name)
 #define FNN_COLSUM(name)
+#define FNN_DROPOUT(name)
 #define FNN_LOSS(name) extern const loss_spec spec_##name;
 #define FNN_METRIC(name) extern const metric_spec spec_##name;
 #define FNN_OPTIM(name) extern const optim_spec spec_##name;
@@ -107,6 +111,7 @@ void test_pack(kernels k, const char *name, fnn_pack f, const pack_spec *spec);
 void test_gather(kernels k, const char *name, fnn_gather f);
 void test_scale(kernels k, const char *name, fnn_scale f);
 void test_colsum(kernels k, const char *name, fnn_colsum f);
+void test_dropout(kernels k, const char *name, fnn_dropout f);
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec);
 void test_metric(kernels k, const char *name, fnn_metric f, const metric_spec *spec);
 void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec);

@@ -68,11 +68,20 @@ cdef extern from "fnn.h" nogil:
         double threshold
         void *value
     ctypedef void (*fnn_metric)(const fnn_metric_args *args) noexcept nogil
+    ctypedef struct fnn_dropout_args:
+        ptrdiff_t rows, cols, row0, panel
+        uint64_t key
+        double rate
+        const void *x
+        void *y
+    ctypedef void (*fnn_dropout)(const fnn_dropout_args *args) noexcept nogil
     ctypedef struct fnn_hyper:
         double lr, momentum, beta1, beta2, epsilon
-        int nesterov
+        double part_m, part_g, decay
+        int nesterov, centered
     ctypedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
-                               const void *g, void *w, void *m, void *v) noexcept nogil
+                               const void *g, void *w, void *m, void *v,
+                               void *u) noexcept nogil
     ctypedef struct fnn_gradient_args:
         ptrdiff_t rows, cols, k
         const void *a
@@ -117,9 +126,10 @@ cdef extern from "fnn.h" nogil:
         fnn_gather gather
         fnn_scale scale_shift
         fnn_colsum colsum
+        fnn_dropout dropout
         fnn_loss mse, bce, bce_logits, xent, xent_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error
-        fnn_optim sgd, adam
+        fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion
         fnn_gradient gradient_sgd, gradient_adam
         fnn_probe fma_peak
 

@@ -9,6 +9,8 @@ from libc.string cimport memset
 
 import numpy as np
 
+from fastnn._slots import initial_value, slot_names
+
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper,
@@ -16,8 +18,9 @@ from fastnn._native.core cimport (
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, DENSE, MAX_METRICS, ROW_BLOCK, SCALE, SOFTMAX, UNIT_PANELS, Plan, Rows, Step, Unit,
-    Workspace, add_rows, pair_weights, transpose_weights,
+    ACTIVATE, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, MAX_METRICS, NADAM_CORRECTION,
+    NO_CORRECTION, ROW_BLOCK, SCALE, SOFTMAX, UNIT_PANELS, Correction, Plan,
+    Rows, Step, Unit, Workspace, add_rows, pair_weights, transpose_weights,
 )
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
@@ -94,13 +97,18 @@ cdef class Memory:
             items += (sum(panels) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
                       + round_up(rows, 16) * (3 + p.n_metrics))
         self.arena = zeros(items, size)
-        self.pointers = zeros(4 * len(widths), sizeof(void *))
+        self.pointers = zeros(5 * len(widths), sizeof(void *))
         self.w.x = <char **>address(self.pointers)
-        self.w.d = self.w.x + len(widths)
+        self.w.x_calm = self.w.x + len(widths)
+        self.w.d = self.w.x_calm + len(widths)
         self.w.x_rows = self.w.d + len(widths)
         self.w.d_rows = self.w.x_rows + len(widths)
         base = address(self.arena)
         base = place(self.w.x, range(len(panels)), panels, size, base)
+        self.w.x_calm[0] = self.w.x[0]
+        for l in range(p.n_steps):
+            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind == DROPOUT
+                                    else self.w.x[l + 1])
         self.w.pairs = base
         base += pairs * size
         if not training:
@@ -150,7 +158,8 @@ cdef class Network:
         Features of a row, at least 1.
     ops : list of tuple
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
-        bfloat16 operands in a network of float32; ("activation", activation) or ("scale_shift",).
+        bfloat16 operands in a network of float32; ("activation", activation), ("scale_shift",) or
+        ("dropout", rate, seed).
     """
 
     cdef Plan plan
@@ -160,9 +169,11 @@ cdef class Network:
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
     cdef object numpy_dtype
     cdef dict slots
+    cdef object optimizer
     cdef list step_of       # index of the step that holds an op's weights
     cdef list exits         # index of the step after an op
     cdef ptrdiff_t forward_rows
+    cdef int64_t forward_iteration      # of the activations that are kept; 0: not in training
     cdef Pace pace
     cdef object shares_memory
     cdef int team           # that the shares are of
@@ -205,6 +216,8 @@ cdef class Network:
             elif op[0] == "activation" and op[1] != "linear":
                 kind = SOFTMAX if op[1] == "softmax" else ACTIVATE
                 spec.append((kind, None, op[1], False, False))
+            elif op[0] == "dropout":
+                spec.append((DROPOUT, None, None, False, False))
             elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
                 spec.append((SCALE, None, None, False, False))
             else:
@@ -227,6 +240,10 @@ cdef class Network:
             s.grad_of_input = act == "silu"
             if s.kind == DENSE and self.plan.first_dense == self.plan.n_steps:
                 self.plan.first_dense = l
+        for i, op in enumerate(self.ops):
+            if op[0] == "dropout":
+                s = &self.plan.steps[<int>self.step_of[i]]
+                s.rate, s.seed = op[1], op[2]
         self.output_size = width
 
     cdef bint in_bfloat16(self, op) except -1:
@@ -441,22 +458,19 @@ cdef class Network:
                            or (loss == "xent" and last.kind == SOFTMAX))
         cdef fnn_loss loss_kernel = loss_of(p.k, loss + "_logits" if fused else loss)
         cdef fnn_optim optim = optim_of(p.k, optimizer)
-        cdef ptrdiff_t m = 0, v = 0
         if len(metrics) > MAX_METRICS:
             raise ValueError(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")
         metric_kernels = zeros(MAX_METRICS, sizeof(fnn_metric))
         for l, name in enumerate(metrics):
             (<fnn_metric *>address(metric_kernels))[l] = metric_of(p.k, name)
-        slot_names = ("m", "v") if optimizer == "adam" else ()
-        if optimizer == "sgd" and hyper["momentum"]:
-            slot_names = ("momentum",)
-        slots = {name: zeros(len(self.params["w"]), 1) for name in slot_names}
-        if slots:
-            m = address(slots[slot_names[0]]) - address(self.params["w"])
-            v = address(slots[slot_names[len(slots) - 1]]) - address(self.params["w"])
-        hyper = hyper_of(hyper or {})
+        names = slot_names(optimizer, hyper)
+        slots = {name: zeros(len(self.params["w"]), 1) for name in names}
+        for name in names if initial_value(hyper) else ():
+            slots[name].view(self.dtype)[:] = initial_value(hyper)
+        numbers = hyper_of(hyper)
 
-        p.loss, p.optim, p.adam, p.hyper = loss_kernel, optim, optimizer == "adam", hyper
+        self.optimizer = optimizer
+        p.loss, p.optim, p.hyper, p.correction = loss_kernel, optim, numbers, correction_of(optimizer)
         p.loss_step = p.n_steps - fused
         # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
         readable = {"argmax_match"} if loss == "xent" else {"argmax_match", "threshold_match"}
@@ -465,17 +479,22 @@ cdef class Network:
         p.threshold = 0.0 if on_logits else 0.5
         self.metrics_memory = metric_kernels
         p.metrics, p.n_metrics = <fnn_metric *>address(metric_kernels), len(metrics)
-        self.slots, self.slot_names = slots, slot_names
+        self.slots, self.slot_names = slots, names
         p.parameter_bytes = (1 + len(slots)) * len(self.params["w"])
         for l in range(p.n_steps):
             s = &p.steps[l]
-            s.m = s.w + m if s.kind == DENSE and len(slots) > 0 else NULL
-            s.v = s.w + v if s.kind == DENSE and len(slots) > 1 else NULL
+            s.m, s.v, s.u = self.slot_of(s, "m"), self.slot_of(s, "v"), self.slot_of(s, "u")
         self.memory = None
         self.forward_rows, self.pace.batch, self.iterations = -1, 0, 0
 
+    cdef char *slot_of(self, Step *s, name) except? NULL:
+        """Where a step's part of a slot lies; NULL without that slot."""
+        if s.kind != DENSE or name not in self.slots:
+            return NULL
+        return address(self.slots[name]) + (s.w - address(self.params["w"]))
+
     def set_hyper(self, hyper):
-        if self.plan.optim == self.plan.k.sgd and bool(hyper["momentum"]) != bool(self.slots):
+        if slot_names(self.optimizer, hyper) != self.slot_names:
             raise ValueError("hyper: momentum needs its slot, which compile makes; compile again")
         self.plan.hyper = hyper_of(hyper)
 
@@ -507,8 +526,9 @@ cdef class Network:
         return &view[0]
 
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
-              double max_seconds, num_threads=None, sums=None):
+              double max_seconds, num_threads=None, sums=None, learning_rates=None):
         cdef Job job
+        cdef const double[::1] rates
         cdef ptrdiff_t n = len(index), steps, rows
         cdef double began = fnn_now(), now = began, then
         cdef int threads, team
@@ -519,6 +539,13 @@ cdef class Network:
         if y is None or batch_size < 1:
             raise ValueError("train: expected y and batch_size >= 1")
         batch_size = min(batch_size, max(n, 1))
+        job.rates = NULL
+        if learning_rates is not None and n > 0:
+            rates = learning_rates
+            if rates.shape[0] != ceil_div(n, batch_size):
+                raise ValueError(f"learning_rates: expected {ceil_div(n, batch_size)}, one a step, "
+                                 f"got {rates.shape[0]}")
+            job.rates = &rates[0]
         threads = self.train_threads(batch_size, num_threads)
         flops = self.flops(batch_size, 6)
         in_parts = flops > self.slice_flops(threads)
@@ -580,6 +607,7 @@ cdef class Network:
                     run(worker, job, threads)
                 job.part0 = job.part1
                 PyErr_CheckSignals()
+        job.rate = job.rates[job.start // job.batch] if job.rates != NULL else self.plan.hyper.lr
         with nogil:
             run(update_worker, job, threads)
         add_rows(&self.plan, job.w, rows, job.sums)
@@ -716,7 +744,7 @@ cdef class Network:
         self.idle.append(memory)
         return out
 
-    def forward(self, x, num_threads=None):
+    def forward(self, x, num_threads=None, bint training=False):
         cdef Job job
         cdef ptrdiff_t n = len(x)
         cdef int threads = self.threads(n, 2, num_threads)
@@ -727,6 +755,7 @@ cdef class Network:
         out = np.empty((n, self.output_size), self.dtype)
         job.out = self.matrix(out, n, self.output_size, "out")
         job.plan, job.w, job.stop, job.out_cols = &self.plan, &memory.w, n, self.output_size
+        job.iteration = self.forward_iteration = self.iterations + 1 if training else 0
         with nogil:
             run(forward_worker, &job, threads)
         self.forward_rows = n
@@ -744,6 +773,7 @@ cdef class Network:
         job.rows.y = self.matrix(dy, n, self.output_size, "dy")
         job.out = self.matrix(dx, n, self.input_size, "dx")
         job.plan, job.w, job.stop = &self.plan, &memory.w, n
+        job.iteration = self.forward_iteration
         self.refresh_input_weights()
         with nogil:
             run(backward_worker, &job, threads)
@@ -764,6 +794,7 @@ cdef class Network:
         if self.plan.optim == NULL:
             raise RuntimeError("apply_gradients: compile with an optimizer first")
         job.plan, job.w, job.iteration = &self.plan, NULL, self.iterations
+        job.rate = self.plan.hyper.lr
         with nogil:
             run(update_worker, &job, threads)
         self.iterations += 1
@@ -784,7 +815,10 @@ cdef fnn_hyper hyper_of(hyper) except *:
     h.momentum = hyper.get("momentum", 0.0)
     h.nesterov = bool(hyper.get("nesterov", False))
     h.beta1 = hyper.get("beta_1", 0.0)
-    h.beta2 = hyper.get("beta_2", 0.0)
+    h.beta2 = hyper.get("beta_2", hyper.get("rho", 0.0))
+    h.part_m = h.part_g = 0     # hyper_at's
+    h.decay = hyper.get("weight_decay") or 0.0
+    h.centered = bool(hyper.get("centered", False))
     h.epsilon = hyper.get("epsilon", 0.0)
     return h
 
@@ -812,7 +846,25 @@ cdef fnn_optim optim_of(const fnn_kernels *k, name) except? NULL:
         return k.sgd
     if name == "adam":
         return k.adam
+    if name == "amsgrad":
+        return k.amsgrad
+    if name == "nadam":
+        return k.nadam
+    if name == "adamax":
+        return k.adamax
+    if name == "rmsprop":
+        return k.rmsprop
+    if name == "adagrad":
+        return k.adagrad
+    if name == "lion":
+        return k.lion
     raise ValueError(f"optimizer: unknown {name!r}")
+
+
+cdef Correction correction_of(name):
+    corrections = {"adam": ADAM_CORRECTION, "amsgrad": ADAM_CORRECTION, "nadam": NADAM_CORRECTION,
+                   "adamax": ADAMAX_CORRECTION}
+    return corrections.get(name, NO_CORRECTION)
 
 
 cdef fnn_metric metric_of(const fnn_kernels *k, name) except NULL:

@@ -5,7 +5,7 @@ of x[l], or, where x[l] is the output of a dense step with an activation, of wha
 activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `panel`.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from fastnn._native.core cimport (
     fnn_grad, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim, fnn_unary,
@@ -16,6 +16,14 @@ cdef enum StepKind:
     ACTIVATE
     SOFTMAX
     SCALE
+    DROPOUT
+
+# How an optimizer corrects its numbers for the first steps' bias.
+cdef enum Correction:
+    NO_CORRECTION
+    ADAM_CORRECTION
+    NADAM_CORRECTION
+    ADAMAX_CORRECTION
 
 ctypedef struct Step:
     StepKind kind
@@ -34,12 +42,16 @@ ctypedef struct Step:
     char *g
     char *m
     char *v
+    char *u
     char *wf
     char *wt
     ptrdiff_t w_panel, wf_panel, wt_panel
     # SCALE: plain vectors
     char *scale
     char *shift
+    # DROPOUT
+    double rate
+    uint64_t seed
 
 # A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
 ctypedef struct Unit:
@@ -62,13 +74,15 @@ ctypedef struct Plan:
     int metric_step         # the metrics read x[metric_step]
     double threshold
     fnn_optim optim
-    bint adam
+    Correction correction
     fnn_hyper hyper
 
 # Memory for batches of up to `rows` rows.
 ctypedef struct Workspace:
     ptrdiff_t rows, panel
     char **x
+    char **x_calm           # the same where no backward follows and it is not training: what a step
+                            # without effect there writes is what it reads
     char **d
     # For dense steps with bfloat16 operands: pairs of the columns of one x or d at a time; pairs of
     # the rows of the step's x and of the d of its output, panels of rows/2 rows, in training.
@@ -94,19 +108,21 @@ cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t 
                         ptrdiff_t r1) noexcept nogil
 cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                          ptrdiff_t r1) noexcept nogil
-cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop,
-                  bint training) noexcept nogil
+# `kept`: backward is to follow. `iteration`: the optimizer step that the pass is part of, 1, 2, ...;
+# 0: none, it is not training.
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, bint kept,
+                  int64_t iteration) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
 cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
-cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
-                   int stop) noexcept nogil
+cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
+                   int64_t iteration) noexcept nogil
 cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
                           bint keeps, int u0, int u1, double begin, double end) noexcept nogil
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
-cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil
+cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
 
 # Rows that one thread carries through all layers at a time, so that they stay in its cache.
@@ -115,6 +131,8 @@ cdef enum:
     MAX_METRICS = 8
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
+    # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.
+    NADAM_STEPS = 1024
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
 

@@ -12,7 +12,7 @@ from libc.math cimport pow, sqrt
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_MAX_PANEL, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
+    FNN_MAX_PANEL, ceil_div, fnn_dropout_args, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
 )
 
 
@@ -72,9 +72,29 @@ cdef void left_operand(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdif
         g.a, g.k = w.pairs + row, ceil_div(cols, 2)
 
 
-cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop,
-                  bint training) noexcept nogil:
+cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
+    """A number that differs from x's neighbours' in half of its bits (splitmix64, Steele 2014)."""
+    x = (x ^ (x >> 30)) * <uint64_t>0xbf58476d1ce4e5b9
+    x = (x ^ (x >> 27)) * <uint64_t>0x94d049bb133111eb
+    return x ^ (x >> 31)
+
+
+cdef void drop(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration, char *x,
+               char *y) noexcept nogil:
+    """Rows r0 .. r1 of y from those of x, with the numbers of step l in that iteration; 0 drops none."""
+    cdef ptrdiff_t row = r0 * p.k.panel * p.k.itemsize
+    cdef fnn_dropout_args g
+    g.rows, g.cols, g.row0, g.panel = r1 - r0, p.steps[l].outputs, r0, w.panel
+    g.rate = p.steps[l].rate if iteration > 0 else 0
+    g.key = mixed(p.steps[l].seed + mixed(<uint64_t>iteration * <uint64_t>0x9e3779b97f4a7c15))
+    g.x, g.y = x + row, y + row
+    p.k.dropout(&g)
+
+
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, bint kept,
+                  int64_t iteration) noexcept nogil:
     """x[l + 1] from x[l] for the steps before stop; a first step that scales is the gather's."""
+    cdef char **xs = w.x if kept else w.x_calm
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j
     cdef int l
     cdef Step *s
@@ -84,12 +104,12 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop,
     memset(&g, 0, sizeof(g))
     for l in range(1 if p.steps[0].kind == SCALE else 0, stop):
         s = &p.steps[l]
-        x = w.x[l] + row
-        y = w.x[l + 1] + row
+        x = xs[l] + row
+        y = xs[l + 1] + row
         if s.kind == DENSE:
-            if s.bf16 and training:
-                pair_rows(s, w, r0, r1, s.inputs, w.x[l], w.x_rows[l])
-            left_operand(s, w, r0, r1, s.inputs, w.x[l], &g)
+            if s.bf16 and kept:
+                pair_rows(s, w, r0, r1, s.inputs, xs[l], w.x_rows[l])
+            left_operand(s, w, r0, r1, s.inputs, xs[l], &g)
             g.m, g.n = r1 - r0, s.outputs
             g.b, g.b_row, g.b_panel = s.wf, P, s.wf_panel
             g.c, g.c_row, g.c_panel = y, P, w.panel
@@ -101,6 +121,9 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop,
                 s.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
         elif s.kind == SOFTMAX:
             p.k.softmax(r1 - r0, s.outputs, P, w.panel, x, y)
+        elif s.kind == DROPOUT:
+            if kept:
+                drop(p, w, l, r0, r1, iteration, w.x[l], w.x[l + 1])
         else:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, x, s.scale, s.shift, y)
 
@@ -113,7 +136,7 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
     cdef fnn_loss_args a
     cdef fnn_metric_args m
     a.rows, a.cols = r1 - r0, p.steps[p.n_steps - 1].outputs
-    a.p, a.p_panel = w.x[p.loss_step] + row, w.panel
+    a.p, a.p_panel = (w.x if gradient else w.x_calm)[p.loss_step] + row, w.panel
     a.t, a.t_panel = w.target + row if b.y != NULL else NULL, w.panel
     a.label = w.label + r0 if b.label != NULL else NULL
     a.weight = w.weight + r0 * size if b.weight != NULL else NULL
@@ -122,7 +145,7 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
     a.loss = w.loss + r0 * size
     p.loss(&a)
     m.rows, m.cols, m.p_panel = a.rows, a.cols, a.p_panel
-    m.p = w.x[p.metric_step] + row
+    m.p = (w.x if gradient else w.x_calm)[p.metric_step] + row
     m.t, m.t_panel, m.label, m.threshold = a.t, a.t_panel, a.label, p.threshold
     for i in range(p.n_metrics):
         m.value = w.metric + (i * w.rows + r0) * size
@@ -148,8 +171,8 @@ cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l
         pair_rows(s, w, r0, r1, s.outputs, w.d[l + 1], w.d_rows[l])
 
 
-cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
-                   int stop) noexcept nogil:
+cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
+                   int64_t iteration) noexcept nogil:
     """d[l] from d[l + 1] for the steps l = start - 1 down to stop."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j, at
     cdef int l
@@ -177,6 +200,8 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
         elif s.kind == SOFTMAX:
             p.k.softmax_backward(r1 - r0, s.outputs, P, w.panel, w.x[l + 1] + row,
                                  w.d[l + 1] + row, w.d[l] + row)
+        elif s.kind == DROPOUT:
+            drop(p, w, l, r0, r1, iteration, w.d[l + 1], w.d[l])
         else:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, w.d[l + 1] + row, s.scale, NULL,
                             w.d[l] + row)
@@ -239,8 +264,8 @@ cdef inline ptrdiff_t weights_at(Plan *p, Unit *u, ptrdiff_t row) noexcept nogil
     return (u.j * p.steps[u.l].w_panel + row * p.k.panel) * p.k.itemsize
 
 
-cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u) noexcept nogil:
-    """dW = X^T dY of a unit, and db with the last of a panel."""
+cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noexcept nogil:
+    """dW = X^T dY of a unit, and db with the last of a panel, as the row after it."""
     cdef Step *s = &p.steps[u.l]
     cdef fnn_gradient_args o
     cdef fnn_gemm_args g
@@ -249,10 +274,10 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u) noexcept nogi
     g.m, g.n, g.k = o.rows, o.cols, o.k
     g.a, g.a_panel, g.b = o.a, o.a_panel, o.b
     g.b_row = g.c_row = p.k.panel
-    g.c = s.g + weights_at(p, u, u.i0)
+    g.c = dw
     s.k.gemm_tn(&g)
     if u.i1 > s.inputs:
-        bias_gradient(p, w, rows, u, s.g + weights_at(p, u, s.inputs))
+        bias_gradient(p, w, rows, u, dw + (s.inputs - u.i0) * p.k.panel * p.k.itemsize)
 
 
 cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noexcept nogil:
@@ -260,7 +285,8 @@ cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noe
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
     p.optim(u.i1 - row, min(p.k.panel, s.outputs - u.j * p.k.panel), hyper, g, s.w + at,
-            s.m + at if s.m != NULL else NULL, s.v + at if s.v != NULL else NULL)
+            s.m + at if s.m != NULL else NULL, s.v + at if s.v != NULL else NULL,
+            s.u + at if s.u != NULL else NULL)
 
 
 cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fnn_hyper *hyper,
@@ -270,8 +296,15 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, u.i0)
     cdef double sums[FNN_MAX_PANEL]
+    cdef double dw[(UNIT_PANELS * FNN_MAX_PANEL + 1) * FNN_MAX_PANEL]
     cdef char *db = <char *>sums
+    cdef char *to
     cdef fnn_gradient_args g
+    if p.optim != p.k.sgd and p.optim != p.k.adam:  # what has no kernel of both
+        to = s.g + at if keeps else <char *>dw
+        gradient(p, w, rows, u, to)
+        update(p, u, u.i0, hyper, to)
+        return
     unit_operands(p, w, rows, u, &g)
     g.hyper = hyper
     g.g = s.g + at if keeps else NULL
@@ -279,7 +312,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     g.w = s.w + at
     g.m = s.m + at if s.m != NULL else NULL
     g.v = s.v + at if s.v != NULL else NULL
-    (s.k.gradient_adam if p.adam else s.k.gradient_sgd)(&g)
+    (s.k.gradient_adam if p.optim == p.k.adam else s.k.gradient_sgd)(&g)
     if u.i1 > s.inputs:
         if keeps:
             db = s.g + weights_at(p, u, s.inputs)
@@ -309,7 +342,7 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
         taken += cost
         s = &p.steps[u.l]
         if hyper == NULL:
-            gradient(p, w, rows, u)
+            gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
             continue
         if computes:
             gradient_and_update(p, w, rows, u, hyper, keeps)
@@ -321,11 +354,40 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
     return taken / total if total > 0 else 0
 
 
-cdef fnn_hyper hyper_at(Plan *p, int64_t iteration) noexcept nogil:
-    """The scalars of optimizer step `iteration` = 1, 2, ...; Adam's bias correction is in lr."""
+# The product of 1 - 0.96^i / 2 over i = 1 .. t, which Nadam's momentum is multiplied by (Dozat 2016).
+cdef double nadam_factor[NADAM_STEPS + 1]
+
+
+cdef void make_nadam_factors() noexcept:
+    cdef int i
+    nadam_factor[0] = 1
+    for i in range(1, NADAM_STEPS + 1):
+        nadam_factor[i] = nadam_factor[i - 1] * (1 - 0.5 * pow(0.96, i))
+
+
+make_nadam_factors()
+
+
+cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil:
+    """The numbers of optimizer step `iteration` = 1, 2, ..., corrected for the means' bias to 0."""
     cdef fnn_hyper h = p.hyper
-    if p.adam:
-        h.lr *= sqrt(1.0 - pow(h.beta2, <double>iteration)) / (1.0 - pow(h.beta1, <double>iteration))
+    cdef double t = <double>iteration, root, now, soon, product
+    h.lr = rate
+    h.decay *= rate
+    if p.correction == ADAM_CORRECTION or p.correction == NADAM_CORRECTION:
+        root = sqrt(1.0 - pow(h.beta2, t))
+        if p.correction == ADAM_CORRECTION:
+            h.lr *= root / (1.0 - pow(h.beta1, t))
+        else:
+            h.lr *= root
+            h.epsilon *= root
+            now = h.beta1 * (1 - 0.5 * pow(0.96, t))
+            soon = h.beta1 * (1 - 0.5 * pow(0.96, t + 1))
+            product = pow(h.beta1, t) * nadam_factor[min(iteration, <int64_t>NADAM_STEPS)]
+            h.part_m = soon / (1 - product * soon)
+            h.part_g = (1 - now) / (1 - product)
+    elif p.correction == ADAMAX_CORRECTION:
+        h.lr /= 1.0 - pow(h.beta1, t)
     return h
 
 

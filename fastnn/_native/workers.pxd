@@ -12,6 +12,8 @@ ctypedef struct Job:
     Rows rows
     ptrdiff_t start, stop, batch    # positions in rows.index
     int64_t iteration
+    const double *rates             # learning rates of the steps from position 0 on; NULL: hyper's
+    double rate                     # of one step that is run in parts
     double *sums
     char *out                       # predict
     ptrdiff_t out_cols

@@ -35,7 +35,8 @@ cdef double begin_of(fnn_share *shares, int tid, int size) noexcept nogil:
     return shares[tid - 1].end if tid > 0 else 0
 
 
-cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1) noexcept nogil:
+cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
+                     int64_t iteration) noexcept nogil:
     """Phase 1 on rows r0 .. r1 of the batch of `rows` rows that begins at position `at`."""
     cdef Plan *p = job.plan
     cdef ptrdiff_t end
@@ -43,9 +44,10 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
         end = min(r0 + ROW_BLOCK, r1)
         gather_inputs(p, job.w, &job.rows, at, r0, end)
         gather_targets(p, job.w, &job.rows, at, r0, end)
-        forward(p, job.w, r0, end, max(p.loss_step, p.metric_step), True)
+        forward(p, job.w, r0, end, max(p.loss_step, p.metric_step), True,
+                iteration)
         losses(p, job.w, &job.rows, r0, end, 1.0 / rows, True)
-        backward(p, job.w, r0, end, p.loss_step, p.first_dense + 1)
+        backward(p, job.w, r0, end, p.loss_step, p.first_dense + 1, iteration)
         if p.first_dense < p.n_steps:
             gradient_rows(p, job.w, r0, end, p.first_dense)
         r0 = end
@@ -82,7 +84,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
             now = fnn_now()
         maybe_delay(tid)
         rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
-        rows_phase(job, at, rows, r0, r1)
+        rows_phase(job, at, rows, r0, r1, iteration)
         if measures:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
         fnn_barrier_wait(&job.barrier, size)
@@ -93,7 +95,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         maybe_delay(tid)
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
-        hyper = hyper_at(p, iteration)
+        hyper = hyper_at(p, iteration, p.hyper.lr if job.rates == NULL else job.rates[at // job.batch])
         # Of the last step the gradients stay, to be looked at.
         part = weights_phase(p, job.w, rows, &hyper, True, at + rows == job.stop, 0, p.n_units,
                              begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size))
@@ -113,7 +115,8 @@ cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
     equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
-    rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1)
+    rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1,
+               job.iteration + 1)
     restore_fp(fp)
 
 
@@ -141,7 +144,7 @@ cdef void evaluate_worker(void *what, int tid, int size) noexcept nogil:
             end = min(r + ROW_BLOCK, r1)
             gather_inputs(p, job.w, &job.rows, at, r, end)
             gather_targets(p, job.w, &job.rows, at, r, end)
-            forward(p, job.w, r, end, max(p.loss_step, p.metric_step), False)
+            forward(p, job.w, r, end, max(p.loss_step, p.metric_step), False, 0)
             losses(p, job.w, &job.rows, r, end, 1.0, False)
             r = end
         fnn_barrier_wait(&job.barrier, size)
@@ -166,8 +169,8 @@ cdef void predict_worker(void *what, int tid, int size) noexcept nogil:
         end = min(r + block, rows)
         # The block lies at row `first` of the workspace: shift the rows read to match.
         gather_inputs(p, job.w, &job.rows, job.start + r - first, first, first + end - r)
-        forward(p, job.w, first, first + end - r, p.n_steps, False)
-        p.k.unpack(end - r, cols, job.w.x[p.n_steps] + first * p.k.panel * itemsize, cols,
+        forward(p, job.w, first, first + end - r, p.n_steps, False, 0)
+        p.k.unpack(end - r, cols, job.w.x_calm[p.n_steps] + first * p.k.panel * itemsize, cols,
                    job.w.panel, job.out + (job.start + r) * cols * itemsize)
         r = fnn_take(&job.blocks) * block
 
@@ -183,7 +186,7 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         gather_inputs(p, job.w, &job.rows, 0, r, end)
-        forward(p, job.w, r, end, p.n_steps, True)
+        forward(p, job.w, r, end, p.n_steps, True, job.iteration)
         p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * itemsize, cols, job.w.panel,
                    job.out + r * cols * itemsize)
         r = end
@@ -204,7 +207,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
         through_activation(p, w, r, end, p.n_steps)
-        backward(p, w, r, end, p.n_steps, 0)
+        backward(p, w, r, end, p.n_steps, 0, job.iteration)
         p.k.unpack(end - r, n_in, w.d[0] + r * P * itemsize, n_in, w.panel,
                    job.out + r * n_in * itemsize)
         r = end
@@ -216,7 +219,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
 cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     """One optimizer step from the gradients there are."""
     cdef Job *job = <Job *>what
-    cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1)
+    cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1, job.rate)
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
     weights_phase(job.plan, job.w, 0, &hyper, False, True, 0, job.plan.n_units,

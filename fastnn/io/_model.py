@@ -64,6 +64,8 @@ def _get_state(model: Sequential) -> State:
 def _check_own(model: Sequential) -> None:
     """A file holds names of classes: one with other than fastnn's could not be loaded."""
     parts: list[Any] = [*model.layers, model.optimizer, model.loss, *model._metrics]
+    if model.optimizer is not None:
+        parts += vars(model.optimizer).values()
     parts += [setting for layer in model.layers for setting in vars(layer).values()]
     for part in parts:
         kind = type(part)
@@ -194,6 +196,54 @@ def load_model(path: str | bytes | PathLike[str]) -> Sequential:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         _check_dtypes(config, arrays)
         return _model_from_state(config, arrays)
+
+
+def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
+    """Give a model the weights in a file that `save_model` wrote for one with such layers.
+
+    One that is compiled with such an optimizer gets the optimizer's state, too.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, no such file, or of another model; the message names the path.
+        Nothing has changed then.
+    TypeError
+        If `path` is no path.
+    """
+    with _opened(path) as (texts, file), model._lock:
+        config = json.loads(texts["config"])
+        rest = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        rest.pop(PROOF, None)
+        _check_dtypes(config, rest)
+        if not model.built:
+            model.build(config["model"]["build_input_shape"])
+        weights = []
+        for number, layer in enumerate(model.layers):
+            for name in _names(number, layer):
+                if name not in rest:
+                    raise ValueError(f"expected {name}, for layer {layer.name!r}, got none")
+                weights.append(rest.pop(name))
+        slots = []
+        compiled = config["compile"] or {}
+        like = model.optimizer is not None and (
+            compiled.get("optimizer", {}).get("class_name") == type(model.optimizer).__name__
+        )
+        if like and rest.keys() == {n for _, _, names in _slot_names(model) for n in names}:
+            for slot, dense, names in _slot_names(model):
+                values = [rest.pop(name) for name in names]
+                slots.append((slot, dense, as_weights(values, dense.shapes, model._dtype, slot)))
+        strangers = [name for name in rest if not name.startswith("optimizer.")]
+        if strangers:
+            raise ValueError(f"expected no more weights, got {', '.join(sorted(strangers))}")
+        iterations = as_int(config["iterations"], "iterations", 0, 2**62)
+        model.set_weights(weights)
+        for slot, dense, values in slots:
+            dense.set_slot(slot, values)
+        if like and len(slots) == len(_slot_names(model)):
+            model._network.iterations = iterations
 
 
 def read_metadata(path: str | bytes | PathLike[str]) -> dict[str, Any]:

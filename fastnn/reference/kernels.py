@@ -441,16 +441,54 @@ def absolute_error(p: Array, t: Array) -> Array:
     return error
 
 
-# ---- optimizers: one step, in place on w, m and v ---------------------------------------------
+# ---- random numbers --------------------------------------------------------------------------
 
 
-def sgd(g: Array, w: Array, m: Array | None, v: None, hyper: Mapping[str, float]) -> None:
+def dropout_key(seed: int, iteration: int) -> int:
+    """Return the key of an op's random numbers in optimizer step `iteration` (splitmix64)."""
+
+    def mixed(x: int) -> int:
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+        return x ^ x >> 31
+
+    return mixed((seed + mixed(iteration * 0x9E3779B97F4A7C15 % 2**64)) % 2**64)
+
+
+def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
+    """Return x / (1 - rate) where a hash of the element's place under `key` keeps it, else 0.
+
+    Element (r, c) is number (row0 + r) * columns + c.
+    """
+    rows, cols = x.shape
+    number = np.arange(row0 * cols, (row0 + rows) * cols, dtype=np.uint64).reshape(rows, cols)
+    h = ((key >> 32 | 1) * number + key % 2**32 & 0xFFFFFFFF).astype(np.uint64)
+    h = (h ^ h >> np.uint64(16)) * np.uint64(0x21F0AAAD) & np.uint64(0xFFFFFFFF)
+    h = (h ^ h >> np.uint64(15)) * np.uint64(0x735A2D97) & np.uint64(0xFFFFFFFF)
+    h ^= h >> np.uint64(15)
+    y: Array = np.where(h >= rate * 2**32, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+    return y
+
+
+# ---- optimizers: one step, in place on w and the slots m, v and u -----------------------------
+
+Slots = Mapping[str, Array]
+Hyper = Mapping[str, Any]
+
+
+def _mean(x: Array, mean: Array, part: float) -> None:
+    """mean += part (x - mean), in place."""
+    mean += part * (x - mean)
+
+
+def sgd(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
     """Take a step of gradient descent: m = momentum m - lr g; w += m, or Nesterov's look ahead.
 
-    `hyper`: learning_rate, momentum, nesterov. `m` is None where momentum is 0; `v` is not used.
+    `hyper`: learning_rate, momentum, nesterov. There is no m where momentum is 0.
     """
     step = g * -hyper["learning_rate"]
-    if m is not None:
+    if "m" in slots:
+        m = slots["m"]
         m *= hyper["momentum"]
         m += step
         if hyper["nesterov"]:
@@ -460,11 +498,12 @@ def sgd(g: Array, w: Array, m: Array | None, v: None, hyper: Mapping[str, float]
     w += step
 
 
-def adam(g: Array, w: Array, m: Array, v: Array, hyper: Mapping[str, float]) -> None:
+def adam(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
     """Take a step of Adam: w -= lr m / (sqrt(v) + epsilon) after the moving means m and v.
 
     `hyper`: learning_rate (already corrected for bias), beta_1, beta_2, epsilon.
     """
+    m, v = slots["m"], slots["v"]
     t = g - m
     t *= 1 - hyper["beta_1"]
     m += t
@@ -479,21 +518,80 @@ def adam(g: Array, w: Array, m: Array, v: Array, hyper: Mapping[str, float]) -> 
     w -= t
 
 
-def gradient_sgd(
-    x: Array, dy: Array, w: Array, m: Array | None, v: None, hyper: Mapping[str, float]
-) -> Array:
+def amsgrad(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take a step of Adam with u, the largest v so far, in place of v (Reddi et al. 2018)."""
+    m, v, u = slots["m"], slots["v"], slots["u"]
+    _mean(g, m, 1 - hyper["beta_1"])
+    _mean(g * g, v, 1 - hyper["beta_2"])
+    np.maximum(u, v, out=u)
+    w -= hyper["learning_rate"] * m / (np.sqrt(u) + hyper["epsilon"])
+
+
+def nadam(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take a step of Adam along part_m m + part_g g (Dozat 2016).
+
+    `hyper`: Adam's, learning_rate and epsilon already corrected for bias; part_m, part_g.
+    """
+    m, v = slots["m"], slots["v"]
+    _mean(g, m, 1 - hyper["beta_1"])
+    _mean(g * g, v, 1 - hyper["beta_2"])
+    ahead = hyper["part_m"] * m + hyper["part_g"] * g
+    w -= hyper["learning_rate"] * ahead / (np.sqrt(v) + hyper["epsilon"])
+
+
+def adamax(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take a step of Adamax, whose v is a falling maximum of |g| (Kingma & Ba 2015)."""
+    m, v = slots["m"], slots["v"]
+    _mean(g, m, 1 - hyper["beta_1"])
+    np.maximum(hyper["beta_2"] * v, np.abs(g), out=v)
+    w -= hyper["learning_rate"] * m / (v + hyper["epsilon"])
+
+
+def rmsprop(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take a step along g / sqrt(v + epsilon), v the moving mean of g^2 (Tieleman & Hinton 2012).
+
+    `hyper`: learning_rate, rho, momentum, epsilon, centered: v without the square of the mean u.
+    """
+    v = slots["v"]
+    _mean(g * g, v, 1 - hyper["rho"])
+    square = v
+    if hyper["centered"]:
+        _mean(g, slots["u"], 1 - hyper["rho"])
+        square = np.maximum(v - slots["u"] ** 2, 0)
+    step = hyper["learning_rate"] * g / np.sqrt(square + hyper["epsilon"])
+    if "m" in slots:
+        m = slots["m"]
+        m *= hyper["momentum"]
+        m += step
+        step = m
+    w -= step
+
+
+def adagrad(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take a step along g / sqrt(v + epsilon), v the sum of all g^2 (Duchi et al. 2011)."""
+    v = slots["v"]
+    v += g * g
+    w -= hyper["learning_rate"] * g / np.sqrt(v + hyper["epsilon"])
+
+
+def lion(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take a step of one size in every weight, by the sign of a mean (Chen et al. 2023)."""
+    m = slots["m"]
+    w -= hyper["learning_rate"] * np.sign(m + (1 - hyper["beta_1"]) * (g - m))
+    _mean(g, m, 1 - hyper["beta_2"])
+
+
+def gradient_sgd(x: Array, dy: Array, w: Array, slots: Slots, hyper: Hyper) -> Array:
     """Return the gradient x^T dy of the weights `w`, and take the step of `sgd` with it."""
     g: Array = gemm_tn(x, dy)
-    sgd(g, w, m, v, hyper)
+    sgd(g, w, slots, hyper)
     return g
 
 
-def gradient_adam(
-    x: Array, dy: Array, w: Array, m: Array, v: Array, hyper: Mapping[str, float]
-) -> Array:
+def gradient_adam(x: Array, dy: Array, w: Array, slots: Slots, hyper: Hyper) -> Array:
     """Return the gradient x^T dy of the weights `w`, and take the step of `adam` with it."""
     g: Array = gemm_tn(x, dy)
-    adam(g, w, m, v, hyper)
+    adam(g, w, slots, hyper)
     return g
 
 
@@ -518,9 +616,11 @@ KERNELS: dict[str, Callable[..., Any]] = {
         few_nn, few_nt,
         pack, pack_transpose, unpack, gather,
         scale_shift, colsum,
+        dropout,
         mse, bce, bce_logits, xent, xent_logits,
         argmax_match, threshold_match, squared_error, absolute_error,
-        sgd, adam, gradient_sgd, gradient_adam,
+        sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,
+        gradient_sgd, gradient_adam,
         fma_peak,
     )
 }  # fmt: skip

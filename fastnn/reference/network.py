@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._slots import initial_value, slot_names
 from fastnn.reference import kernels
 from fastnn.reference.kernels import Array
 
@@ -107,6 +108,25 @@ class _ScaleShift(_Activation):
         return dz * self.scale if need_dx else None
 
 
+class _Dropout(_Activation):
+    """y = x, in training at random places 0 and larger at the others."""
+
+    step = 0  # the optimizer step that the pass is part of; 0: not in training
+
+    def __init__(self, features: int, rate: float, seed: int) -> None:
+        super().__init__(features, "linear")
+        self.rate = rate
+        self.seed = seed
+
+    def linear(self, x: Array) -> Array:
+        if self.step == 0:
+            return x.copy()
+        return kernels.dropout(x, 0, kernels.dropout_key(self.seed, self.step), self.rate)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        return self.linear(dz) if need_dx else None
+
+
 class Network:
     """A dense network that trains and predicts in plain NumPy.
 
@@ -120,7 +140,7 @@ class Network:
         Features of the input.
     ops : sequence of tuples
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for matrix products of
-        operands rounded to that; ("activation", name) or ("scale_shift",).
+        operands rounded to that; ("activation", name), ("scale_shift",) or ("dropout", rate, seed).
     """
 
     def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
@@ -159,9 +179,13 @@ class Network:
                 return _Dense(features, *arguments)
             case "activation":
                 return _Activation(features, *arguments)
+            case "dropout":
+                return _Dropout(features, *arguments)
             case "scale_shift":
                 return _ScaleShift(features, np.dtype(self.dtype))
-        raise ValueError(f'ops must be "dense", "activation" or "scale_shift", got {kind!r}')
+        raise ValueError(
+            f'ops must be "dense", "activation", "scale_shift" or "dropout", got {kind!r}'
+        )
 
     def _zeros(self) -> Array:
         return np.zeros(sum(sum(op.sizes) for op in self._ops), self.dtype)
@@ -247,11 +271,8 @@ class Network:
         self._metrics = list(metrics)
         self._optimizer = optimizer
         self.set_hyper(hyper)
-        if optimizer == "adam":
-            self.slot_names = ("m", "v")
-        else:
-            self.slot_names = ("momentum",) if optimizer and hyper["momentum"] else ()
-        self._slots = {name: self._zeros() for name in self.slot_names}
+        self.slot_names = slot_names(optimizer, hyper)
+        self._slots = {name: self._zeros() + initial_value(hyper) for name in self.slot_names}
         self.iterations = 0
 
     def set_hyper(self, hyper: Mapping[str, Any]) -> None:
@@ -283,8 +304,11 @@ class Network:
         max_seconds: float = math.inf,
         num_threads: int | None = None,
         sums: Array | None = None,
+        learning_rates: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Train on batches of rows `index` from position `start` on.
+
+        `learning_rates` are those of the steps from position 0 on, instead of the optimizer's.
 
         Returns
         -------
@@ -296,7 +320,18 @@ class Network:
             Sum of each metric over the same rows, unweighted.
         """
         batches = self._batches(x, y, sample_weight, index, batch_size, start, max_seconds)
-        return self._run(self._step, batches, sums, start)
+        if learning_rates is None:
+            return self._run(self._step, batches, sums, start)
+        hyper, rates = self._hyper, iter(learning_rates[start // batch_size :])
+
+        def step(*batch: Any) -> list[float]:
+            self._hyper = {**hyper, "learning_rate": float(next(rates))}
+            return self._step(*batch)
+
+        try:
+            return self._run(step, batches, sums, start)
+        finally:
+            self._hyper = hyper
 
     def evaluate(
         self,
@@ -351,7 +386,7 @@ class Network:
 
     def _step(self, x: Array, y: Array, weight: Array | None) -> list[float]:
         """Take one optimizer step on a batch; return the sums of its losses and metrics."""
-        output, kept = self._forward(x, activate_last=not self._fused)
+        output, kept = self._forward(x, activate_last=not self._fused, step=self.iterations + 1)
         loss, dp = self._loss(output, y, weight, 1.0 / len(x))
         sums = [float(loss.sum()), *self._metric_sums(output, y)]
         self._backward(kept, dp, need_dx=False)
@@ -381,9 +416,9 @@ class Network:
         """Return None: this twin knows no short way for a few rows."""
         return None
 
-    def forward(self, x: Array, num_threads: int | None = None) -> Array:
+    def forward(self, x: Array, num_threads: int | None = None, training: bool = False) -> Array:
         """Return the outputs for `x` and keep the activations for `backward`."""
-        y, self._kept = self._forward(x)
+        y, self._kept = self._forward(x, step=self.iterations + 1 if training else 0)
         return y.copy()
 
     def backward(self, dy: Array, num_threads: int | None = None) -> Array:
@@ -398,24 +433,26 @@ class Network:
         if self._optimizer is None:
             raise ValueError("apply_gradients needs an optimizer: call compile with one")
         self.iterations += 1
-        if self._optimizer == "adam":
-            t = self.iterations
-            correction = math.sqrt(1 - hyper["beta_2"] ** t) / (1 - hyper["beta_1"] ** t)
-            corrected = {**hyper, "learning_rate": hyper["learning_rate"] * correction}
-            kernels.adam(g, w, self._slots["m"], self._slots["v"], corrected)
-        else:
-            kernels.sgd(g, w, self._slots.get("momentum"), None, hyper)
+        if hyper.get("weight_decay"):
+            w -= w * (hyper["learning_rate"] * hyper["weight_decay"])
+        numbers = _corrected(self._optimizer, hyper, self.iterations)
+        kernels.KERNELS[self._optimizer](g, w, self._slots, numbers)
 
     def train_threads(self, batch_size: int, num_threads: int | None = None) -> int:
         """Return 1: this class starts no threads of its own."""
         return 1
 
     def _forward(
-        self, x: Array, activate_last: bool = True
+        self, x: Array, activate_last: bool = True, step: int = 0
     ) -> tuple[Array, list[tuple[Array, Array]]]:
-        """Return the output, and of each op its input and what its derivative needs."""
+        """Return the output, and of each op its input and what its derivative needs.
+
+        `step` is the optimizer step that the pass is part of, 0 outside of training.
+        """
         kept = []
         for op in self._ops:
+            if isinstance(op, _Dropout):
+                op.step = step
             z = op.linear(x)
             y, saved = op.apply(z) if activate_last or op is not self._ops[-1] else (z, z)
             kept.append((x, saved))
@@ -448,6 +485,28 @@ class Network:
                 raise ValueError(f"y must hold class ids in [0, {self.output_size})")
         elif y.shape[1] != self.output_size:
             raise ValueError(f"y must have {self.output_size} columns, got {y.shape[1]}")
+
+
+def _corrected(optimizer: str, hyper: Mapping[str, Any], t: int) -> Mapping[str, Any]:
+    """The numbers of step t = 1, 2, ..., corrected for the means' bias to 0."""
+    rate = hyper["learning_rate"]
+    if optimizer in ("adam", "amsgrad"):
+        root = math.sqrt(1 - hyper["beta_2"] ** t)
+        return {**hyper, "learning_rate": rate * root / (1 - hyper["beta_1"] ** t)}
+    if optimizer == "adamax":
+        return {**hyper, "learning_rate": rate / (1 - hyper["beta_1"] ** t)}
+    if optimizer == "nadam":
+        root = math.sqrt(1 - hyper["beta_2"] ** t)
+        u = [hyper["beta_1"] * (1 - 0.5 * 0.96**i) for i in range(1, t + 2)]
+        product = math.prod(u[:t])
+        return {
+            **hyper,
+            "learning_rate": rate * root,
+            "epsilon": hyper["epsilon"] * root,
+            "part_m": u[t] / (1 - product * u[t]),
+            "part_g": (1 - u[t - 1]) / (1 - product),
+        }
+    return hyper
 
 
 def _no_loss(*arguments: Any) -> tuple[Array, Array]:

@@ -1,12 +1,13 @@
-"""What happens beside training: `fit` calls these hooks."""
+"""The hooks that `fit` calls."""
 
-import sys
-from collections.abc import Mapping
-from math import ceil
-from time import perf_counter
+from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
-Logs = Mapping[str, float]
+from fastnn._data import as_bool
+
+Logs = dict[str, Any]
+BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
 class Callback:
@@ -45,9 +46,17 @@ class Callback:
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Called before each batch. Overriding it makes training come up for every batch."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after each batch, with the means since the epoch began. As above."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name for `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name for `on_train_batch_end`."""
 
     def on_progress(self, samples: int, logs: Logs) -> None:
         """Called about every 50 ms of an epoch, with the samples done and their means."""
@@ -86,63 +95,80 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
 
-def _texts(logs: Logs) -> dict[str, str]:
-    return {name: f"{value:#.4g}" for name, value in logs.items()}
+class LambdaCallback(Callback):
+    """Calls functions of one's own.
+
+    Parameters
+    ----------
+    on_epoch_begin, on_epoch_end, on_train_begin, on_train_end : callable, optional
+        Called with what the hook of that name is called with.
+    on_train_batch_begin, on_train_batch_end : callable, optional
+        Likewise; with one of them training comes up for every batch.
+    **hooks
+        Functions for other hooks.
+
+    Raises
+    ------
+    TypeError
+        If a hook does not exist or is given something that cannot be called.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import LambdaCallback
+    >>> show = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **hooks: Callable[..., Any] | None,
+    ) -> None:
+        hooks |= {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        for name, function in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                raise TypeError(f"LambdaCallback: expected hooks of Callback, got {name!r}")
+            if function is not None:
+                if not callable(function):
+                    raise TypeError(f"{name}: expected a function, got {function!r}")
+                setattr(self, name, function)
 
 
-def results_line(logs: Logs) -> str:
-    """Such as "loss: 0.1234 - accuracy: 0.9876"."""
-    return " - ".join(f"{name}: {text}" for name, text in _texts(logs).items())
+class TerminateOnNaN(Callback):
+    """Ends training when the loss is NaN or infinite; seen within about 50 ms.
 
+    Parameters
+    ----------
+    raise_error : bool
+        Whether to raise a RuntimeError instead of ending `fit` in order.
 
-class ProgressBar(Callback):
-    """A bar over the whole of `fit`: epoch, loss, metrics and time left (`verbose=1`)."""
+    Examples
+    --------
+    >>> from fastnn.callbacks import TerminateOnNaN
+    >>> guard = TerminateOnNaN()
+    """
 
-    _bar: Any = None
-
-    def _open(self) -> None:
-        from tqdm import tqdm  # only where a bar is shown
-
-        class Bar(tqdm):  # type: ignore[type-arg]
-            monitor_interval = 0  # no thread that watches over the bar
-
-        self._bar = Bar(
-            initial=self._start,
-            total=self.params["steps"] * self.params["epochs"],
-            unit="batch",
-            file=sys.stdout,
-            dynamic_ncols=True,
-        )
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._start = epoch * self.params["steps"]
-        if self._bar is None:
-            self._open()
-        self._bar.set_description(f"Epoch {epoch + 1}/{self.params['epochs']}", refresh=False)
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = as_bool(raise_error, "raise_error")
 
     def on_progress(self, samples: int, logs: Logs) -> None:
-        done = self._start + ceil(samples / self.params["batch_size"])
-        self._bar.set_postfix(_texts(logs), refresh=False)
-        self._bar.update(done - self._bar.n)
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._bar.set_postfix(_texts(logs or {}), refresh=False)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class EpochLines(Callback):
-    """One line an epoch (`verbose=2`)."""
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._started = perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        seconds = perf_counter() - self._started
-        results = results_line(logs or {})
-        print(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.2f}s - {results}")
+        loss = logs["loss"]
+        if isfinite(loss):
+            return
+        if self.raise_error:
+            raise RuntimeError(f"TerminateOnNaN: the loss is {loss} after {samples} samples")
+        self.model.stop_training = True
 
 
 class CallbackList(Callback):
@@ -155,9 +181,9 @@ class CallbackList(Callback):
             callback.set_params(params)
         # whether one of them overrides a hook of every batch
         self.wants_batches = any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
+            hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
             for callback in callbacks
-            for hook in ("on_train_batch_begin", "on_train_batch_end")
+            for hook in BATCH_HOOKS
         )
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -1,0 +1,67 @@
+"""What `fit` shows."""
+
+import sys
+from math import ceil
+from time import perf_counter
+from typing import Any
+
+from fastnn.callbacks._base import Callback, Logs
+
+
+def _texts(logs: Logs) -> dict[str, str]:
+    return {name: f"{value:#.4g}" for name, value in logs.items()}
+
+
+def results_line(logs: Logs) -> str:
+    """Such as "loss: 0.1234 - accuracy: 0.9876"."""
+    return " - ".join(f"{name}: {text}" for name, text in _texts(logs).items())
+
+
+class ProgressBar(Callback):
+    """A bar over the whole of `fit`: epoch, loss, metrics and time left (`verbose=1`)."""
+
+    _bar: Any = None
+
+    def _open(self) -> None:
+        from tqdm import tqdm  # only where a bar is shown
+
+        class Bar(tqdm):  # type: ignore[type-arg]
+            monitor_interval = 0  # no thread that watches over the bar
+
+        self._bar = Bar(
+            initial=self._start,
+            total=self.params["steps"] * self.params["epochs"],
+            unit="batch",
+            file=sys.stdout,
+            dynamic_ncols=True,
+        )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start = epoch * self.params["steps"]
+        if self._bar is None:
+            self._open()
+        self._bar.set_description(f"Epoch {epoch + 1}/{self.params['epochs']}", refresh=False)
+
+    def on_progress(self, samples: int, logs: Logs) -> None:
+        done = self._start + ceil(samples / self.params["batch_size"])
+        self._bar.set_postfix(_texts(logs), refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._bar.set_postfix(_texts(logs or {}), refresh=False)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class EpochLines(Callback):
+    """One line an epoch (`verbose=2`)."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._started = perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        seconds = perf_counter() - self._started
+        results = results_line(logs or {})
+        print(f"Epoch {epoch + 1}/{self.params['epochs']} - {seconds:.2f}s - {results}")

@@ -1,0 +1,198 @@
+"""Callbacks that write down what happens, and one that sets the learning rate by the epoch."""
+
+import csv
+import os
+from collections.abc import Callable
+from typing import IO, Any
+
+from fastnn._data import as_bool, as_int, as_number, as_path
+from fastnn.callbacks._base import Callback, Logs
+
+
+class CSVLogger(Callback):
+    """Writes each epoch's results as a row of a CSV file.
+
+    Parameters
+    ----------
+    filename : str or path
+    separator : str of one character
+    append : bool
+        Whether a file that is there is continued; else it is replaced when training begins.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is none of these.
+    OSError
+        In `fit`, if the file cannot be written.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import CSVLogger
+    >>> log = CSVLogger("training.csv")
+    """
+
+    def __init__(
+        self,
+        filename: "str | bytes | os.PathLike[str]",
+        separator: str = ",",
+        append: bool = False,
+    ) -> None:
+        self.filename = as_path(filename, "filename")
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ValueError(f"separator: expected a character, got {separator!r}")
+        self.separator = separator
+        self.append = as_bool(append, "append")
+        self._file: IO[str] | None = None
+        self._writer: csv.DictWriter[str] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.close()
+        mode = "a" if self.append else "w"
+        self._file = open(self.filename, mode, newline="", encoding="utf-8")  # noqa: SIM115
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = logs or {}
+        if self._file is None:
+            return
+        if self._writer is None:
+            names = sorted(logs)
+            if not any(name.startswith("val_") for name in names):
+                names += [f"val_{name}" for name in names]  # there may be some later
+            self._writer = csv.DictWriter(
+                self._file, ["epoch", *names], "NA", "ignore", delimiter=self.separator
+            )
+            if self._file.tell() == 0:
+                self._writer.writeheader()
+        self._writer.writerow({"epoch": epoch, **logs})
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = self._writer = None
+
+
+class TensorBoard(Callback):
+    """Writes each epoch's results for TensorBoard, with the tensorboard package's own writer.
+
+    Parameters
+    ----------
+    log_dir : str or path
+        Training's results go to its folder "train", those of validation to "validation".
+
+    Raises
+    ------
+    ImportError
+        If the package is missing: ``pip install tensorboard``.
+    TypeError
+        If `log_dir` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import TensorBoard
+    >>> board = TensorBoard("logs")  # doctest: +SKIP
+    """
+
+    def __init__(self, log_dir: "str | bytes | os.PathLike[str]" = "logs") -> None:
+        self.log_dir = as_path(log_dir, "log_dir")
+        try:
+            from tensorboard.compat.proto import event_pb2, summary_pb2
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise ImportError(
+                "TensorBoard: expected the tensorboard package, got none: pip install tensorboard"
+            ) from error
+        self._event, self._summary, self._new_writer = event_pb2, summary_pb2, EventFileWriter
+        self._writers: dict[str, Any] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        from time import time
+
+        for name, value in (logs or {}).items():
+            validation = name.startswith("val_")
+            self._writer("validation" if validation else "train").add_event(
+                self._event.Event(
+                    wall_time=time(),
+                    step=epoch,
+                    summary=self._summary.Summary(
+                        value=[
+                            self._summary.Summary.Value(
+                                tag=f"epoch_{name.removeprefix('val_')}", simple_value=value
+                            )
+                        ]
+                    ),
+                )
+            )
+        for writer in self._writers.values():
+            writer.flush()
+
+    def _writer(self, part: str) -> Any:
+        if part not in self._writers:
+            self._writers[part] = self._new_writer(os.path.join(self.log_dir, part))
+        return self._writers[part]
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate when an epoch begins.
+
+    For a rate that changes with every step give the optimizer a schedule of
+    `fastnn.optimizers.schedules` as its learning rate.
+
+    Parameters
+    ----------
+    schedule : callable
+        Called with the epoch, counted from 0, and the learning rate there is (or the epoch alone,
+        if it takes no more); returns the new one.
+    verbose : {0, 1}
+        1: says so.
+
+    Raises
+    ------
+    TypeError
+        If `schedule` cannot be called or, in `fit`, gives no number.
+    ValueError
+        In `fit`, if it gives one below 0, infinity or NaN.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import LearningRateScheduler
+    >>> halve = LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate)
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule: expected a function of the epoch, got {schedule!r}")
+        self.schedule = schedule
+        self.verbose = as_int(verbose, "verbose", 0, 1)
+        self._arguments = _positional(schedule)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        optimizer = self.model.optimizer
+        rate = self.schedule(*(epoch, optimizer.learning_rate)[: self._arguments])
+        optimizer.learning_rate = as_number(rate, "what schedule gave", 0)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: learning rate {optimizer.learning_rate:g}")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+def _positional(function: Callable[..., Any]) -> int:
+    """1 or 2: how many positional arguments a function takes, at most."""
+    from inspect import Parameter, signature
+
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions have none
+        return 2
+    if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
+        return 2
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return min(2, sum(p.kind in kinds for p in parameters))

@@ -1,0 +1,585 @@
+"""An object here says which optimizer and with what numbers; the engine does the steps and keeps
+the slots (momentum, m, v) beside the weights."""
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn._data import as_bool, as_number, check_neutral
+from fastnn._registry import Configurable, resolve
+from fastnn.optimizers.schedules import LearningRateSchedule, as_rate, rate_config
+
+# Keras's arguments that fastnn does not support yet, at the values that ask for nothing
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "clipnorm": (None,),
+    "clipvalue": (None,),
+    "global_clipnorm": (None,),
+    "use_ema": (False,),
+    "ema_momentum": (0.99,),
+    "ema_overwrite_frequency": (None,),
+    "loss_scale_factor": (None,),
+    "gradient_accumulation_steps": (None,),
+}
+
+
+class _Hyper:
+    """A number of an optimizer: checked when it is set, and used from the next step on."""
+
+    def __init__(self, check: Callable[[Any, str], Any], doc: str) -> None:
+        self.check, self.__doc__ = check, doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer: Any, owner: type | None = None) -> Any:
+        return self if optimizer is None else optimizer._hyper[self.name]
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        optimizer._hyper = {**optimizer._hyper, self.name: self.check(value, self.name)}
+
+
+def _fraction(value: Any, name: str) -> float:
+    return as_number(value, name, 0, 1)
+
+
+def _positive(value: Any, name: str) -> float:
+    return as_number(value, name, 0, bounds="()")
+
+
+def _decay(value: Any, name: str) -> float | None:
+    return None if value is None else as_number(value, name, 0)
+
+
+_BETA_1 = "How much of the mean of g is kept."
+_BETA_2 = "How much of the mean of g^2 is kept."
+_EPSILON = "Keeps the division away from 0."
+
+
+class Optimizer(Configurable):
+    """Base of all optimizers.
+
+    `engine_name` is the engine's word for it. `hyper` are its numbers, a new dict after every
+    change, so that the trainer sees a change by identity. They may be changed at any time, also
+    during `fit`; but SGD's momentum from or to 0 only before `compile`.
+    """
+
+    engine_name: str
+    weight_decay: Any = _Hyper(
+        _decay, "The part of every weight, times the learning rate, that a step takes off it first."
+    )
+
+    def __init__(
+        self,
+        name: str | None,
+        hyper: Mapping[str, Any],
+        weight_decay: float | None,
+        keras: Mapping[str, Any],
+    ) -> None:
+        check_neutral(type(self).__name__, keras, _NEUTRAL)
+        self.name = type(self).__name__.lower() if name is None else str(name)
+        self._owner: weakref.ref[Any] | None = None
+        self._hyper: dict[str, Any] = {}
+        self._schedule: LearningRateSchedule | None = None
+        for key, value in {**hyper, "weight_decay": weight_decay}.items():
+            setattr(self, key, value)
+
+    @property
+    def learning_rate(self) -> Any:
+        """The step size: a number, of a schedule that of the next step.
+
+        May be set to a number or a schedule; where there is a schedule, to another one only.
+        """
+        if self._schedule is not None:
+            return float(self._schedule(self.iterations))
+        return self._hyper["learning_rate"]
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        rate = as_rate(value)
+        if isinstance(rate, LearningRateSchedule):
+            self._hyper = {"learning_rate": 0.0, **self._hyper}  # the place comes first
+            self._schedule = rate
+        elif self._schedule is not None:
+            raise TypeError(
+                f"learning_rate: expected another schedule in place of {self._schedule!r}, got "
+                f"{value!r}"
+            )
+        else:
+            self._hyper = {**self._hyper, "learning_rate": rate}
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """The numbers by name, those of the next step."""
+        if self._schedule is not None:
+            return {**self._hyper, "learning_rate": self.learning_rate}
+        return self._hyper
+
+    def rates(self, steps: int) -> np.ndarray | None:
+        """The learning rates of the next steps; None where there is no schedule."""
+        return None if self._schedule is None else self._schedule.rates(self.iterations, steps)
+
+    @property
+    def iterations(self) -> int:
+        """Steps taken by the model that was compiled with it, the last one if several were."""
+        model = self._owner() if self._owner is not None else None
+        return 0 if model is None else int(model.iterations)
+
+    def join(self, model: Any) -> None:
+        """Become the optimizer of a model."""
+        self._owner = weakref.ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_owner": None}
+
+    def get_config(self) -> dict[str, Any]:
+        rate = self._hyper["learning_rate"] if self._schedule is None else self._schedule
+        return {"name": self.name, **self._hyper, "learning_rate": rate_config(rate)}
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum if asked for.
+
+    Without momentum ``w -= learning_rate * g``; with momentum
+    ``m = momentum * m - learning_rate * g`` and ``w += m``, or with `nesterov`
+    ``w += momentum * m - learning_rate * g``.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    momentum : float in [0, 1]
+    nesterov : bool
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import SGD
+    >>> SGD(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    engine_name = "sgd"
+    momentum: Any = _Hyper(
+        lambda value, name: as_number(value, name, 0, 1, bounds="[]"),
+        "How much of the last step is kept.",
+    )
+    nesterov: Any = _Hyper(as_bool, "Whether the step looks ahead.")
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        hyper = {
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "nesterov": nesterov,
+        }
+        super().__init__(name, hyper, weight_decay, keras)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015), in the form Keras uses.
+
+    ``m += (1 - beta_1) * (g - m)``, ``v += (1 - beta_2) * (g**2 - v)``,
+    ``w -= learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float > 0
+    amsgrad : bool
+        Whether v in the last formula is the largest that it has been (Reddi et al. 2018).
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import Adam
+    >>> Adam(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    beta_1: Any = _Hyper(_fraction, _BETA_1)
+    beta_2: Any = _Hyper(_fraction, _BETA_2)
+    epsilon: Any = _Hyper(_positive, _EPSILON)
+    amsgrad: Any = _Hyper(as_bool, "Whether the largest mean of g^2 so far is used.")
+
+    @property
+    def engine_name(self) -> str:  # type: ignore[override]
+        return "amsgrad" if self.amsgrad else "adam"
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        hyper = {
+            "learning_rate": learning_rate,
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+            "epsilon": epsilon,
+            "amsgrad": amsgrad,
+        }
+        super().__init__(name, hyper, weight_decay, keras)
+
+
+class AdamW(Adam):
+    """Adam with weights that decay by themselves (Loshchilov & Hutter 2019).
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    weight_decay : float >= 0
+        Before a step, every weight loses this part of it, times the learning rate.
+    beta_1, beta_2, epsilon, amsgrad, **keras
+        As for `Adam`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import AdamW
+    >>> AdamW().weight_decay
+    0.004
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        weight_decay: float | None = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        if weight_decay is None:
+            raise ValueError("weight_decay: expected a number, got None; use Adam without it")
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, name=name, **keras
+        )
+
+
+class Nadam(Optimizer):
+    """Adam with Nesterov's look ahead (Dozat 2016), in the form Keras uses.
+
+    With Adam's m and v, ``u[t] = beta_1 * (1 - 0.96**t / 2)`` and ``p[t] = u[1] * ... * u[t]``:
+    ``w -= learning_rate * n / (sqrt(v / (1 - beta_2**t)) + epsilon)``, where
+    ``n = u[t + 1] * m / (1 - p[t + 1]) + (1 - u[t]) * g / (1 - p[t])``.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float > 0
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import Nadam
+    >>> Nadam(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    engine_name = "nadam"
+    beta_1: Any = _Hyper(_fraction, _BETA_1)
+    beta_2: Any = _Hyper(_fraction, _BETA_2)
+    epsilon: Any = _Hyper(_positive, _EPSILON)
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        hyper = {
+            "learning_rate": learning_rate,
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+            "epsilon": epsilon,
+        }
+        super().__init__(name, hyper, weight_decay, keras)
+
+
+class Adamax(Optimizer):
+    """Adam by the largest gradient instead of the mean square (Kingma & Ba 2015).
+
+    ``m += (1 - beta_1) * (g - m)``, ``v = max(beta_2 * v, |g|)``,
+    ``w -= learning_rate / (1 - beta_1**t) * m / (v + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float > 0
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import Adamax
+    >>> Adamax(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    engine_name = "adamax"
+    beta_1: Any = _Hyper(_fraction, _BETA_1)
+    beta_2: Any = _Hyper(_fraction, "How much of the largest |g| is kept.")
+    epsilon: Any = _Hyper(_positive, _EPSILON)
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        hyper = {
+            "learning_rate": learning_rate,
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+            "epsilon": epsilon,
+        }
+        super().__init__(name, hyper, weight_decay, keras)
+
+
+class RMSprop(Optimizer):
+    """Steps over the root of the mean square of g (Tieleman & Hinton 2012), as in Keras.
+
+    ``v += (1 - rho) * (g**2 - v)``, ``d = learning_rate * g / sqrt(v + epsilon)``, ``w -= d``; with
+    momentum ``m = momentum * m + d`` and ``w -= m``. With `centered` v is the variance:
+    ``u += (1 - rho) * (g - u)`` and ``max(v - u**2, 0)`` in place of v in d.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    rho : float in [0, 1)
+    momentum : float in [0, 1]
+    epsilon : float > 0
+    centered : bool
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import RMSprop
+    >>> RMSprop(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    engine_name = "rmsprop"
+    rho: Any = _Hyper(_fraction, _BETA_2)
+    momentum: Any = _Hyper(
+        lambda value, name: as_number(value, name, 0, 1, bounds="[]"),
+        "How much of the last step is kept.",
+    )
+    epsilon: Any = _Hyper(_positive, _EPSILON)
+    centered: Any = _Hyper(as_bool, "Whether the mean of g is taken off.")
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        hyper = {
+            "learning_rate": learning_rate,
+            "rho": rho,
+            "momentum": momentum,
+            "epsilon": epsilon,
+            "centered": centered,
+        }
+        super().__init__(name, hyper, weight_decay, keras)
+
+
+class Adagrad(Optimizer):
+    """Steps over the root of the sum of all g^2 (Duchi et al. 2011).
+
+    ``v += g**2``, ``w -= learning_rate * g / sqrt(v + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    initial_accumulator_value : float >= 0
+        What v begins with.
+    epsilon : float > 0
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import Adagrad
+    >>> Adagrad(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    engine_name = "adagrad"
+    initial_accumulator_value: Any = _Hyper(
+        lambda value, name: as_number(value, name, 0), "What the sums begin with."
+    )
+    epsilon: Any = _Hyper(_positive, _EPSILON)
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        hyper = {
+            "learning_rate": learning_rate,
+            "initial_accumulator_value": initial_accumulator_value,
+            "epsilon": epsilon,
+        }
+        super().__init__(name, hyper, weight_decay, keras)
+
+
+class Lion(Optimizer):
+    """Steps of one size in every weight, by the sign of a mean (Chen et al. 2023).
+
+    ``w -= learning_rate * sign(beta_1 * m + (1 - beta_1) * g)``, then
+    ``m = beta_2 * m + (1 - beta_2) * g``.
+
+    Parameters
+    ----------
+    learning_rate : float >= 0 or LearningRateSchedule
+    beta_1, beta_2 : float in [0, 1)
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported yet.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import Lion
+    >>> Lion(learning_rate=0.01).learning_rate
+    0.01
+    """
+
+    engine_name = "lion"
+    beta_1: Any = _Hyper(_fraction, _BETA_1)
+    beta_2: Any = _Hyper(_fraction, "How much of the mean stays for the next step.")
+
+    def __init__(
+        self,
+        learning_rate: float | LearningRateSchedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        weight_decay: float | None = None,
+        *,
+        name: str | None = None,
+        **keras: Any,
+    ) -> None:
+        hyper = {
+            "learning_rate": learning_rate,
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+        }
+        super().__init__(name, hyper, weight_decay, keras)
+
+
+_CLASSES = (SGD, Adam, AdamW, Nadam, Adamax, RMSprop, Adagrad, Lion)
+_KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in _CLASSES}
+_KNOWN |= {cls.__name__: cls for cls in _CLASSES}
+
+
+def get(identifier: Any) -> Optimizer:
+    """The optimizer that `identifier` (instance, class, name or serialized dict) stands for.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message lists what exists.
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(identifier, str) and identifier.lower() in _KNOWN:
+        identifier = identifier.lower()  # as Keras takes optimizers' names, and only theirs
+    return resolve(identifier, Optimizer, _KNOWN, "optimizer")
