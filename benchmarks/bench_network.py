@@ -137,6 +137,26 @@ def test_dropout(compare: Compare, name: str) -> None:
 
 
 @pytest.mark.parametrize("threads", THREADS)
+def test_clipped_step(compare: Compare, threads: int) -> None:
+    """A step whose gradients are clipped by their norm, with a penalty on the weights."""
+    rows, width = 128, 512
+    native, numpy = pair(width, ("dense", width, "relu", True), ("dense", width, "linear", True))
+    x, y, index = random(rows, width), random(rows, width), np.arange(rows)
+    for net in (native, numpy):
+        net.compile("mse", "adam", [], {**HYPER["adam"], "global_clipnorm": 0.01})
+        for op in (0, 1):
+            net.set_penalty(op, (0.0, 1e-4), (0.0, 0.0))
+    compare(
+        "network",
+        f"clipped step {width}-{width}-{width}, {rows} rows",
+        fastnn=lambda: native.train(x, y, None, index, rows, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
 def test_train_bfloat16(compare: Compare, threads: int) -> None:
     """A step of a wide layer whose products take bfloat16 operands."""
     rows, width = 256, 1024

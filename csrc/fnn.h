@@ -200,11 +200,14 @@ typedef void (*fnn_metric)(const fnn_metric_args *args);
  *   adagrad  v += g^2;  w -= lr g / sqrt(v + epsilon)
  *   lion     w -= lr sign(m + (1-beta1)(g - m));  m += (1-beta2)(g - m)
  * lr and epsilon are those of the step: corrected for bias, where the optimizer does that. Before
- * all of it w -= decay w.
+ * all of it, where one of these is not 0:
+ *   g = factor (g + l1 sign(w) + 2 l2 w), no larger than clip in size (clip 0: any);  w -= decay w
  * Of m, v and u those are NULL that are not used; m also where momentum is 0. */
 typedef struct {
     double lr, momentum, beta1, beta2, epsilon;
-    double part_m, part_g, decay;
+    double part_m, part_g;
+    double l1, l2, clip, decay;
+    double factor;          /* 0: 1 */
     int nesterov, centered;
 } fnn_hyper;
 typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
@@ -224,6 +227,12 @@ typedef struct {
     int far;                /* a hint: w, m and v are likely to lie outside L2 */
 } fnn_gradient_args;
 typedef void (*fnn_gradient)(const fnn_gradient_args *args);
+
+/* *squares += the squares of g + l1 sign(w) + 2 l2 w, unless g is NULL, and *penalty += l1 |w| + l2 w^2, over
+ * rows x cols (cols <= P) weights of one panel, row stride P. The order of additions depends on rows
+ * and cols alone. */
+typedef void (*fnn_norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
+                         const void *g, double *squares, double *penalty);
 
 /* Runs n rounds of independent multiply-adds in registers; returns the floating-point operations done. */
 typedef double (*fnn_probe)(ptrdiff_t n);
@@ -249,6 +258,7 @@ typedef struct {
 #define FNN_LOSS(name) fnn_loss name;
 #define FNN_METRIC(name) fnn_metric name;
 #define FNN_OPTIM(name) fnn_optim name;
+#define FNN_NORM(name) fnn_norm name;
 #define FNN_GRADIENT(name) fnn_gradient name;
 #define FNN_PROBE(name) fnn_probe name;
 #include "kernels.def"

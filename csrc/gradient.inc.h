@@ -125,7 +125,6 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
 INLINE void gradient(const optim_step step, const gradient_fn (*tile_of)[2],
                      const fnn_gradient_args *g) {
     if (g->cols <= 0) return;
-    decay_weights(g->rows, g->cols, g->hyper, g->w);
     if (g->cols == P || g->cols <= VL) gradient_tiles(step, tile_of, g);
     else gradient_panel(step, g);
 }

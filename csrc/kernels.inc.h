@@ -83,6 +83,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #define FNN_LOSS FNN_FILL_REAL
 #define FNN_METRIC FNN_FILL_REAL
 #define FNN_OPTIM FNN_FILL_REAL
+#define FNN_NORM FNN_FILL_REAL
 #define FNN_GRADIENT FNN_FILL
 #define FNN_PROBE FNN_FILL
 

@@ -14,5 +14,6 @@
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM
+#undef FNN_NORM
 #undef FNN_GRADIENT
 #undef FNN_PROBE

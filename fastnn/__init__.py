@@ -41,6 +41,7 @@ _MODULES = (
     "models",
     "optimizers",
     "reference",
+    "regularizers",
     "utils",
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import activations, initializers
+from fastnn import activations, initializers, regularizers
 from fastnn._data import (
     as_bool,
     as_features,
@@ -57,13 +57,15 @@ class Layer(Configurable):
         On a model's first layer: the number of features, such as (10,).
     input_dim : int, optional
         The same, as a number.
+    trainable : bool
+        Whether training changes the weights. May be changed later.
     **keras
         Keras's other arguments, at the values that ask for nothing.
     """
 
     weight_names: tuple[str, ...] = ()
     # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
-    _neutral: Mapping[str, tuple[Any, ...]] = {"trainable": (True,)}
+    _neutral: Mapping[str, tuple[Any, ...]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -77,9 +79,11 @@ class Layer(Configurable):
         dtype: Any = None,
         input_shape: tuple[int, ...] | None = None,
         input_dim: int | None = None,
+        trainable: bool = True,
         **keras: Any,
     ) -> None:
         check_neutral(type(self).__name__, keras, self._neutral)
+        self._trainable = as_bool(trainable, "trainable")
         self.dtype_policy: DTypePolicy = standardize_policy(dtype)
         self.input_size_argument: int | None = None
         if input_dim is not None:
@@ -185,8 +189,19 @@ class Layer(Configurable):
 
     @property
     def trainable(self) -> bool:
-        """True: no layer can be kept from training yet."""
-        return True
+        """Whether training changes the weights."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = as_bool(value, "trainable")
+        with self._lock:
+            self._trainable = value
+            if self._network is not None:
+                self._send_trainable()
+
+    def _send_trainable(self) -> None:
+        """Tell the network."""
 
     @property
     def input_size(self) -> int | None:
@@ -224,7 +239,7 @@ class Layer(Configurable):
     @property
     def trainable_weights(self) -> list[np.ndarray]:
         """Copies of those weights that training changes."""
-        return self.get_weights()
+        return self.get_weights() if self.trainable else []
 
     def set_weights(self, weights: list[Any]) -> None:
         """Replace the weights.
@@ -261,7 +276,8 @@ class Layer(Configurable):
         return sum(prod(shape) for shape in self.shapes)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype_policy.name}
+        config = {"name": self.name, "dtype": self.dtype_policy.name}
+        return config if self.trainable else {**config, "trainable": False}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -347,6 +363,8 @@ class Dense(Layer):
         None is "linear".
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        The loss, in training and in `evaluate`, is greater by these penalties.
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
 
@@ -360,8 +378,6 @@ class Dense(Layer):
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
         **Layer._neutral,
-        "kernel_regularizer": (None,),
-        "bias_regularizer": (None,),
         "activity_regularizer": (None,),
         "kernel_constraint": (None,),
         "bias_constraint": (None,),
@@ -375,6 +391,8 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         *,
         name: str | None = None,
         dtype: Any = None,
@@ -387,6 +405,8 @@ class Dense(Layer):
         self.use_bias = as_bool(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
+        self.kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
+        self.bias_regularizer = regularizers.get(bias_regularizer, "bias_regularizer")
         self.weight_names = ("kernel", "bias") if self.use_bias else ("kernel",)
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
@@ -413,6 +433,19 @@ class Dense(Layer):
             except ValueError as error:
                 raise ValueError(f"{name}_initializer of layer {self.name!r}: {error}") from None
         return weights
+
+    def attach(self, network: Any, op: int, input_size: int, weights: list[np.ndarray]) -> None:
+        super().attach(network, op, input_size, weights)
+        penalties = [(r.l1, r.l2) if r else (0.0, 0.0) for r in self._regularizers]
+        network.set_penalty(op, *penalties)
+        self._send_trainable()
+
+    def _send_trainable(self) -> None:
+        self._network.set_trainable(self._op, self.trainable)
+
+    @property
+    def _regularizers(self) -> tuple[regularizers.Regularizer | None, ...]:
+        return self.kernel_regularizer, self.bias_regularizer
 
     def _push(self, weights: list[np.ndarray]) -> None:
         self._network.set_kernel(self._op, weights[0])
@@ -454,6 +487,10 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),
+            "kernel_regularizer": serialize(self.kernel_regularizer)
+            if self.kernel_regularizer
+            else None,
+            "bias_regularizer": serialize(self.bias_regularizer) if self.bias_regularizer else None,
         }
 
 

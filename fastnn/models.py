@@ -246,8 +246,14 @@ class Sequential(Trainer):
 
     @property
     def trainable(self) -> bool:
-        """True: no layer can be kept from training yet."""
-        return True
+        """Whether training changes any weights; setting it sets that of all layers."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        with self._lock:
+            for layer in self._layers:
+                layer.trainable = value
 
     def set_weights(self, weights: list[Any]) -> None:
         """Replace all weights.

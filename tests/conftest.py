@@ -17,21 +17,16 @@ from fastnn import reference
 
 Array = NDArray[Any]
 
+ADAM = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4}
 HYPER: dict[str, dict[str, Any]] = {
     "sgd": {"learning_rate": 0.05, "momentum": 0.0, "nesterov": False},
     "momentum": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": False},
     "nesterov": {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
-    "adam": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
-    "decay": {
-        "learning_rate": 0.01,
-        "beta_1": 0.9,
-        "beta_2": 0.999,
-        "epsilon": 1e-4,
-        "weight_decay": 0.1,
-    },
-    "amsgrad": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.9, "epsilon": 1e-4},
-    "nadam": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
-    "adamax": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-4},
+    "adam": ADAM,
+    "decay": {**ADAM, "weight_decay": 0.1},
+    "amsgrad": {**ADAM, "beta_2": 0.9},
+    "nadam": ADAM,
+    "adamax": ADAM,
     "rmsprop": {
         "learning_rate": 0.01,
         "rho": 0.9,
@@ -47,9 +42,25 @@ HYPER: dict[str, dict[str, Any]] = {
         "centered": True,
     },
     "adagrad": {"learning_rate": 0.05, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+    "clipped": {**ADAM, "clipvalue": 0.003, "weight_decay": 0.01},
+    "clipnorm": {**ADAM, "clipnorm": 0.02},
+    "global_clipnorm": {
+        "learning_rate": 0.5,
+        "momentum": 0.5,
+        "nesterov": False,
+        "global_clipnorm": 0.05,
+    },
     "lion": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.01},
 }
-ENGINE_NAMES = {"momentum": "sgd", "nesterov": "sgd", "decay": "adam", "centered": "rmsprop"}
+ENGINE_NAMES = {
+    "momentum": "sgd",
+    "nesterov": "sgd",
+    "decay": "adam",
+    "clipped": "adam",
+    "clipnorm": "adam",
+    "global_clipnorm": "sgd",
+    "centered": "rmsprop",
+}
 
 
 @pytest.fixture

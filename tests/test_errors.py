@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import fastnn
-from fastnn import activations, callbacks, initializers, losses, metrics
+from fastnn import activations, callbacks, initializers, losses, metrics, regularizers
 from fastnn.layers import Activation, Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
@@ -184,7 +184,7 @@ def test_targets_of_another_shape_never_broadcast(shape):
         (lambda: SGD(float("inf")), ValueError, "learning_rate"),
         (lambda: SGD("0.1"), TypeError, "learning_rate"),
         (lambda: SGD(10**400), ValueError, "learning_rate: .*no float"),
-        (lambda: Adam(clipnorm=1.0), ValueError, "clipnorm: .*None.*1.0.*not support"),
+        (lambda: Adam(use_ema=True), ValueError, "use_ema: .*False.*True.*not support"),
         (lambda: Adam(amsgrad=2), TypeError, "amsgrad"),
         (lambda: Adam(weight_decay=-1), ValueError, "weight_decay"),
         (lambda: AdamW(weight_decay=None), ValueError, "weight_decay"),
@@ -193,10 +193,14 @@ def test_targets_of_another_shape_never_broadcast(shape):
         (lambda: Adagrad(initial_accumulator_value=-1), ValueError, "initial_accumulator_value"),
         (lambda: Lion(beta_1=1.0), ValueError, "beta_1"),
         (lambda: Nadam(epsilon=0), ValueError, "epsilon"),
-        (lambda: Adamax(clipnorm=1.0), ValueError, "clipnorm"),
+        (lambda: Adamax(clipnorm=0.0), ValueError, "clipnorm: .*0"),
+        (lambda: SGD(clipvalue="1"), TypeError, "clipvalue"),
+        (lambda: SGD(clipvalue=1.0, global_clipnorm=1.0), ValueError, "clipnorm, clipvalue, .*one"),
         (lambda: SGD(amsgrad=False), TypeError, "SGD: .*amsgrad"),
-        (lambda: Dense(3, kernel_regularizer="l2"), ValueError, "kernel_regularizer: .*'l2'"),
-        (lambda: Dense(3, trainable=False), ValueError, "trainable"),
+        (lambda: Dense(3, kernel_regularizer="l3"), ValueError, "kernel_regularizer: .*'l3'"),
+        (lambda: Dense(3, bias_regularizer=0.1), TypeError, "bias_regularizer"),
+        (lambda: regularizers.L1(-0.1), ValueError, "l1"),
+        (lambda: Dense(3, trainable=2), TypeError, "trainable"),
         (lambda: Dense(3, unit=4), TypeError, "Dense: .*unit"),
         (lambda: regressor().compile("adam", "mse", run_eagerly=True), ValueError, "run_eagerly"),
         (lambda: regressor().compile("adam", "mse", loss_weights=[1]), ValueError, "loss_weights"),
@@ -208,7 +212,7 @@ def test_targets_of_another_shape_never_broadcast(shape):
         (lambda: setattr(Dense(3), "units", 4), AttributeError, "units: read-only.*Dense"),
         (lambda: setattr(Dense(3), "activation", "relu"), AttributeError, "activation: read-only"),
         (lambda: setattr(Dense(3), "use_bias", False), AttributeError, "use_bias: read-only"),
-        (lambda: setattr(Dense(3), "trainable", False), AttributeError, "trainable: read-only"),
+        (lambda: setattr(Dense(3), "trainable", "no"), TypeError, "trainable"),
         (lambda: setattr(Dense(3), "kernel", X), AttributeError, "kernel: read-only"),
         (lambda: setattr(Dense(3), "kernel_regulariser", 1), AttributeError, "no attribute"),
         (lambda: setattr(losses.BinaryCrossentropy(), "from_logits", True), AttributeError, "read"),

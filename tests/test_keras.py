@@ -34,6 +34,10 @@ CONSTRUCTORS = {
     "centered": {"centered": True, "momentum": 0.5},
     "Adagrad": {"learning_rate": 0.05},
     "Lion": {},
+    "clipnorm": {"clipnorm": 0.05},
+    "clipvalue": {"clipvalue": 0.002},
+    "global_clipnorm": {"learning_rate": 0.5, "momentum": 0.5, "global_clipnorm": 0.1},
+    "all of it": {"weight_decay": 0.05, "global_clipnorm": 0.1},
 }
 CLASSES = {
     "momentum": "SGD",
@@ -41,6 +45,15 @@ CLASSES = {
     "amsgrad": "Adam",
     "weight_decay": "Adam",
     "centered": "RMSprop",
+    "clipnorm": "Adam",
+    "clipvalue": "Adam",
+    "global_clipnorm": "SGD",
+    "all of it": "Nadam",
+}
+REGULARIZERS = {
+    "l1": lambda r: {"kernel_regularizer": r.L1(0.01)},
+    "l2": lambda r: {"kernel_regularizer": "l2", "bias_regularizer": r.L2(0.1)},
+    "both": lambda r: {"kernel_regularizer": r.L1L2(0.003, 0.02)},
 }
 SCHEDULES = {
     "ExponentialDecay": (0.05, 10, 0.7),
@@ -52,18 +65,21 @@ SCHEDULES = {
 }
 
 
-def both(dtype: str = "float32", **compiled: Any) -> list[Any]:
-    """A model of ours and one of Keras, of equal weights; compiled(library) gives arguments."""
+def both(dense: Any = lambda library: {}, **compiled: Any) -> list[Any]:
+    """A model of ours and one of Keras, of equal weights; functions of the library give arguments.
+
+    `dense` gives those of the first two layers, others those of compile.
+    """
     models = []
     for library in (keras, fastnn):
         keras.utils.set_random_seed(1)
         layers = library.layers
         model = (Sequential if library is fastnn else library.Sequential)(
             [
-                layers.Input((9,), dtype=dtype),
-                layers.Dense(16, activation="tanh", dtype=dtype),
-                layers.Dense(8, activation="relu", dtype=dtype),
-                layers.Dense(3, activation="softmax", dtype=dtype),
+                layers.Input((9,)),
+                layers.Dense(16, activation="tanh", **dense(library)),
+                layers.Dense(8, activation="relu", **dense(library)),
+                layers.Dense(3, activation="softmax"),
             ]
         )
         arguments = {name: make(library) for name, make in compiled.items()}
@@ -99,6 +115,35 @@ def test_optimizers(name):
     assert_train_alike(
         both(optimizer=lambda library: getattr(library.optimizers, kind)(**CONSTRUCTORS[name]))
     )
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD", "RMSprop"])
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_regularizers(name, optimizer):
+    models = both(
+        lambda library: REGULARIZERS[name](library.regularizers),
+        optimizer=lambda library: getattr(library.optimizers, optimizer)(global_clipnorm=1.0),
+    )
+    assert_train_alike(models, validation_split=0.2)
+    theirs, ours = (model.evaluate(X, LABELS, verbose=0) for model in models)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
+@pytest.mark.parametrize("frozen", [(0,), (1,), (0, 2), (2,)])
+def test_layers_that_are_not_trained(frozen):
+    def fit(model: Any) -> list[np.ndarray]:
+        for number in frozen:
+            model.layers[number].trainable = False
+        model.compile(loss="sparse_categorical_crossentropy", optimizer="adam")
+        model.fit(X, LABELS, batch_size=32, epochs=EPOCHS, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    models = both(optimizer=lambda library: "sgd")
+    start = models[0].get_weights()
+    theirs, ours = map(fit, models)
+    for number, (first, a, b) in enumerate(zip(start, theirs, ours, strict=True)):
+        assert (number // 2 in frozen) == np.array_equal(first, b) == np.array_equal(first, a)
+        np.testing.assert_allclose(b, a, rtol=0.02, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -19,6 +19,9 @@ OPTIMIZERS = [
     "rmsprop",
     "centered",
     "adagrad",
+    "clipped",
+    "clipnorm",
+    "global_clipnorm",
     "lion",
 ]
 # loss, last activation, class ids, metrics

@@ -65,8 +65,9 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
 void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_spec *spec) {
     const fnn_hyper hypers[] = {
         {.lr = 0.01, .momentum = 0, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-7},
-        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .nesterov = 1,
-         .decay = 0.1},
+        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .nesterov = 1},
+        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .l1 = 0.1,
+         .l2 = 0.2, .clip = 0.5, .factor = 0.75, .decay = 0.1},
     };
     const kernels optimizers = with_optimizers(k);
     const ptrdiff_t v = k->vl, p = k->panel;
@@ -79,5 +80,5 @@ void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_s
             for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
                 for (int side = 0; side < SIDES; side++, count++)
                     gradient_case(k, optimizers, name, f, spec, (enum side)side, rows[r], cols[c],
-                                  ks[i], &hypers[count / 2 % 2], count % 3 == 0);
+                                  ks[i], &hypers[count / 2 % 3], count % 3 == 0);
 }

@@ -23,6 +23,7 @@
 #define FNN_LOSS(name) SPEC(loss, name)
 #define FNN_METRIC(name) SPEC(metric, name)
 #define FNN_OPTIM(name) SPEC(optim, name)
+#define FNN_NORM(name) PLAIN(norm, name)
 #define FNN_GRADIENT(name) SPEC(gradient, name)
 #define FNN_PROBE(name) PLAIN(probe, name)
 

@@ -161,12 +161,18 @@ static void expect_state(kernels k, state *s, ptrdiff_t i, const fnn_hyper *h, c
     const double eps = epsilon(k), tiny = smallest(k);
     array **p = s->part;
     weight_state x = {.w = get(p[1], i), .m = value(p[2], i), .v = value(p[3], i), .u = value(p[4], i)};
+    const double sign = (x.w > 0) - (x.w < 0), size = fabs(h->l1) + fabs(2 * h->l2 * x.w);
+    double g = get(p[0], i) + h->l1 * sign + 2 * h->l2 * x.w;
+    if (h->factor > 0) g *= h->factor;
+    if (h->clip > 0 && fabs(g) > h->clip) g = g > 0 ? h->clip : -h->clip;
     x.w *= 1 - h->decay;
-    spec->f(h, get(p[0], i), &x);
+    spec->f(h, g, &x);
     const double want[PARTS] = {0, x.w, x.m, x.v, x.u};
     const double bound[PARTS] = {0, x.w_bound, x.m_bound, x.v_bound, x.u_bound};
+    /* a gradient that is a sum has that one's error */
+    const double wider = size > 0 ? 1 + 8 * size / (fabs(g) + 1e-3) : 1;
     for (int j = 1; j < PARTS; j++)
-        if (p[j]) expect(p[j], i, want[j], eps * bound[j] + tiny);
+        if (p[j]) expect(p[j], i, want[j], eps * wider * bound[j] + tiny);
 }
 
 static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spec *spec, enum side side,
@@ -199,6 +205,8 @@ void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec
          .part_g = -1, .centered = 1},
         {.lr = 1e-4, .momentum = 0.9, .beta1 = 0, .beta2 = 0.9, .epsilon = 1, .nesterov = 1,
          .decay = 0.01},
+        {.lr = 0.1, .momentum = 0.5, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 0.1, .part_m = 1,
+         .part_g = 1, .l1 = 0.25, .l2 = 0.125, .clip = 0.5, .factor = 0.75, .decay = 0.125},
     };
     const ptrdiff_t rows[] = {0, 1, 2, 3, 5, 33};
     const ptrdiff_t cols[] = {0, 1, k->vl - 1, k->vl, k->vl + 1, k->panel - 1, k->panel};
@@ -207,4 +215,39 @@ void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec
             for (size_t c = 0; c < sizeof cols / sizeof *cols; c++)
                 for (size_t h = 0; h < sizeof hypers / sizeof *hypers; h++)
                     optim_case(k, name, f, spec, (enum side)side, rows[r], cols[c], &hypers[h]);
+}
+
+static void norm_case(kernels k, const char *name, fnn_norm f, enum side side, ptrdiff_t rows,
+                      ptrdiff_t cols, double l1, double l2) {
+    begin_case(k, side, "%s %td x %td l1 %g l2 %g", name, rows, cols, l1, l2);
+    const layout l = panels(k, rows, cols, 0);
+    array *w = random_matrix(&l, -1, 1), *g = random_matrix(&l, -1, 1);
+    double want_squares = 3, want_penalty = 5, squares = 3, penalty = 5, alone = 5, none = 3;
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        for (ptrdiff_t c = 0; c < cols; c++) {
+            const double x = get(w, where(&l, r, c));
+            const double y = get(g, where(&l, r, c)) + l1 * ((x > 0) - (x < 0)) + 2 * l2 * x;
+            want_squares += y * y;
+            want_penalty += l1 * fabs(x) + l2 * x * x;
+        }
+    }
+    expect_same(w, w);
+    expect_same(g, g);
+    f(rows, cols, l1, l2, at(w, 0), at(g, 0), &squares, &penalty);
+    f(rows, cols, l1, l2, at(w, 0), NULL, &none, &alone);
+    const double eps = epsilon(k) * 16;
+    if (fabs(squares - want_squares) > eps * want_squares) fail("squares %g, not %g", squares, want_squares);
+    if (fabs(penalty - want_penalty) > eps * want_penalty) fail("penalty %g, not %g", penalty, want_penalty);
+    if (alone != penalty || none != 3) fail("another penalty without gradients");
+    end_case();
+}
+
+void test_norm(kernels k, const char *name, fnn_norm f) {
+    const ptrdiff_t rows[] = {0, 1, 2, 33}, cols[] = {0, 1, k->vl + 1, k->panel - 1, k->panel};
+    for (int side = 0; side < SIDES; side++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            for (size_t c = 0; c < sizeof cols / sizeof *cols; c++)
+                for (int which = 0; which < 3; which++)
+                    norm_case(k, name, f, (enum side)side, rows[r], cols[c], which == 1 ? 0.5 : 0,
+                              which == 2 ? 0.25 : 0);
 }

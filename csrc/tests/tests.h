@@ -92,6 +92,7 @@ typedef struct {
 #define FNN_LOSS(name) extern const loss_spec spec_##name;
 #define FNN_METRIC(name) extern const metric_spec spec_##name;
 #define FNN_OPTIM(name) extern const optim_spec spec_##name;
+#define FNN_NORM(name)
 #define FNN_GRADIENT(name) extern const gradient_spec spec_##name;
 #define FNN_PROBE(name)
 #include "../kernels.def"
@@ -115,6 +116,7 @@ void test_dropout(kernels k, const char *name, fnn_dropout f);
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec);
 void test_metric(kernels k, const char *name, fnn_metric f, const metric_spec *spec);
 void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec);
+void test_norm(kernels k, const char *name, fnn_norm f);
 void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_spec *spec);
 void test_dispatch(void);
 

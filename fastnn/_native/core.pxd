@@ -77,7 +77,7 @@ cdef extern from "fnn.h" nogil:
     ctypedef void (*fnn_dropout)(const fnn_dropout_args *args) noexcept nogil
     ctypedef struct fnn_hyper:
         double lr, momentum, beta1, beta2, epsilon
-        double part_m, part_g, decay
+        double part_m, part_g, l1, l2, clip, decay, factor
         int nesterov, centered
     ctypedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
                                const void *g, void *w, void *m, void *v,
@@ -93,6 +93,8 @@ cdef extern from "fnn.h" nogil:
         void *m
         void *v
         int far
+    ctypedef void (*fnn_norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
+                              const void *g, double *squares, double *penalty) noexcept nogil
     ctypedef void (*fnn_gradient)(const fnn_gradient_args *args) noexcept nogil
     enum:
         FNN_FEW_ROWS
@@ -130,6 +132,7 @@ cdef extern from "fnn.h" nogil:
         fnn_loss mse, bce, bce_logits, xent, xent_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error
         fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion
+        fnn_norm norm
         fnn_gradient gradient_sgd, gradient_adam
         fnn_probe fma_peak
 

@@ -20,7 +20,8 @@ from fastnn._native.core cimport (
 from fastnn._native.phases cimport (
     ACTIVATE, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, MAX_METRICS, NADAM_CORRECTION,
     NO_CORRECTION, ROW_BLOCK, SCALE, SOFTMAX, UNIT_PANELS, Correction, Plan,
-    Rows, Step, Unit, Workspace, add_rows, pair_weights, transpose_weights,
+    Rows, Step, Terms, Unit, Workspace, add_rows, norms_phase, pair_weights, penalty,
+    transpose_weights,
 )
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
@@ -309,7 +310,7 @@ cdef class Network:
         found = []
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
-            if s.kind == DENSE:
+            if s.kind == DENSE and not s.frozen:
                 # Panels of X, of which a unit has several, stay in cache while those of dY pass.
                 found += [(l, j, i) for i in range(0, s.inputs, chunk)
                           for j in range(ceil_div(s.outputs, P))]
@@ -398,6 +399,31 @@ cdef class Network:
         width = round_up(s.inputs, self.plan.k.panel)
         return flat[start:start + width], flat[start + width:start + 2 * width]
 
+    def set_trainable(self, int op, bint value):
+        """Whether training changes the weights of a dense op; at first it does."""
+        cdef int l
+        self.dense(op)
+        self.refresh_input_weights()    # another layer may become the first that is trained
+        self.dense(op).frozen = not value
+        self.plan.first_dense = self.plan.n_steps
+        for l in range(self.plan.n_steps - 1, -1, -1):
+            if self.plan.steps[l].kind == DENSE and not self.plan.steps[l].frozen:
+                self.plan.first_dense = l
+        self.make_units()
+        self.params["g"][:] = 0
+
+    def set_penalty(self, int op, kernel, bias):
+        """l1 and l2 of an op's kernel and of its bias: the loss has l1 |w| + l2 w^2 of each more."""
+        cdef Step *s = self.dense(op)
+        cdef int l
+        s.of_kernel.l1, s.of_kernel.l2 = kernel
+        s.of_bias.l1, s.of_bias.l2 = bias
+        self.plan.penalised = False
+        for l in range(self.plan.n_steps):
+            s = &self.plan.steps[l]
+            self.plan.penalised |= (s.of_kernel.l1 != 0 or s.of_kernel.l2 != 0
+                                    or s.of_bias.l1 != 0 or s.of_bias.l2 != 0)
+
     # Arguments: the caller has validated them; these checks are what memory safety needs.
 
     cdef char *matrix(self, object a, ptrdiff_t rows, ptrdiff_t cols, str name) except? NULL:
@@ -467,10 +493,10 @@ cdef class Network:
         slots = {name: zeros(len(self.params["w"]), 1) for name in names}
         for name in names if initial_value(hyper) else ():
             slots[name].view(self.dtype)[:] = initial_value(hyper)
-        numbers = hyper_of(hyper)
+        self.take_hyper(hyper)
 
         self.optimizer = optimizer
-        p.loss, p.optim, p.hyper, p.correction = loss_kernel, optim, numbers, correction_of(optimizer)
+        p.loss, p.optim, p.correction = loss_kernel, optim, correction_of(optimizer)
         p.loss_step = p.n_steps - fused
         # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
         readable = {"argmax_match"} if loss == "xent" else {"argmax_match", "threshold_match"}
@@ -496,7 +522,17 @@ cdef class Network:
     def set_hyper(self, hyper):
         if slot_names(self.optimizer, hyper) != self.slot_names:
             raise ValueError("hyper: momentum needs its slot, which compile makes; compile again")
-        self.plan.hyper = hyper_of(hyper)
+        self.take_hyper(hyper)
+
+    cdef void take_hyper(self, hyper) except *:
+        cdef fnn_hyper numbers = hyper_of(hyper)
+        cdef double clipnorm = hyper.get("clipnorm") or 0.0
+        cdef double global_clipnorm = hyper.get("global_clipnorm") or 0.0
+        cdef int l
+        self.plan.hyper, self.plan.clipnorm = numbers, clipnorm
+        self.plan.global_clipnorm = global_clipnorm
+        for l in range(self.plan.n_steps):  # until norms are known
+            self.plan.steps[l].of_kernel.factor = self.plan.steps[l].of_bias.factor = 0
 
     def train_threads(self, ptrdiff_t batch_size, num_threads=None):
         """Threads that a step on batch_size rows is divided among."""
@@ -611,6 +647,8 @@ cdef class Network:
         with nogil:
             run(update_worker, job, threads)
         add_rows(&self.plan, job.w, rows, job.sums)
+        if self.plan.penalised:
+            job.sums[0] += rows * penalty(&self.plan)
         return 0
 
     @property
@@ -706,6 +744,9 @@ cdef class Network:
             with nogil:
                 run(evaluate_worker, &job, threads)
             job.start = job.stop
+        if self.plan.penalised:
+            norms_phase(&self.plan, 0, 1, False)
+            job.sums[0] += (job.start - start) * penalty(&self.plan)
         return job.start, sums[0], sums[1:].tolist()
 
     def predict(self, x, out, num_threads=None):
@@ -817,6 +858,8 @@ cdef fnn_hyper hyper_of(hyper) except *:
     h.beta1 = hyper.get("beta_1", 0.0)
     h.beta2 = hyper.get("beta_2", hyper.get("rho", 0.0))
     h.part_m = h.part_g = 0     # hyper_at's
+    h.l1 = h.l2 = h.factor = 0  # each tensor's
+    h.clip = hyper.get("clipvalue") or 0.0
     h.decay = hyper.get("weight_decay") or 0.0
     h.centered = bool(hyper.get("centered", False))
     h.epsilon = hyper.get("epsilon", 0.0)

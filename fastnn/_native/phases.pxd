@@ -18,6 +18,12 @@ cdef enum StepKind:
     SCALE
     DROPOUT
 
+# What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
+# their norm, the sum of their squares and the factor that makes them small enough.
+ctypedef struct Terms:
+    double l1, l2
+    double squares, factor
+
 # How an optimizer corrects its numbers for the first steps' bias.
 cdef enum Correction:
     NO_CORRECTION
@@ -46,6 +52,8 @@ ctypedef struct Step:
     char *wf
     char *wt
     ptrdiff_t w_panel, wf_panel, wt_panel
+    bint frozen             # not trained
+    Terms of_kernel, of_bias
     # SCALE: plain vectors
     char *scale
     char *shift
@@ -58,6 +66,9 @@ ctypedef struct Unit:
     int l
     ptrdiff_t j, i0, i1
     double cost             # of this unit and all before it
+    # Of this unit's kernel and bias, where gradients are clipped by norms or weights penalised.
+    double squares[2]
+    double penalty
 
 ctypedef struct Plan:
     const fnn_kernels *k
@@ -76,6 +87,8 @@ ctypedef struct Plan:
     fnn_optim optim
     Correction correction
     fnn_hyper hyper
+    bint penalised          # some weights are
+    double clipnorm, global_clipnorm    # the largest norm of a tensor's gradient, of all; 0: any
 
 # Memory for batches of up to `rows` rows.
 ctypedef struct Workspace:
@@ -119,10 +132,14 @@ cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil
 cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                          bint keeps, int u0, int u1, double begin, double end) noexcept nogil
+                          bint keeps, bint norms, int u0, int u1, double begin,
+                          double end) noexcept nogil
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil
+cdef void norms_phase(Plan *p, double begin, double end, bint squares) noexcept nogil
+cdef void choose_factors(Plan *p) noexcept nogil
+cdef double penalty(Plan *p) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
 
 # Rows that one thread carries through all layers at a time, so that they stay in its cache.

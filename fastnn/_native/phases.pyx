@@ -280,13 +280,33 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
         bias_gradient(p, w, rows, u, dw + (s.inputs - u.i0) * p.k.panel * p.k.itemsize)
 
 
-cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noexcept nogil:
-    """One optimizer step on the unit's weights from that row on, with the gradients g."""
+cdef fnn_hyper with_terms(const fnn_hyper *hyper, const Terms *terms) noexcept nogil:
+    cdef fnn_hyper h = hyper[0]
+    h.l1, h.l2, h.factor = terms.l1, terms.l2, terms.factor
+    return h
+
+
+cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, fnn_hyper *hyper,
+                      char *g) noexcept nogil:
+    """One optimizer step on so many of the unit's rows, with the gradients g."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
-    p.optim(u.i1 - row, min(p.k.panel, s.outputs - u.j * p.k.panel), hyper, g, s.w + at,
+    p.optim(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), hyper, g, s.w + at,
             s.m + at if s.m != NULL else NULL, s.v + at if s.v != NULL else NULL,
             s.u + at if s.u != NULL else NULL)
+
+
+cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noexcept nogil:
+    """The same on the unit's weights from that row on; the bias is the last row of the last unit."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t rows = min(u.i1, s.inputs) - row
+    cdef fnn_hyper h
+    if rows > 0:
+        h = with_terms(hyper, &s.of_kernel)
+        update_rows(p, u, row, rows, &h, g)
+    if u.i1 > s.inputs:
+        h = with_terms(hyper, &s.of_bias)
+        update_rows(p, u, s.inputs, 1, &h, g + rows * p.k.panel * p.k.itemsize)
 
 
 cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fnn_hyper *hyper,
@@ -300,13 +320,15 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     cdef char *db = <char *>sums
     cdef char *to
     cdef fnn_gradient_args g
+    cdef fnn_hyper h
     if p.optim != p.k.sgd and p.optim != p.k.adam:  # what has no kernel of both
         to = s.g + at if keeps else <char *>dw
         gradient(p, w, rows, u, to)
         update(p, u, u.i0, hyper, to)
         return
     unit_operands(p, w, rows, u, &g)
-    g.hyper = hyper
+    h = with_terms(hyper, &s.of_kernel)
+    g.hyper = &h
     g.g = s.g + at if keeps else NULL
     g.far = p.parameter_bytes > FAR_BYTES
     g.w = s.w + at
@@ -320,10 +342,79 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
         update(p, u, s.inputs, hyper, db)
 
 
+cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, bint squares,
+                      double *sum) noexcept nogil:
+    """What some rows of a unit, of one tensor, add to the penalty and to the squares."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = weights_at(p, u, row)
+    if squares or terms.l1 != 0 or terms.l2 != 0:
+        p.k.norm(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
+                 s.g + at if squares else NULL, sum, &u.penalty)
+
+
+cdef void unit_norms(Plan *p, Unit *u, bint squares) noexcept nogil:
+    """The penalty on a unit's weights and, if asked for, its gradients' squares."""
+    cdef Step *s = &p.steps[u.l]
+    u.squares[0] = u.squares[1] = u.penalty = 0
+    tensor_norm(p, u, u.i0, min(u.i1, s.inputs) - u.i0, &s.of_kernel, squares, &u.squares[0])
+    if u.i1 > s.inputs:
+        tensor_norm(p, u, s.inputs, 1, &s.of_bias, squares, &u.squares[1])
+
+
+cdef void norms_phase(Plan *p, double begin, double end, bint squares) noexcept nogil:
+    """The part begin .. end of all units: their norms, before the update."""
+    cdef double total = p.units[p.n_units - 1].cost if p.n_units > 0 else 0
+    cdef double before = 0, middle
+    cdef int i
+    for i in range(p.n_units):
+        middle = (before + p.units[i].cost) / 2
+        before = p.units[i].cost
+        if total * begin <= middle < total * end:
+            unit_norms(p, &p.units[i], squares)
+
+
+cdef double clipped(double squares, double most) noexcept nogil:
+    """What a gradient of that norm, squared, is multiplied by to be no longer than `most`."""
+    cdef double norm = sqrt(squares)
+    return most / norm if norm > most else 1
+
+
+cdef void choose_factors(Plan *p) noexcept nogil:
+    """The factors of all tensors from the units' norms, in the order of the units."""
+    cdef Step *s
+    cdef double total = 0
+    cdef int i
+    for i in range(p.n_steps):
+        p.steps[i].of_kernel.squares = p.steps[i].of_bias.squares = 0
+    for i in range(p.n_units):
+        s = &p.steps[p.units[i].l]
+        s.of_kernel.squares += p.units[i].squares[0]
+        s.of_bias.squares += p.units[i].squares[1]
+        total += p.units[i].squares[0] + p.units[i].squares[1]
+    for i in range(p.n_steps):
+        s = &p.steps[i]
+        if p.global_clipnorm > 0:
+            s.of_kernel.factor = s.of_bias.factor = clipped(total, p.global_clipnorm)
+        else:
+            s.of_kernel.factor = clipped(s.of_kernel.squares, p.clipnorm)
+            s.of_bias.factor = clipped(s.of_bias.squares, p.clipnorm)
+
+
+cdef double penalty(Plan *p) noexcept nogil:
+    """The penalties of all units, as norms_phase found them."""
+    cdef double total = 0
+    cdef int i
+    for i in range(p.n_units):
+        total += p.units[i].penalty
+    return total
+
+
 cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                          bint keeps, int u0, int u1, double begin, double end) noexcept nogil:
+                          bint keeps, bint norms, int u0, int u1, double begin,
+                          double end) noexcept nogil:
     """The part begin .. end of units u0 .. u1: gradients (if `computes`; else they are there), and
-    the update, unless hyper is NULL. Gradients are kept if they are not used at once.
+    the update, or, if hyper is NULL, their norms where `norms` asks for them. Gradients are kept if
+    they are not used at once.
 
     Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
@@ -343,7 +434,11 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
         s = &p.steps[u.l]
         if hyper == NULL:
             gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
+            if norms:
+                unit_norms(p, u, True)
             continue
+        if norms:
+            unit_norms(p, u, False)
         if computes:
             gradient_and_update(p, w, rows, u, hyper, keeps)
         else:

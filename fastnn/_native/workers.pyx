@@ -11,8 +11,9 @@ from fastnn._native.core cimport (
     fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.phases cimport (
-    ROW_BLOCK, Plan, Workspace, add_rows, backward, forward, gather_inputs, gather_targets,
-    gradient_rows, hyper_at, losses, rows_of, through_activation, weights_phase,
+    ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, forward, gather_inputs,
+    gather_targets, gradient_rows, hyper_at, losses, norms_phase, penalty, rows_of,
+    through_activation, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
 
@@ -58,6 +59,14 @@ cdef void keep_time(fnn_share *share, double part, double began) noexcept nogil:
         share.part, share.seconds = part, fnn_now() - began
 
 
+cdef void agree_on_factors(Job *job, int tid, int size) noexcept nogil:
+    """What gradients are clipped by, once all units' norms are known."""
+    fnn_barrier_wait(&job.barrier, size)
+    if tid == 0:
+        choose_factors(job.plan)
+    fnn_barrier_wait(&job.barrier, size)
+
+
 cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier.
 
@@ -73,7 +82,8 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef bint shared = size > 1 and size == job.team, measures = False
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
-    cdef double now = 0, part
+    cdef double now = 0, part, begin, end
+    cdef bint by_norm = p.clipnorm > 0 or p.global_clipnorm > 0
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         iteration += 1
@@ -96,12 +106,18 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
         hyper = hyper_at(p, iteration, p.hyper.lr if job.rates == NULL else job.rates[at // job.batch])
+        begin, end = begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size)
+        if by_norm:
+            weights_phase(p, job.w, rows, NULL, True, True, True, 0, p.n_units, begin, end)
+            agree_on_factors(job, tid, size)
         # Of the last step the gradients stay, to be looked at.
-        part = weights_phase(p, job.w, rows, &hyper, True, at + rows == job.stop, 0, p.n_units,
-                             begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size))
+        part = weights_phase(p, job.w, rows, &hyper, not by_norm, at + rows == job.stop,
+                             p.penalised and not by_norm, 0, p.n_units, begin, end)
         if measures:
             keep_time(&of_units[tid], part, now)
         fnn_barrier_wait(&job.barrier, size)
+        if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
+            job.sums[0] += rows * penalty(p)
         at += rows
     if measures and tid == 0:
         fnn_share_anew(of_units, size)
@@ -125,7 +141,7 @@ cdef void gradient_worker(void *what, int tid, int size) noexcept nogil:
     cdef Job *job = <Job *>what
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
-    weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, job.part0, job.part1,
+    weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, False, job.part0, job.part1,
                   equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
 
@@ -213,7 +229,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         r = end
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, True, 0, p.n_units, equal(tid, size), equal(tid + 1, size))
+    weights_phase(p, w, job.stop, NULL, True, True, False, 0, p.n_units, equal(tid, size), equal(tid + 1, size))
 
 
 cdef void update_worker(void *what, int tid, int size) noexcept nogil:
@@ -221,8 +237,13 @@ cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     cdef Job *job = <Job *>what
     cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1, job.rate)
     cdef uint64_t fp = flush_subnormals()
+    cdef Plan *p = job.plan
     maybe_delay(tid)
-    weights_phase(job.plan, job.w, 0, &hyper, False, True, 0, job.plan.n_units,
+    cdef bint by_norm = p.clipnorm > 0 or p.global_clipnorm > 0
+    if by_norm:
+        norms_phase(p, equal(tid, size), equal(tid + 1, size), True)
+        agree_on_factors(job, tid, size)
+    weights_phase(p, job.w, 0, &hyper, False, True, p.penalised and not by_norm, 0, p.n_units,
                   equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
 

@@ -13,9 +13,6 @@ from fastnn.optimizers.schedules import LearningRateSchedule, as_rate, rate_conf
 
 # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "clipnorm": (None,),
-    "clipvalue": (None,),
-    "global_clipnorm": (None,),
     "use_ema": (False,),
     "ema_momentum": (0.99,),
     "ema_overwrite_frequency": (None,),
@@ -52,6 +49,13 @@ def _decay(value: Any, name: str) -> float | None:
     return None if value is None else as_number(value, name, 0)
 
 
+def _limit(value: Any, name: str) -> float | None:
+    return None if value is None else _positive(value, name)
+
+
+_CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
 _BETA_1 = "How much of the mean of g is kept."
 _BETA_2 = "How much of the mean of g^2 is kept."
 _EPSILON = "Keeps the division away from 0."
@@ -69,6 +73,9 @@ class Optimizer(Configurable):
     weight_decay: Any = _Hyper(
         _decay, "The part of every weight, times the learning rate, that a step takes off it first."
     )
+    clipnorm: Any = _Hyper(_limit, "The largest norm of the gradient of a kernel or bias.")
+    clipvalue: Any = _Hyper(_limit, "The largest size of a number of a gradient.")
+    global_clipnorm: Any = _Hyper(_limit, "The largest norm of all gradients together.")
 
     def __init__(
         self,
@@ -77,12 +84,16 @@ class Optimizer(Configurable):
         weight_decay: float | None,
         keras: Mapping[str, Any],
     ) -> None:
-        check_neutral(type(self).__name__, keras, _NEUTRAL)
+        clips = {clip: keras.get(clip) for clip in _CLIPS}
+        others = {key: value for key, value in keras.items() if key not in clips}
+        check_neutral(type(self).__name__, others, _NEUTRAL)
+        if sum(value is not None for value in clips.values()) > 1:
+            raise ValueError(f"{', '.join(clips)}: expected one of them, got {clips}")
         self.name = type(self).__name__.lower() if name is None else str(name)
         self._owner: weakref.ref[Any] | None = None
         self._hyper: dict[str, Any] = {}
         self._schedule: LearningRateSchedule | None = None
-        for key, value in {**hyper, "weight_decay": weight_decay}.items():
+        for key, value in {**hyper, "weight_decay": weight_decay, **clips}.items():
             setattr(self, key, value)
 
     @property
@@ -153,6 +164,8 @@ class SGD(Optimizer):
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
     **keras
+        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
+        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
         Keras's other arguments, at the values that ask for nothing.
 
     Raises
@@ -208,6 +221,8 @@ class Adam(Optimizer):
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
     **keras
+        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
+        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
         Keras's other arguments, at the values that ask for nothing.
 
     Raises
@@ -310,6 +325,8 @@ class Nadam(Optimizer):
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
     **keras
+        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
+        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
         Keras's other arguments, at the values that ask for nothing.
 
     Raises
@@ -363,6 +380,8 @@ class Adamax(Optimizer):
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
     **keras
+        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
+        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
         Keras's other arguments, at the values that ask for nothing.
 
     Raises
@@ -419,6 +438,8 @@ class RMSprop(Optimizer):
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
     **keras
+        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
+        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
         Keras's other arguments, at the values that ask for nothing.
 
     Raises
@@ -478,6 +499,8 @@ class Adagrad(Optimizer):
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
     **keras
+        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
+        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
         Keras's other arguments, at the values that ask for nothing.
 
     Raises
@@ -529,6 +552,8 @@ class Lion(Optimizer):
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
     **keras
+        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
+        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
         Keras's other arguments, at the values that ask for nothing.
 
     Raises

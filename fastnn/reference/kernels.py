@@ -581,6 +581,12 @@ def lion(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
     _mean(g, m, 1 - hyper["beta_2"])
 
 
+def norm(l1: float, l2: float, w: Array, g: Array) -> tuple[float, float]:
+    """Return the sum of (g + l1 sign(w) + 2 l2 w)^2 and the penalty, of l1 |w| + l2 w^2."""
+    shaped = g + l1 * np.sign(w) + 2 * l2 * w
+    return float((shaped * shaped).sum()), float((l1 * np.abs(w) + l2 * w * w).sum())
+
+
 def gradient_sgd(x: Array, dy: Array, w: Array, slots: Slots, hyper: Hyper) -> Array:
     """Return the gradient x^T dy of the weights `w`, and take the step of `sgd` with it."""
     g: Array = gemm_tn(x, dy)
@@ -620,6 +626,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         mse, bce, bce_logits, xent, xent_logits,
         argmax_match, threshold_match, squared_error, absolute_error,
         sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,
+        norm,
         gradient_sgd, gradient_adam,
         fma_peak,
     )

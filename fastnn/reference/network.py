@@ -69,6 +69,7 @@ class _Dense(_Activation):
         self.rounded = kernels.round_bfloat16 if operands == "bfloat16" else np.asarray
         self.shape = (inputs, units)
         self.use_bias = use_bias
+        self.trainable = True
         self.sizes = (inputs * units, units) if use_bias else (inputs * units,)
 
     def split(self, views: list[Array]) -> tuple[Array, Array | None]:
@@ -86,10 +87,11 @@ class _Dense(_Activation):
         return z
 
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
-        if self.dbias is not None:
+        if self.dbias is not None and self.trainable:
             dz.sum(axis=0, out=self.dbias)
         dz = self.rounded(dz)
-        np.matmul(self.rounded(x).T, dz, out=self.dkernel)
+        if self.trainable:
+            np.matmul(self.rounded(x).T, dz, out=self.dkernel)
         return dz @ self.rounded(self.kernel).T if need_dx else None
 
 
@@ -163,6 +165,7 @@ class Network:
             self._ops, self._views(self._weights), self._views(self._gradients), strict=True
         ):
             layer.bind(views, gradients)
+        self._l1, self._l2 = self._zeros(), self._zeros()  # the penalty on each weight
         self._kept: list[tuple[Array, Array]] | None = None
         self._loss: Callable[..., tuple[Array, Array]] = _no_loss
         self._fused = False
@@ -240,6 +243,34 @@ class Network:
         if not isinstance(layer, _ScaleShift):
             raise ValueError(f"op must be the index of a scale_shift op, got {op}: {self.ops[op]}")
         return layer
+
+    def set_penalty(self, op: int, kernel: tuple[float, float], bias: tuple[float, float]) -> None:
+        """Set l1 and l2 of an op's kernel and of its bias."""
+        for flat, both in zip((self._l1, self._l2), zip(kernel, bias, strict=True), strict=True):
+            for view, value in zip(self._views(flat)[op], both, strict=False):
+                view[:] = value
+
+    def set_trainable(self, op: int, value: bool) -> None:
+        """Say whether training changes the weights of a dense op; at first it does."""
+        self._dense(op).trainable = value
+        self._gradients[:] = 0
+
+    def _trained(self, flat: Array) -> list[list[Array]]:
+        """Return the trained arrays of each op, but of those that are kept from training."""
+        return [
+            views
+            for op, views in zip(self._ops, self._views(flat), strict=True)
+            if getattr(op, "trainable", False)
+        ]
+
+    def _penalty(self) -> float:
+        """Return what the weights add to the loss."""
+        flats = (self._weights, self._l1, self._l2)
+        return sum(
+            float((l1 * np.abs(w) + l2 * w * w).sum(dtype=np.float64))
+            for arrays in zip(*map(self._trained, flats), strict=True)
+            for w, l1, l2 in zip(*arrays, strict=True)
+        )
 
     @property
     def flat_weights(self) -> Array:
@@ -388,7 +419,8 @@ class Network:
         """Take one optimizer step on a batch; return the sums of its losses and metrics."""
         output, kept = self._forward(x, activate_last=not self._fused, step=self.iterations + 1)
         loss, dp = self._loss(output, y, weight, 1.0 / len(x))
-        sums = [float(loss.sum()), *self._metric_sums(output, y)]
+        total = float(loss.sum()) + len(x) * self._penalty()
+        sums = [total, *self._metric_sums(output, y)]
         self._backward(kept, dp, need_dx=False)
         self.apply_gradients()
         return sums
@@ -397,7 +429,8 @@ class Network:
         """Return the sums of losses and metrics of a block of rows."""
         output, _ = self._forward(x, activate_last=not self._fused)
         loss, _ = self._loss(output, y, weight)
-        return [float(loss.sum()), *self._metric_sums(output, y)]
+        total = float(loss.sum()) + len(x) * self._penalty()
+        return [total, *self._metric_sums(output, y)]
 
     def _metric_sums(self, output: Array, y: Array) -> list[float]:
         """Sum each metric over the batch; `output` is logits where the loss is fused."""
@@ -429,14 +462,21 @@ class Network:
 
     def apply_gradients(self, num_threads: int | None = None) -> None:
         """Take one optimizer step with the stored gradients."""
-        g, w, hyper = self._gradients, self._weights, self._hyper
         if self._optimizer is None:
             raise ValueError("apply_gradients needs an optimizer: call compile with one")
         self.iterations += 1
-        if hyper.get("weight_decay"):
-            w -= w * (hyper["learning_rate"] * hyper["weight_decay"])
+        hyper = self._hyper
         numbers = _corrected(self._optimizer, hyper, self.iterations)
-        kernels.KERNELS[self._optimizer](g, w, self._slots, numbers)
+        g = self._gradients + self._l1 * np.sign(self._weights) + 2 * self._l2 * self._weights
+        _clip(self._trained(g), hyper)
+        slots = {name: self._trained(slot) for name, slot in self._slots.items()}
+        for number, (weights, gradients) in enumerate(
+            zip(self._trained(self._weights), self._trained(g), strict=True)
+        ):
+            for part, (w, dw) in enumerate(zip(weights, gradients, strict=True)):
+                w -= w * (hyper["learning_rate"] * (hyper.get("weight_decay") or 0))
+                own = {name: slot[number][part] for name, slot in slots.items()}
+                kernels.KERNELS[self._optimizer](dw, w, own, numbers)
 
     def train_threads(self, batch_size: int, num_threads: int | None = None) -> int:
         """Return 1: this class starts no threads of its own."""
@@ -485,6 +525,20 @@ class Network:
                 raise ValueError(f"y must hold class ids in [0, {self.output_size})")
         elif y.shape[1] != self.output_size:
             raise ValueError(f"y must have {self.output_size} columns, got {y.shape[1]}")
+
+
+def _clip(gradients: list[list[Array]], hyper: Mapping[str, Any]) -> None:
+    """Make gradients smaller, in place, as the optimizer's numbers ask for."""
+    arrays = [array for views in gradients for array in views]
+    norms = [math.sqrt(float((array.astype(np.float64) ** 2).sum())) for array in arrays]
+    total = math.hypot(*norms)
+    for array, norm in zip(arrays, norms, strict=True):
+        if limit := hyper.get("global_clipnorm"):
+            array *= min(1.0, limit / total) if total else 1.0
+        if limit := hyper.get("clipnorm"):
+            array *= min(1.0, limit / norm) if norm else 1.0
+        if limit := hyper.get("clipvalue"):
+            np.clip(array, -limit, limit, out=array)
 
 
 def _corrected(optimizer: str, hyper: Mapping[str, Any], t: int) -> Mapping[str, Any]:
