@@ -56,6 +56,8 @@ class Trainer:
     ----------
     stop_training : bool
         A callback sets it to end the epoch and `fit`.
+    resume_epoch : int
+        A callback sets it as training begins, to leave out the epochs before it.
     """
 
     _network: Any
@@ -71,6 +73,7 @@ class Trainer:
         self._loss: losses.Loss | None = None
         self._history: History | None = None
         self.stop_training = False
+        self.resume_epoch = 0
         self._metrics: list[Metric] = []
         self._hyper_sent: Mapping[str, Any] | None = None
         self._rows_forward: int | None = None  # of the activations that the network keeps
@@ -351,10 +354,10 @@ class Trainer:
         validated: Callable[[int], bool],
     ) -> None:
         """Train on checked data, each epoch in the next of the orders."""
-        self.stop_training = False
+        self.stop_training, self.resume_epoch = False, 0
         hooks.on_train_begin()
         logs: dict[str, float] = {}
-        for epoch in epochs:
+        for epoch in epochs[max(0, self.resume_epoch - epochs.start) :]:
             hooks.on_epoch_begin(epoch)
             logs = self._train_epoch(data, next(orders), batch_size, hooks)
             if validation and validated(epoch):

@@ -52,6 +52,24 @@ def draw_permutation(n: int) -> np.ndarray:
     return order
 
 
+def get_random_state() -> dict[str, Any]:
+    """The state of fastnn's own generator, as plain data for `set_random_state`."""
+    version, numbers, gauss = _seeds.getstate()
+    generator = None if _generator is None else _generator.bit_generator.state
+    return {"seeds": [version, list(numbers), gauss], "generator": generator}
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Go on drawing where `get_random_state` was called."""
+    global _generator
+    version, numbers, gauss = state["seeds"]
+    _seeds.setstate((version, tuple(numbers), gauss))
+    _generator = None
+    if state["generator"] is not None:
+        _generator = np.random.default_rng(0)
+        _generator.bit_generator.state = state["generator"]
+
+
 def _after_fork_in_child() -> None:
     """A thread that drew while another forked has left the generator locked in the child."""
     global _generator

@@ -1,5 +1,6 @@
 """What happens beside training, under Keras's names: `fit` calls these hooks."""
 
+from fastnn.callbacks._backup import BackupAndRestore
 from fastnn.callbacks._base import (
     Callback,
     CallbackList,
@@ -12,6 +13,7 @@ from fastnn.callbacks._monitors import EarlyStopping, ModelCheckpoint, ReduceLRO
 from fastnn.callbacks._records import CSVLogger, LearningRateScheduler, TensorBoard
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

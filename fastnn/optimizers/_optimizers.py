@@ -127,6 +127,12 @@ class Optimizer(Configurable):
             return {**self._hyper, "learning_rate": self.learning_rate}
         return self._hyper
 
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The numbers by name that may be set; the learning rate only without a schedule."""
+        scheduled = () if self._schedule is None else ("learning_rate",)
+        return {key: value for key, value in self._hyper.items() if key not in scheduled}
+
     def rates(self, steps: int) -> np.ndarray | None:
         """The learning rates of the next steps; None where there is no schedule."""
         return None if self._schedule is None else self._schedule.rates(self.iterations, steps)
