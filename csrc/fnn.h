@@ -174,7 +174,9 @@ typedef void (*fnn_loss)(const fnn_loss_args *args);
 /* value[r], each row on its own; p, t and label as in fnn_loss_args.
  *   argmax_match     1 where the first largest p is the label (the first largest t), else 0
  *   threshold_match  mean over columns of t == (p > threshold ? 1 : 0)
- *   squared_error, absolute_error   mean over columns of (p - t)^2, |p - t| */
+ *   squared_error, absolute_error   mean over columns of (p - t)^2, |p - t|
+ *   predicted_positive, actual_positive, true_positive   mean over columns of p > threshold, of
+ *   t > 1/2, and of both */
 typedef struct {
     ptrdiff_t rows, cols;
     const void *p;

@@ -252,9 +252,27 @@ INLINE vreal metric_match(vreal p, vreal t, vreal threshold) {
     return v_select(v_eq(predicted, t), one, zero);
 }
 
+/* positive: a prediction above the threshold, a target above 1/2 */
+INLINE vreal metric_predicted(vreal p, vreal t, vreal threshold) {
+    (void)t;
+    return v_select(v_gt(p, threshold), v_set1(1), v_zero());
+}
+
+INLINE vreal metric_actual(vreal p, vreal t, vreal threshold) {
+    (void)p, (void)threshold;
+    return v_select(v_gt(t, v_set1((real)0.5)), v_set1(1), v_zero());
+}
+
+INLINE vreal metric_true(vreal p, vreal t, vreal threshold) {
+    return v_mul(metric_predicted(p, t, threshold), metric_actual(p, t, threshold));
+}
+
 static void FNN_NAME(squared_error)(const fnn_metric_args *args) { mean_metric(metric_squared, args); }
 static void FNN_NAME(absolute_error)(const fnn_metric_args *args) { mean_metric(metric_absolute, args); }
 static void FNN_NAME(threshold_match)(const fnn_metric_args *args) { mean_metric(metric_match, args); }
+static void FNN_NAME(true_positive)(const fnn_metric_args *args) { mean_metric(metric_true, args); }
+static void FNN_NAME(predicted_positive)(const fnn_metric_args *args) { mean_metric(metric_predicted, args); }
+static void FNN_NAME(actual_positive)(const fnn_metric_args *args) { mean_metric(metric_actual, args); }
 
 /* The first largest so far, and its column; the first NaN counts as the largest, as in NumPy. */
 typedef struct {

@@ -1,6 +1,7 @@
 """What is reported beside the loss. A metric object only says which; the engine computes it."""
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 from fastnn._registry import Configurable, resolve
@@ -27,9 +28,13 @@ class Metric(Configurable):
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
 
-    def engine_name(self, loss: Loss | None, outputs: int) -> str:
-        """The engine's word for this metric on a model with so many outputs."""
-        return self._engine_name
+    def engine_names(self, loss: Loss | None, outputs: int) -> list[str]:
+        """The engine's words for what this metric is made of on a model with so many outputs."""
+        return [self._engine_name]
+
+    def result(self, means: list[float]) -> float:
+        """The metric, from the means over the samples of what `engine_names` names."""
+        return means[0]
 
 
 class MeanSquaredError(Metric):
@@ -46,6 +51,85 @@ class MeanAbsoluteError(Metric):
     rises = False
     _name = "mean_absolute_error"
     _engine_name = "absolute_error"
+
+
+class RootMeanSquaredError(MeanSquaredError):
+    """The root of the mean over samples and outputs of (prediction - target)^2.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import RootMeanSquaredError
+    >>> RootMeanSquaredError().name
+    'root_mean_squared_error'
+    """
+
+    _name = "root_mean_squared_error"
+
+    def result(self, means: list[float]) -> float:
+        return sqrt(means[0])
+
+
+class _Positives(Metric):
+    """What is made of the numbers of positive predictions, above 1/2, and of positive targets."""
+
+    rises = True
+    _parts: tuple[str, ...]
+
+    def engine_names(self, loss: Loss | None, outputs: int) -> list[str]:
+        return ["true_positive", *self._parts]
+
+    def result(self, means: list[float]) -> float:
+        right, *parts = means
+        whole = sum(parts) / len(parts)
+        return right / whole if whole else 0.0
+
+
+class Precision(_Positives):
+    """True positives over predicted ones; 0 where nothing is predicted.
+
+    A prediction above 1/2 is positive. Of several outputs all are counted together.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import Precision
+    >>> Precision().name
+    'precision'
+    """
+
+    _name = "precision"
+    _parts = ("predicted_positive",)
+
+
+class Recall(_Positives):
+    """True positives over actual ones; 0 where there is none.
+
+    A prediction above 1/2 is positive. Of several outputs all are counted together.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import Recall
+    >>> Recall().name
+    'recall'
+    """
+
+    _name = "recall"
+    _parts = ("actual_positive",)
+
+
+class F1Score(_Positives):
+    """The harmonic mean of precision and recall, counted over all outputs together.
+
+    For one output what Keras and scikit-learn give; for several their average="micro".
+
+    Examples
+    --------
+    >>> from fastnn.metrics import F1Score
+    >>> F1Score().name
+    'f1_score'
+    """
+
+    _name = "f1_score"
+    _parts = ("predicted_positive", "actual_positive")
 
 
 class BinaryAccuracy(Metric):
@@ -80,22 +164,27 @@ class _AutoAccuracy(Metric):
     rises = True
     _name = "accuracy"
 
-    def engine_name(self, loss: Loss | None, outputs: int) -> str:
+    def engine_names(self, loss: Loss | None, outputs: int) -> list[str]:
         sparse = loss is not None and loss.sparse
-        return "argmax_match" if sparse or outputs > 1 else "threshold_match"
+        return ["argmax_match" if sparse or outputs > 1 else "threshold_match"]
 
 
 _CLASSES = (
     MeanSquaredError,
     MeanAbsoluteError,
+    RootMeanSquaredError,
     BinaryAccuracy,
     CategoricalAccuracy,
     SparseCategoricalAccuracy,
+    Precision,
+    Recall,
+    F1Score,
 )
 _KNOWN: dict[str, type[Metric]] = {cls._name: cls for cls in _CLASSES}
 _KNOWN |= {cls.__name__: cls for cls in (*_CLASSES, _AutoAccuracy)}
 _KNOWN |= dict.fromkeys(("mse", "MSE"), MeanSquaredError)
 _KNOWN |= dict.fromkeys(("mae", "MAE"), MeanAbsoluteError)
+_KNOWN |= dict.fromkeys(("rmse", "RMSE"), RootMeanSquaredError)
 _KNOWN |= dict.fromkeys(("accuracy", "acc"), _AutoAccuracy)
 
 
@@ -107,6 +196,32 @@ def get(identifier: Any) -> Metric:
     if isinstance(identifier, str) and identifier in _KNOWN:
         return _KNOWN[identifier](name=identifier)
     return resolve(identifier, Metric, _KNOWN, "metrics")
+
+
+def engine_names(metrics: Sequence[Metric], loss: Loss | None, outputs: int) -> list[str]:
+    """What the engine is to measure for these metrics, each once.
+
+    Raises
+    ------
+    ValueError
+        If that is more than the engine can measure at once.
+    """
+    names = [name for metric in metrics for name in metric.engine_names(loss, outputs)]
+    unique = list(dict.fromkeys(names))
+    if len(unique) > MAX_METRICS:
+        raise ValueError(f"metrics: expected at most {MAX_METRICS} measures, got {len(unique)}")
+    return unique
+
+
+def results(
+    metrics: Sequence[Metric], loss: Loss | None, outputs: int, means: Sequence[float]
+) -> list[float]:
+    """The metrics, from the means over the samples of what `engine_names` gave."""
+    found = dict(zip(engine_names(metrics, loss, outputs), means, strict=True))
+    return [
+        metric.result([found[name] for name in metric.engine_names(loss, outputs)])
+        for metric in metrics
+    ]
 
 
 def get_list(identifiers: Any, loss: Loss | None) -> list[Metric]:

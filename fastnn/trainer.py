@@ -21,8 +21,9 @@ from fastnn._data import (
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
-from fastnn.metrics import Metric
+from fastnn.metrics import Metric, engine_names
 from fastnn.metrics import get_list as metric_list
+from fastnn.metrics import results as metric_results
 from fastnn.utils import draw_permutation
 
 # The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
@@ -376,7 +377,7 @@ class Trainer:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
         train, each_batch = self._network.train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
-        stop, sums = 0, np.zeros(1 + len(self._metrics))
+        stop, sums = 0, self._sums()
         rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
         logs: dict[str, float] = {}
         while stop < len(index) and not self.stop_training:
@@ -391,10 +392,17 @@ class Trainer:
             hooks.on_progress(stop, logs)
         return logs
 
+    def _sums(self) -> np.ndarray:
+        """Zeros for the sums of the loss and of what the engine measures."""
+        outputs = self._network.output_size
+        return np.zeros(1 + len(engine_names(self._metrics, self.loss, outputs)))
+
     def _means(self, loss: float, values: list[float], samples: int) -> dict[str, float]:
         """Sums over the samples since the pass began, as means with their names."""
-        means = [float(value) / samples for value in (loss, *values)]
-        return dict(zip(self.metrics_names, means, strict=True))
+        means = [float(value) / samples for value in values]
+        outputs = self._network.output_size
+        found = metric_results(self._metrics, self.loss, outputs, means) if means else []
+        return dict(zip(self.metrics_names, (float(loss) / samples, *found), strict=True))
 
     # ---- evaluate and predict -----------------------------------------------------------------
 
@@ -451,7 +459,7 @@ class Trainer:
     def _evaluate(self, data: Data) -> dict[str, float]:
         self._rows_forward = None  # the engine overwrites the activations
         evaluate, index = self._network.evaluate, np.arange(len(data[0]))
-        stop, sums = 0, np.zeros(1 + len(self._metrics))
+        stop, sums = 0, self._sums()
         while stop < len(index):
             stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
         return self._means(loss, values, stop)
@@ -606,7 +614,7 @@ def compile_network(
     metrics: list[Metric],
 ) -> None:
     """Pass on what `compile` chose."""
-    names = [metric.engine_name(loss, network.output_size) for metric in metrics]
+    names = engine_names(metrics, loss, network.output_size)
     engine_loss = loss.engine_name if loss else None
     network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper)
 

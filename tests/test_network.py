@@ -30,6 +30,8 @@ LOSSES = [
     ("mse", "silu", False, ("squared_error",)),
     ("bce", "sigmoid", False, ("threshold_match", "squared_error")),
     ("bce", "softmax", False, ("threshold_match",)),
+    ("bce", "sigmoid", False, ("true_positive", "predicted_positive", "actual_positive")),
+    ("mse", "linear", False, ("true_positive", "predicted_positive", "actual_positive")),
     ("xent", "softmax", True, ("argmax_match",)),
     ("xent", "softmax", False, ("threshold_match",)),
     ("xent", "softmax", False, ("argmax_match", "absolute_error")),

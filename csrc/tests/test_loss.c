@@ -252,10 +252,33 @@ static double absolute_error(ptrdiff_t cols, const double *p, const double *t, d
     return sum / (double)cols;
 }
 
+static double predicted_positive(ptrdiff_t cols, const double *p, const double *t, double threshold) {
+    (void)t;
+    double sum = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) sum += p[c] > threshold;
+    return sum / (double)cols;
+}
+
+static double actual_positive(ptrdiff_t cols, const double *p, const double *t, double threshold) {
+    (void)p, (void)threshold;
+    double sum = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) sum += t[c] > 0.5;
+    return sum / (double)cols;
+}
+
+static double true_positive(ptrdiff_t cols, const double *p, const double *t, double threshold) {
+    double sum = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) sum += p[c] > threshold && t[c] > 0.5;
+    return sum / (double)cols;
+}
+
 const metric_spec spec_argmax_match = {argmax_match, 1};
 const metric_spec spec_threshold_match = {threshold_match, 0};
 const metric_spec spec_squared_error = {squared_error, 0};
 const metric_spec spec_absolute_error = {absolute_error, 0};
+const metric_spec spec_true_positive = {true_positive, 0};
+const metric_spec spec_predicted_positive = {predicted_positive, 0};
+const metric_spec spec_actual_positive = {actual_positive, 0};
 
 static void metric_case(kernels k, const char *name, fnn_metric f, const metric_spec *spec,
                         enum side side, ptrdiff_t rows, ptrdiff_t cols, int labels) {

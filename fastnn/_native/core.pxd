@@ -131,6 +131,7 @@ cdef extern from "fnn.h" nogil:
         fnn_dropout dropout
         fnn_loss mse, bce, bce_logits, xent, xent_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error
+        fnn_metric true_positive, predicted_positive, actual_positive
         fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion
         fnn_norm norm
         fnn_gradient gradient_sgd, gradient_adam

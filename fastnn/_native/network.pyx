@@ -499,7 +499,9 @@ cdef class Network:
         p.loss, p.optim, p.correction = loss_kernel, optim, correction_of(optimizer)
         p.loss_step = p.n_steps - fused
         # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
-        readable = {"argmax_match"} if loss == "xent" else {"argmax_match", "threshold_match"}
+        readable = {"argmax_match"}
+        if loss == "bce":
+            readable |= {"threshold_match", "true_positive", "predicted_positive", "actual_positive"}
         on_logits = fused and set(metrics) <= readable
         p.metric_step = p.n_steps - on_logits
         p.threshold = 0.0 if on_logits else 0.5
@@ -919,4 +921,10 @@ cdef fnn_metric metric_of(const fnn_kernels *k, name) except NULL:
         return k.squared_error
     if name == "absolute_error":
         return k.absolute_error
+    if name == "true_positive":
+        return k.true_positive
+    if name == "predicted_positive":
+        return k.predicted_positive
+    if name == "actual_positive":
+        return k.actual_positive
     raise ValueError(f"metrics: unknown {name!r}")

@@ -441,6 +441,24 @@ def absolute_error(p: Array, t: Array) -> Array:
     return error
 
 
+def predicted_positive(p: Array, t: Array, threshold: float = 0.5) -> Array:
+    """Return the mean over columns of p > threshold."""
+    positive: Array = (p > threshold).mean(axis=1, dtype=p.dtype)
+    return positive
+
+
+def actual_positive(p: Array, t: Array, threshold: float = 0.5) -> Array:
+    """Return the mean over columns of t > 1/2."""
+    positive: Array = (t > 0.5).mean(axis=1, dtype=p.dtype)
+    return positive
+
+
+def true_positive(p: Array, t: Array, threshold: float = 0.5) -> Array:
+    """Return the mean over columns of both p > threshold and t > 1/2."""
+    positive: Array = ((p > threshold) & (t > 0.5)).mean(axis=1, dtype=p.dtype)
+    return positive
+
+
 # ---- random numbers --------------------------------------------------------------------------
 
 
@@ -625,6 +643,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         dropout,
         mse, bce, bce_logits, xent, xent_logits,
         argmax_match, threshold_match, squared_error, absolute_error,
+        true_positive, predicted_positive, actual_positive,
         sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,
         norm,
         gradient_sgd, gradient_adam,

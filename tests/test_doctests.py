@@ -1,0 +1,32 @@
+"""The examples in docstrings run and give what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import fastnn
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(fastnn.__path__, "fastnn.")
+    if not module.name.startswith(("fastnn._native", "fastnn.cli", "fastnn.__main__"))
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    failed, _ = doctest.testmod(importlib.import_module(name), raise_on_error=False)
+    assert not failed
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder()
+    with_examples = [
+        name
+        for name in MODULES
+        if any(test.examples for test in finder.find(importlib.import_module(name)))
+    ]
+    assert {"fastnn.models", "fastnn.layers", "fastnn.optimizers.schedules"} <= set(with_examples)
