@@ -478,6 +478,30 @@ class Model:
         )
 
 
+def clone_model(model: Sequential) -> Sequential:
+    """A model of the same layers and settings, with new weights, not compiled.
+
+    Parameters
+    ----------
+    model : Sequential
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential, clone_model
+    >>> clone_model(Sequential([Dense(3, input_shape=(2,))])).count_params()
+    9
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model: expected a Sequential, got {model!r}")
+    return type(model).from_config(model.get_config())
+
+
 def load_model(path: "str | bytes | PathLike[str]") -> Sequential:
     """The model in a file that `Sequential.save` wrote, with the optimizer's state.
 

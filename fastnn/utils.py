@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import as_int, numeric
+from fastnn._data import as_int, as_number, numeric
 
 _seeds = random.Random()
 _generator: Any = None  # made at its first use: numpy.random loads slowly
@@ -112,3 +112,81 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     one_hot = np.zeros((*ids.shape, classes), np.float32)
     np.put_along_axis(one_hot, ids[..., None], 1, axis=-1)
     return one_hot
+
+
+def split_dataset(
+    dataset: Any,
+    left_size: float | None = None,
+    right_size: float | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+) -> tuple[Any, Any]:
+    """Split arrays of as many rows each in two, by rows.
+
+    Parameters
+    ----------
+    dataset : array_like, or tuple or list of array_like
+        Keras returns datasets of TensorFlow; here what comes out is what went in.
+    left_size, right_size : int or float in (0, 1), optional
+        Rows, or the part of them, of either side; one of the two may be left out.
+    shuffle : bool
+        Whether rows are drawn at random.
+    seed : int, optional
+        For that; by default `set_random_seed` fixes it.
+
+    Returns
+    -------
+    left, right : ndarray, or tuple or list of ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        If sizes or rows do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.utils import split_dataset
+    >>> train, test = split_dataset((np.arange(10), np.arange(10)), right_size=0.2)
+    >>> test[0]
+    array([8, 9])
+    """
+    many = isinstance(dataset, (tuple, list))
+    arrays = [np.asarray(part) for part in (dataset if many else [dataset])]
+    if not arrays or any(array.ndim == 0 for array in arrays):
+        raise ValueError("dataset: expected arrays with rows, got none")
+    rows = len(arrays[0])
+    if any(len(array) != rows for array in arrays):
+        raise ValueError(f"dataset: expected as many rows each, got {[len(a) for a in arrays]}")
+    if left_size is None and right_size is None:
+        raise ValueError("left_size, right_size: expected one of them, got neither")
+    left = None if left_size is None else _rows(left_size, rows, "left_size")
+    right = None if right_size is None else _rows(right_size, rows, "right_size")
+    if left is None:
+        left = rows - (right or 0)
+    if left + (right or 0) > rows or not 0 < left <= rows or right == 0:
+        raise ValueError(
+            f"left_size, right_size: expected sizes within {rows} rows, got {left_size} and "
+            f"{right_size}"
+        )
+    right = rows - left if right is None else right
+    order = np.arange(rows)
+    if shuffle:
+        order = (
+            draw_permutation(rows)
+            if seed is None
+            else np.random.default_rng(seed).permutation(rows)
+        )
+    sides = [
+        [array[part] for array in arrays] for part in (order[:left], order[left : left + right])
+    ]
+    if not many:
+        return sides[0][0], sides[1][0]
+    return type(dataset)(sides[0]), type(dataset)(sides[1])
+
+
+def _rows(size: Any, rows: int, name: str) -> int:
+    """A number of rows, or the part of them, as a number."""
+    if isinstance(size, (float, np.floating)):
+        return round(as_number(float(size), name, 0, 1, bounds="()") * rows)
+    return as_int(size, name, 1)

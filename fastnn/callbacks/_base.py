@@ -1,6 +1,6 @@
 """The hooks that `fit` calls."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -80,17 +80,70 @@ class History(Callback):
         "loss", each metric's name, and the same with "val_" before them.
     epoch : list of int
         The epochs that these are of, counted from 0.
+    validated : list of int
+        Those of them that had a validation.
     """
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        self.validated: list[int] = []
 
     def set_model(self, model: Any) -> None:
         """Keeps no model: the model keeps its History, and must die with its last user."""
 
+    def plot(self, names: Sequence[str] | None = None, ax: Any = None) -> Any:
+        """Draw the results by epoch, those of validation dashed and in the same colour.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Results without their "val_", such as ["loss"]; by default all.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure's.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing: ``pip install matplotlib``.
+        ValueError
+            If there is no result of such a name.
+        """
+        try:
+            from matplotlib import pyplot
+        except ImportError as error:
+            raise ImportError(
+                "plot: expected matplotlib, got none: pip install matplotlib"
+            ) from error
+        known = [name for name in self.history if not name.startswith("val_")]
+        names = known if names is None else list(names)
+        if strangers := [name for name in names if name not in known]:
+            raise ValueError(f"names: expected some of {', '.join(known)}; got {strangers}")
+        ax = pyplot.subplots()[1] if ax is None else ax
+        for name in names:
+            (line,) = ax.plot(*self._curve(name), label=name)
+            if f"val_{name}" in self.history:
+                ax.plot(
+                    *self._curve(f"val_{name}"), "--", color=line.get_color(), label=f"val_{name}"
+                )
+        ax.set_xlabel("epoch")
+        ax.legend()
+        return ax
+
+    def _curve(self, name: str) -> tuple[list[int], list[float]]:
+        """Epochs, counted from 1, and a result of each that has it."""
+        values = self.history[name]
+        epochs = self.validated if name.startswith("val_") else self.epoch[-len(values) :]
+        return [epoch + 1 for epoch in epochs], values
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
+        if "val_loss" in (logs or {}):
+            self.validated.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
