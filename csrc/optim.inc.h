@@ -88,31 +88,37 @@ INLINE void sgd_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real 
     store_first(n, s->w + i, v_add(load_first(n, s->w + i), ahead));
 }
 
-INLINE void adam_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
-                      const optim_state *s) {
+/* Adam's means of the gradient and of its square, written back */
+typedef struct {
+    vreal grad, mean, square;
+} adam_means;
+
+INLINE adam_means moved_means(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
+                              const optim_state *s) {
     const vreal grad = gradient_of(i, n, h, g, s);
     const vreal mean = moving_mean(n, h->beta1, grad, s->m + i);
-    const vreal square = moving_mean(n, h->beta2, v_mul(grad, grad), s->v + i);
-    move_weights(n, h->lr, v_div(mean, v_add(v_sqrt(square), h->epsilon)), s->w + i);
+    return (adam_means){grad, mean, moving_mean(n, h->beta2, v_mul(grad, grad), s->v + i)};
+}
+
+INLINE void adam_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
+                      const optim_state *s) {
+    const adam_means a = moved_means(i, n, h, g, s);
+    move_weights(n, h->lr, v_div(a.mean, v_add(v_sqrt(a.square), h->epsilon)), s->w + i);
 }
 
 INLINE void amsgrad_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
                          const optim_state *s) {
-    const vreal grad = gradient_of(i, n, h, g, s);
-    const vreal mean = moving_mean(n, h->beta1, grad, s->m + i);
-    const vreal square = moving_mean(n, h->beta2, v_mul(grad, grad), s->v + i);
-    const vreal most = v_max(load_first(n, s->u + i), square); /* NaN where square is */
+    const adam_means a = moved_means(i, n, h, g, s);
+    const vreal most = v_max(load_first(n, s->u + i), a.square); /* NaN where that is */
     store_first(n, s->u + i, most);
-    move_weights(n, h->lr, v_div(mean, v_add(v_sqrt(most), h->epsilon)), s->w + i);
+    move_weights(n, h->lr, v_div(a.mean, v_add(v_sqrt(most), h->epsilon)), s->w + i);
 }
 
 INLINE void nadam_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
                        const optim_state *s) {
-    const vreal grad = gradient_of(i, n, h, g, s);
-    const vreal mean = moving_mean(n, h->beta1, grad, s->m + i);
-    const vreal square = moving_mean(n, h->beta2, v_mul(grad, grad), s->v + i);
-    const vreal ahead = v_fma(h->part_m, mean, v_mul(h->part_g, grad));
-    move_weights(n, h->lr, v_div(ahead, v_add(v_sqrt(square), h->epsilon)), s->w + i);
+    const adam_means a = moved_means(i, n, h, g, s);
+    const vreal ahead = v_fma(h->part_m, a.mean, v_mul(h->part_g, a.grad));
+    move_weights(n, h->lr, v_div(ahead, v_add(v_sqrt(a.square), h->epsilon)), s->w + i);
 }
 
 INLINE void adamax_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,

@@ -141,7 +141,7 @@ def test_a_schedule_is_not_set_to_a_number():
     [
         (lambda: ExponentialDecay(-1, 1, 0.5), "initial_learning_rate"),
         (lambda: ExponentialDecay(1, 0, 0.5), "decay_steps"),
-        (lambda: ExponentialDecay(1, 1, 0), "decay_rate"),
+        (lambda: ExponentialDecay(1, 1, -1), "decay_rate"),
         (lambda: PolynomialDecay(1, 1, power=0), "power"),
         (lambda: PiecewiseConstantDecay([], [1]), "boundaries"),
         (lambda: PiecewiseConstantDecay([2, 1], [1, 2, 3]), "boundaries"),

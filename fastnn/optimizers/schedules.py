@@ -83,14 +83,46 @@ class _Formula(LearningRateSchedule):
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
-class ExponentialDecay(_Formula):
+class _Decay(_Formula):
+    """A schedule of a rate for every so many steps.
+
+    Parameters
+    ----------
+    initial_learning_rate : float >= 0
+    decay_steps : int >= 1
+    decay_rate : float >= 0
+    staircase : bool
+        Whether ``step / decay_steps`` is rounded down.
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.initial_learning_rate = as_number(initial_learning_rate, "initial_learning_rate", 0)
+        self.decay_steps = as_int(decay_steps, "decay_steps", 1)
+        self.decay_rate = as_number(decay_rate, "decay_rate", 0)
+        self.staircase = as_bool(staircase, "staircase")
+        self.name = type(self).__name__ if name is None else str(name)
+
+    def _decays(self, step: np.ndarray) -> np.ndarray:
+        """How many there were before a step."""
+        decays: np.ndarray = step / self.decay_steps
+        return np.floor(decays) if self.staircase else decays
+
+
+class ExponentialDecay(_Decay):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
 
     Parameters
     ----------
     initial_learning_rate : float >= 0
     decay_steps : int >= 1
-    decay_rate : float > 0
+    decay_rate : float >= 0
     staircase : bool
         Whether ``step / decay_steps`` is rounded down.
 
@@ -101,27 +133,12 @@ class ExponentialDecay(_Formula):
     0.025
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        decay_rate: float,
-        staircase: bool = False,
-        name: str = "ExponentialDecay",
-    ) -> None:
-        self.initial_learning_rate = as_number(initial_learning_rate, "initial_learning_rate", 0)
-        self.decay_steps = as_int(decay_steps, "decay_steps", 1)
-        self.decay_rate = as_number(decay_rate, "decay_rate", 0, bounds="()")
-        self.staircase = as_bool(staircase, "staircase")
-        self.name = str(name)
-
     def rate(self, step: np.ndarray) -> np.ndarray:
-        p = step / self.decay_steps
-        power: np.ndarray = self.decay_rate ** (np.floor(p) if self.staircase else p)
+        power: np.ndarray = self.decay_rate ** self._decays(step)
         return self.initial_learning_rate * power
 
 
-class InverseTimeDecay(_Formula):
+class InverseTimeDecay(_Decay):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
     Parameters
@@ -139,25 +156,8 @@ class InverseTimeDecay(_Formula):
     0.05
     """
 
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_steps: int,
-        decay_rate: float,
-        staircase: bool = False,
-        name: str = "InverseTimeDecay",
-    ) -> None:
-        self.initial_learning_rate = as_number(initial_learning_rate, "initial_learning_rate", 0)
-        self.decay_steps = as_int(decay_steps, "decay_steps", 1)
-        self.decay_rate = as_number(decay_rate, "decay_rate", 0)
-        self.staircase = as_bool(staircase, "staircase")
-        self.name = str(name)
-
     def rate(self, step: np.ndarray) -> np.ndarray:
-        p = step / self.decay_steps
-        return self.initial_learning_rate / (
-            1 + self.decay_rate * (np.floor(p) if self.staircase else p)
-        )
+        return self.initial_learning_rate / (1 + self.decay_rate * self._decays(step))
 
 
 class PolynomialDecay(_Formula):
