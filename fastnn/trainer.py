@@ -604,8 +604,8 @@ def compile_network(
 ) -> None:
     """Pass on what `compile` chose."""
     names = [metric.engine_name(loss, network.output_size) for metric in metrics]
-    engine_loss = loss.engine_name if loss else None
-    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper)
+    engine_loss, params = (loss.engine_name, loss.params) if loss else (None, ())
+    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper, params)
 
 
 def _results(logs: dict[str, float], return_dict: bool) -> Any:
