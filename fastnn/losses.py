@@ -1,5 +1,6 @@
 """What training makes small. A loss object only says which loss; the engine computes it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastnn._data import as_bool, as_number
@@ -263,6 +264,29 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
     sparse = True
 
 
+class FunctionLoss(Loss):
+    """A function of one's own, which `compile(loss=function)` makes a loss.
+
+    Parameters
+    ----------
+    function : callable
+        f(y_true, y_pred) -> (loss of each sample (samples,), its gradient to y_pred), on arrays of
+        a batch; y_pred and the gradient are (samples, outputs). Each sample's loss should depend
+        on that sample alone.
+    name : str, optional
+        By default the function's own.
+    """
+
+    _name = "function"
+
+    def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
+        super().__init__(getattr(function, "__name__", None) if name is None else name)
+        self.function = function
+
+    def get_config(self) -> dict[str, Any]:
+        return {"function": self.function, **super().get_config()}
+
+
 _CLASSES = (
     MeanSquaredError,
     MeanAbsoluteError,
@@ -294,21 +318,18 @@ _KNOWN |= dict.fromkeys(("bce", "BCE"), BinaryCrossentropy)
 
 
 def get(identifier: Any) -> Loss | None:
-    """The loss that `identifier` (instance, class, name, serialized dict or None) stands for.
+    """The loss that `identifier` stands for: an instance, class, name, serialized dict, function
+    (see `FunctionLoss`) or None.
 
     Raises
     ------
     ValueError
         If the name is unknown.
     TypeError
-        If it is a function: train on one of your own with `model.forward`, `model.backward`
-        and `model.apply_gradients`.
+        If it is something else.
     """
     if identifier is None:
         return None
     if callable(identifier) and not isinstance(identifier, type):
-        raise TypeError(
-            f"loss: expected a name or a fastnn Loss, got the function {identifier!r}; for a loss "
-            f"of your own call model.forward, model.backward and model.apply_gradients"
-        )
+        return FunctionLoss(identifier)
     return resolve(identifier, Loss, _KNOWN, "loss")
