@@ -22,7 +22,23 @@ LOSSES = {
     "bce_logits": ("bce", "sigmoid"),
     "xent": ("xent", "softplus"),
     "xent_logits": ("xent", "softmax"),
+    "mae": ("mae", "linear"),
+    "mape": ("mape", "linear"),
+    "msle": ("msle", "exp"),
+    "huber": ("huber", "linear"),
+    "log_cosh": ("log_cosh", "linear"),
+    "quantile": ("quantile", "linear"),
+    "poisson": ("poisson", "softplus"),
+    "hinge": ("hinge", "linear"),
+    "squared_hinge": ("squared_hinge", "linear"),
+    "categorical_hinge": ("categorical_hinge", "linear"),
+    "kld": ("kld", "softmax"),
+    "cosine": ("cosine", "linear"),
+    "focal": ("focal", "exp"),
+    "focal_logits": ("focal", "sigmoid"),
 }
+# the numbers that a loss takes beside predictions and targets
+PARAMS = {"huber": (0.5,), "quantile": (0.9,), "focal": (0.0, 2.0, 1.0, 1.0)}
 
 
 def random(*shape: int) -> Any:
@@ -66,7 +82,8 @@ def test_loss(compare: Compare, name: str) -> None:
     x, y, index = random(ROWS, 1), targets(loss), np.arange(ROWS)
     native, numpy = pair(1, ("dense", OUTPUTS, activation, True))
     for net in (native, numpy):
-        net.compile(loss, "sgd", [], {"learning_rate": 1e-6, "momentum": 0.0, "nesterov": False})
+        hyper = {"learning_rate": 1e-6, "momentum": 0.0, "nesterov": False}
+        net.compile(loss, "sgd", [], hyper, PARAMS.get(loss, ()))
     compare(
         "network",
         f"loss {name}, {ROWS} x {OUTPUTS}",

@@ -154,9 +154,25 @@ typedef void (*fnn_dropout)(const fnn_dropout_args *args);
  *   bce_logits   the same of q = sigmoid(p), no clipping, stable for every finite p
  *   xent         -sum over columns of t log clip(q, eps, 1-eps), q = p / sum of the row's p
  *   xent_logits  the same of q = softmax(p), no clipping, stable
+ *   mae          mean of |p - t|;   mape  mean of 100 |p - t| / max(|t|, eps)
+ *   msle         mean of (log(1 + max(p, eps)) - log(1 + max(t, eps)))^2
+ *   huber        mean of e^2/2 where |e| <= delta, else delta |e| - delta^2/2, of e = p - t
+ *   log_cosh     mean of log(cosh(p - t))
+ *   quantile     mean of max(tau e, (tau - 1) e), e = t - p
+ *   poisson      mean of p - t log(p + eps)
+ *   hinge        mean of max(1 - t p, 0), t of 0 standing for -1;   squared_hinge  of its square
+ *   categorical_hinge  max(1 + max of (1-t) p - sum of t p, 0)
+ *   kld          sum of t log(t / p), both clipped to [eps, 1]
+ *   cosine       -sum of p t / (max(|p|, eps) max(|t|, eps)), of the rows' Euclidean norms
+ *   focal        mean of a (1 - r)^gamma bce, r = t q + (1-t)(1-q), a = t positive + (1-t) negative;
+ *                focal_logits  the same of q = sigmoid(p), no clipping, stable
+ * param: {smoothing} of bce, xent and their logits, {smoothing, gamma, positive, negative} of focal,
+ * {delta} of huber, {tau} of quantile. Smoothing s takes t to t + s (1/2 - t), for xent 1/cols - t.
  * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label;
  * the other of the two is NULL. loss[r] = weight[r] * the above (weight NULL: 1). The gradient
- * dp[r,c] = scale * weight[r] * d/dp. dp NULL: no gradient; dp may be p. */
+ * dp[r,c] = scale * weight[r] * d/dp. dp NULL: no gradient; dp may be p. Where a loss has a kink, its
+ * derivative is that of one of the sides or 0. */
+enum { FNN_LOSS_PARAMS = 4 };
 typedef struct {
     ptrdiff_t rows, cols;
     const void *p;
@@ -166,6 +182,7 @@ typedef struct {
     const int32_t *label;
     const void *weight;
     double scale;
+    double param[FNN_LOSS_PARAMS];
     void *dp;
     void *loss;
 } fnn_loss_args;

@@ -163,6 +163,17 @@ def as_targets(y: Any, dtype: np.dtype, rows: int, outputs: int, name: str = "y"
     return _ready(array, dtype)
 
 
+def as_any_targets(y: Any, dtype: np.dtype, rows: int, outputs: int, name: str = "y") -> np.ndarray:
+    """`y` with `rows` rows of any shape; floats in `dtype`. (rows,) for one output is a column."""
+    array = numeric(y, name)
+    if array.ndim == 0:
+        raise ValueError(f"{name}: expected an array of {rows} rows, got one number")
+    if array.ndim == 1 and outputs == 1:
+        array = array[:, None]
+    _check_rows(array, rows, name)
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
 def as_labels(y: Any, rows: int, classes: int, name: str = "y") -> np.ndarray:
     """`y` as int32 class ids (rows,), each in 0 .. classes - 1. (rows, 1) is taken as (rows,)."""
     array = numeric(y, name)

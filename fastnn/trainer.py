@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import losses, optimizers
 from fastnn._data import (
+    as_any_targets,
     as_bool,
     as_features,
     as_int,
@@ -19,6 +20,7 @@ from fastnn._data import (
     class_weights,
 )
 from fastnn._lock import ModelLock
+from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
 from fastnn.metrics import Metric, engine_names
@@ -121,8 +123,10 @@ class Trainer:
         ----------
         optimizer : str or Optimizer
             Keras's default is "rmsprop"; here it is "adam".
-        loss : str or Loss, optional
-            Not needed for `forward`, `backward` and `apply_gradients`.
+        loss : str, Loss or callable, optional
+            Of a function of your own, f(y_true, y_pred) -> (loss of each sample, its gradient to
+            y_pred); see `fastnn.losses.FunctionLoss`. None is enough for `forward`, `backward`
+            and `apply_gradients`.
         metrics : list of str or Metric, optional
             "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. At most 8.
         **keras
@@ -134,7 +138,7 @@ class Trainer:
             If a name is unknown, a metric needs other targets than the loss, something is not
             supported yet, or a callback calls this during `fit`. Nothing has changed then.
         TypeError
-            If an argument is of the wrong type, such as a function as loss.
+            If an argument is of the wrong type.
         """
         check_neutral("compile", keras, _NEUTRAL["compile"])
         new_optimizer = optimizers.get(optimizer)
@@ -153,12 +157,13 @@ class Trainer:
         self._rows_forward, self._has_gradients, self._hyper_sent = None, False, None
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """What `compile` was called with, as plain data; None before it was."""
+        """What `compile` was called with, as plain data but for a function as loss; None before."""
         if self.optimizer is None:
             return None
+        own = isinstance(self.loss, losses.FunctionLoss)
         return {
             "optimizer": serialize(self.optimizer),
-            "loss": serialize(self.loss) if self.loss else None,
+            "loss": self.loss if self.loss is None or own else serialize(self.loss),
             "metrics": [serialize(metric) for metric in self._metrics],
         }
 
@@ -170,6 +175,13 @@ class Trainer:
     def metrics_names(self) -> list[str]:
         """Names of what `evaluate` returns."""
         return ["loss", *(metric.name for metric in self._metrics)]
+
+    def _engine(self) -> Any:
+        """What trains and evaluates: the network, around it what calls a loss of one's own."""
+        if not isinstance(self.loss, losses.FunctionLoss):
+            return self._network
+        names = engine_names(self._metrics, self.loss, self._network.output_size)
+        return OwnLossEngine(self._network, self.loss, self._optimizer, names)  # type: ignore[arg-type]
 
     def _send_hyper(self) -> None:
         """Pass a changed learning rate on."""
@@ -198,6 +210,8 @@ class Trainer:
             raise ValueError(f"{prefix}y: expected targets, got None")
         if self.loss.sparse:  # type: ignore[union-attr]
             y = as_labels(y, rows, outputs, prefix + "y")
+        elif isinstance(self.loss, losses.FunctionLoss) and not self._metrics:
+            y = as_any_targets(y, self._dtype, rows, outputs, prefix + "y")
         else:
             y = as_targets(y, self._dtype, rows, outputs, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
@@ -330,7 +344,12 @@ class Trainer:
     def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
         """The first `samples` of the data, weighted by class."""
         x, y, weight = _first(data, samples)
-        by_class = class_weights(class_weight, y, self._output_size_for(x.shape[1]), self._dtype)
+        outputs = self._output_size_for(x.shape[1])
+        if y.ndim == 1:  # a loss of one's own has targets of any shape
+            classes = as_labels(y, samples, outputs)
+        else:
+            classes = as_targets(y, self._dtype, samples, outputs)
+        by_class = class_weights(class_weight, classes, outputs, self._dtype)
         return x, y, by_class if weight is None else by_class * weight
 
     def _check_validation(self, validation_data: Any, columns: int) -> Data:
@@ -375,7 +394,7 @@ class Trainer:
         self, data: Data, index: np.ndarray, batch_size: int, hooks: CallbackList
     ) -> dict[str, float]:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
-        train, each_batch = self._network.train, hooks.wants_batches
+        train, each_batch = self._engine().train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
         stop, sums = 0, self._sums()
         rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
@@ -458,7 +477,7 @@ class Trainer:
 
     def _evaluate(self, data: Data) -> dict[str, float]:
         self._rows_forward = None  # the engine overwrites the activations
-        evaluate, index = self._network.evaluate, np.arange(len(data[0]))
+        evaluate, index = self._engine().evaluate, np.arange(len(data[0]))
         stop, sums = 0, self._sums()
         while stop < len(index):
             stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
@@ -541,7 +560,7 @@ class Trainer:
             self._build_for(columns)
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            _, loss, values = self._network.train(*data, np.arange(rows), rows, 0, 0.0, None)
+            _, loss, values = self._engine().train(*data, np.arange(rows), rows, 0, 0.0, None)
         return _results(self._means(loss, values, rows), return_dict)
 
     def test_on_batch(
@@ -613,10 +632,12 @@ def compile_network(
     loss: losses.Loss | None,
     metrics: list[Metric],
 ) -> None:
-    """Pass on what `compile` chose."""
+    """Pass on what `compile` chose; of a loss of one's own, the engine knows nothing."""
+    if isinstance(loss, losses.FunctionLoss):
+        loss, metrics = None, []
     names = engine_names(metrics, loss, network.output_size)
-    engine_loss = loss.engine_name if loss else None
-    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper)
+    engine_loss, params = (loss.engine_name, loss.params) if loss else (None, ())
+    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper, params)
 
 
 def _results(logs: dict[str, float], return_dict: bool) -> Any:

@@ -52,6 +52,13 @@ HYPER: dict[str, dict[str, Any]] = {
     },
     "lion": {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.01},
 }
+# the losses' numbers, where they have any
+LOSS_PARAMS = {
+    "huber": (0.7,),
+    "quantile": (0.8,),
+    "focal": (0.1, 1.5, 0.25, 0.75),
+    "focal_logits": (0.1, 1.5, 0.25, 0.75),
+}
 ENGINE_NAMES = {
     "momentum": "sgd",
     "nesterov": "sgd",
@@ -128,10 +135,16 @@ def compile_with() -> Callable[..., None]:
     """Compile with an optimizer of HYPER, by name; other numbers override its own."""
 
     def compile_with(
-        net: Any, loss: str | None, optimizer: str, metrics: tuple[str, ...] = (), **hyper: Any
+        net: Any,
+        loss: str | None,
+        optimizer: str,
+        metrics: tuple[str, ...] = (),
+        smoothing: float = 0.0,
+        **hyper: Any,
     ) -> None:
         name = ENGINE_NAMES.get(optimizer, optimizer)
-        net.compile(loss, name, list(metrics), {**HYPER[optimizer], **hyper})
+        params = (smoothing,) if smoothing else LOSS_PARAMS.get(loss or "", ())
+        net.compile(loss, name, list(metrics), {**HYPER[optimizer], **hyper}, params)
 
     return compile_with
 
@@ -140,8 +153,8 @@ def compile_with() -> Callable[..., None]:
 def problem() -> Callable[..., tuple[Array, Array, Array]]:
     """Make x (n, inputs), y and sample weights (n,) that suit a loss.
 
-    y is (n, outputs): anything for "mse", in [0, 1] for "bce", rows that sum to one for "xent";
-    with labels=True class ids (n,).
+    y is (n, outputs): numbers or classes as the loss has them, or rows that sum to one; with
+    labels=True class ids (n,).
     """
 
     def problem(
@@ -157,9 +170,15 @@ def problem() -> Callable[..., tuple[Array, Array, Array]]:
         x = rng.normal(size=(n, inputs)).astype(dtype)
         if labels:
             y = rng.integers(0, outputs, n).astype(np.int32)
-        elif loss == "mse":
+        elif loss == "mape":
+            y = rng.uniform(1, 3, (n, outputs)).astype(dtype)
+        elif loss in ("mse", "mae", "huber", "log_cosh", "quantile", "cosine"):
             y = rng.normal(size=(n, outputs)).astype(dtype)
-        elif loss == "bce":
+        elif loss in ("msle", "poisson"):
+            y = rng.poisson(3, (n, outputs)).astype(dtype)
+        elif loss == "categorical_hinge":
+            y = np.eye(outputs, dtype=dtype)[rng.integers(0, outputs, n)]
+        elif loss in ("bce", "focal", "focal_logits", "hinge", "squared_hinge"):
             y = (rng.random((n, outputs)) > 0.5).astype(dtype)
         else:
             y = rng.dirichlet(np.ones(outputs), n).astype(dtype)

@@ -15,6 +15,21 @@ LOSSES = [
     ("xent", "softmax", True),
     ("xent", "sigmoid", False),
     ("xent", "sigmoid", True),
+    ("mae", "linear", False),
+    ("mape", "linear", False),
+    ("msle", "exp", False),
+    ("huber", "linear", False),
+    ("log_cosh", "linear", False),
+    ("quantile", "linear", False),
+    ("poisson", "softplus", False),
+    ("hinge", "linear", False),
+    ("squared_hinge", "linear", False),
+    ("categorical_hinge", "softmax", False),
+    ("kld", "softmax", False),
+    ("cosine", "linear", False),
+    ("focal", "sigmoid", False),
+    ("focal", "softmax", False),
+    ("focal_logits", "linear", False),
 ]
 STEP = 1e-5
 
@@ -67,6 +82,24 @@ def test_loss_gradient(engine, build, compile_with, problem, activation, loss, l
         lambda: net.evaluate(x, y, weight, index, 0, 1e9, 1)[1] / 7,
         lambda: net.train(x, y, weight, index, 7, 0, 1e9, 1),
         [1, 3],
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "last", "labels"),
+    [("bce", "sigmoid", False), ("bce", "softmax", False), ("xent", "softmax", True)],
+)
+def test_smoothed_loss_gradient(engine, build, compile_with, problem, loss, last, labels):
+    net = build(engine, "float64", 5, [("dense", 3, last, True)])
+    compile_with(net, loss, "sgd", smoothing=0.3, learning_rate=1.0)
+    x, y, _ = problem(7, 5, 3, loss, "float64", labels)
+    index = np.arange(7)
+
+    assert_step_is_gradient(
+        net,
+        lambda: net.evaluate(x, y, None, index, 0, 1e9, 1)[1] / 7,
+        lambda: net.train(x, y, None, index, 7, 0, 1e9, 1),
+        [0],
     )
 
 

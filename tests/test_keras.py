@@ -1,5 +1,6 @@
 """The same training with Keras: same weights, data and order, the same losses and weights."""
 
+import inspect
 import os
 from typing import Any
 
@@ -63,12 +64,48 @@ SCHEDULES = {
     "CosineDecay": (0.01, 12, 0.1, "CosineDecay", 0.05, 6),
     "CosineDecayRestarts": (0.05, 6, 2.0, 0.8, 0.1),  # powers of 2: Keras finds restarts in float32
 }
+# what a loss is made with, the last activation, the targets
+NUMBERS = X[:, :3] @ np.array([[1, -1, 0], [0.5, 1, 2], [0, 1, -1]], np.float32) + 0.3
+COUNTS = np.random.default_rng(1).poisson(np.exp(X[:, :3] / 2)).astype(np.float32)
+BINARY = (NUMBERS > 0).astype(np.float32)
+ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
+LOSSES = [
+    ("MeanSquaredError", {}, "linear", NUMBERS),
+    ("MeanAbsoluteError", {}, "linear", NUMBERS),
+    ("MeanAbsolutePercentageError", {}, "linear", COUNTS + 1),
+    ("MeanSquaredLogarithmicError", {}, "softplus", COUNTS),
+    ("MeanSquaredLogarithmicError", {}, "linear", COUNTS),
+    ("Huber", {}, "linear", NUMBERS),
+    ("Huber", {"delta": 0.4}, "linear", NUMBERS),
+    ("LogCosh", {}, "linear", NUMBERS),
+    ("Poisson", {}, "softplus", COUNTS),
+    ("KLDivergence", {}, "softmax", ONE_HOT * 0.8 + 0.1),
+    ("KLDivergence", {}, "softmax", ONE_HOT),
+    ("Hinge", {}, "tanh", BINARY),
+    ("Hinge", {}, "linear", 2 * BINARY - 1),
+    ("SquaredHinge", {}, "linear", BINARY),
+    ("CategoricalHinge", {}, "softmax", ONE_HOT),
+    ("CosineSimilarity", {}, "linear", NUMBERS),
+    ("BinaryCrossentropy", {"label_smoothing": 0.2}, "sigmoid", BINARY),
+    ("BinaryCrossentropy", {"label_smoothing": 0.2, "from_logits": True}, "linear", BINARY),
+    ("BinaryFocalCrossentropy", {}, "sigmoid", BINARY),
+    ("BinaryFocalCrossentropy", {"gamma": 1.5, "from_logits": True}, "linear", BINARY),
+    (
+        "BinaryFocalCrossentropy",
+        {"apply_class_balancing": True, "alpha": 0.3, "label_smoothing": 0.1},
+        "softmax",
+        BINARY,
+    ),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.2}, "softmax", ONE_HOT),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.2, "from_logits": True}, "linear", ONE_HOT),
+]
 
 
-def both(dense: Any = lambda library: {}, **compiled: Any) -> list[Any]:
+def both(dense: Any = lambda library: {}, last: str = "softmax", **compiled: Any) -> list[Any]:
     """A model of ours and one of Keras, of equal weights; functions of the library give arguments.
 
-    `dense` gives those of the first two layers, others those of compile.
+    `dense` gives those of the first two layers, `last` is the last one's activation, others give
+    those of compile.
     """
     models = []
     for library in (keras, fastnn):
@@ -79,23 +116,22 @@ def both(dense: Any = lambda library: {}, **compiled: Any) -> list[Any]:
                 layers.Input((9,)),
                 layers.Dense(16, activation="tanh", **dense(library)),
                 layers.Dense(8, activation="relu", **dense(library)),
-                layers.Dense(3, activation="softmax"),
+                layers.Dense(3, activation=last),
             ]
         )
-        arguments = {name: make(library) for name, make in compiled.items()}
-        model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"], **arguments)
+        arguments: dict[str, Any] = {"loss": "sparse_categorical_crossentropy"}
+        arguments |= {name: make(library) for name, make in compiled.items()}
+        model.compile(metrics=["accuracy"], **arguments)
         models.append(model)
     models[1].set_weights(models[0].get_weights())
     return models
 
 
-def assert_train_alike(models: list[Any], **arguments: Any) -> None:
+def assert_train_alike(models: list[Any], y: Any = LABELS, **arguments: Any) -> None:
     """Losses within 1e-3, weights within 2 % of the way they have moved."""
     start = models[0].get_weights()
     histories = [
-        model.fit(
-            X, LABELS, batch_size=32, epochs=EPOCHS, shuffle=False, verbose=0, **arguments
-        ).history
+        model.fit(X, y, batch_size=32, epochs=EPOCHS, shuffle=False, verbose=0, **arguments).history
         for model in models
     ]
     assert histories[0].keys() == histories[1].keys()
@@ -144,6 +180,27 @@ def test_layers_that_are_not_trained(frozen):
     for number, (first, a, b) in enumerate(zip(start, theirs, ours, strict=True)):
         assert (number // 2 in frozen) == np.array_equal(first, b) == np.array_equal(first, a)
         np.testing.assert_allclose(b, a, rtol=0.02, atol=2e-4)
+
+
+@pytest.mark.parametrize(("name", "arguments", "last", "y"), LOSSES)
+def test_losses(name, arguments, last, y):
+    models = both(
+        last=last,
+        loss=lambda library: getattr(library.losses, name)(**arguments),
+        optimizer=lambda library: library.optimizers.SGD(5e-4 if "Percentage" in name else 0.05),
+    )
+    assert_train_alike(models, y)
+    for theirs, ours in zip(*(model.evaluate(X, y, verbose=0) for model in models), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", {name: None for name, *_ in LOSSES})
+def test_losses_have_keras_defaults(name):
+    ours, theirs = (getattr(library.losses, name) for library in (fastnn, keras))
+    defaults = [inspect.signature(cls.__init__).parameters for cls in (ours, theirs)]
+    for argument in defaults[0].keys() - {"self", "name"}:
+        assert defaults[0][argument].default == defaults[1][argument].default
+    assert ours().name == theirs().name
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

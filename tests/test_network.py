@@ -100,6 +100,62 @@ def test_train(both, problem, dtype, optimizer, loss, last, labels, metrics, wei
     assert_trains_alike(nets, x, y, weight if weighted else None, index, 16)
 
 
+# loss, last activation
+MORE_LOSSES = [
+    ("mae", "linear"),
+    ("mape", "linear"),
+    ("msle", "exp"),
+    ("msle", "linear"),
+    ("huber", "tanh"),
+    ("log_cosh", "linear"),
+    ("quantile", "linear"),
+    ("poisson", "softplus"),
+    ("hinge", "tanh"),
+    ("squared_hinge", "linear"),
+    ("categorical_hinge", "softmax"),
+    ("kld", "softmax"),
+    ("cosine", "linear"),
+    ("focal", "sigmoid"),
+    ("focal", "softmax"),
+    ("focal_logits", "linear"),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("loss", "last"), MORE_LOSSES)
+@pytest.mark.parametrize("outputs", [1, 5, 40])
+def test_train_more_losses(both, problem, dtype, loss, last, outputs):
+    ops = [("dense", 17, "tanh", True), ("dense", outputs, last, True)]
+    nets = both(dtype, 9, ops, loss, "sgd", ("squared_error",))
+    x, y, weight = problem(53, 9, outputs, loss, dtype)
+    assert_trains_alike(nets, x, y, weight, np.arange(53), 16)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "last", "labels"),
+    [
+        ("bce", "sigmoid", False),
+        ("bce", "softmax", False),
+        ("xent", "softmax", False),
+        ("xent", "sigmoid", False),
+        ("xent", "softmax", True),
+    ],
+)
+def test_train_label_smoothing(both, compile_with, problem, dtype, loss, last, labels):
+    nets = both(dtype, 9, [("dense", 5, last, True)], loss, "sgd")
+    for net in nets:
+        compile_with(net, loss, "sgd", smoothing=0.2)
+    x, y, weight = problem(53, 9, 5, loss, dtype, labels)
+    assert_trains_alike(nets, x, y, weight, np.arange(53), 16)
+
+
+def test_a_loss_takes_few_numbers(build):
+    net = build(native.Network, "float32", 3, [("dense", 1, "linear", True)])
+    with pytest.raises(ValueError, match="loss_params: expected at most 4, got 5"):
+        net.compile("mse", None, [], {}, (0.0,) * 5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_train_activations(both, problem, dtype, activation):

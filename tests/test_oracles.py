@@ -33,6 +33,14 @@ LOSSES = {
         p.clip(CLIP, 1 - CLIP), t, reduction="none"
     ).mean(1),
     "xent": cross_entropy,
+    "mae": lambda p, t: torch.nn.functional.l1_loss(p, t, reduction="none").mean(1),
+    "huber": lambda p, t: torch.nn.functional.huber_loss(p, t, reduction="none", delta=0.7).mean(1),
+    "poisson": lambda p, t: torch.nn.functional.poisson_nll_loss(
+        p, t, log_input=False, eps=CLIP, reduction="none"
+    ).mean(1),
+    "kld": lambda p, t: torch.nn.functional.kl_div(p.log(), t, reduction="none").sum(1),
+    "cosine": lambda p, t: -torch.nn.functional.cosine_similarity(p, t),
+    "quantile": lambda p, t: torch.maximum(0.8 * (t - p), -0.2 * (t - p)).mean(1),
 }
 
 
@@ -86,6 +94,12 @@ def network_ops(activation, last):
         ("xent", "softmax", True),
         ("xent", "softmax", False),
         ("xent", "sigmoid", True),
+        ("mae", "linear", False),
+        ("huber", "linear", False),
+        ("poisson", "softplus", False),
+        ("kld", "softmax", False),
+        ("cosine", "linear", False),
+        ("quantile", "linear", False),
     ],
 )
 def test_gradients(engine, build, compile_with, problem, activation, loss, last, labels):

@@ -95,6 +95,19 @@ def test_the_penalty_is_in_the_loss():
     assert history[-1] < history[0]
 
 
+def test_the_penalty_is_in_a_loss_of_ones_own():
+    def squared(y, p):
+        return ((p - y) ** 2)[:, 0], 2 * (p - y)
+
+    built_in, own = model(kernel_regularizer=L2(0.1)), model(kernel_regularizer=L2(0.1))
+    own.compile("sgd", squared)
+    arguments = {"epochs": 3, "verbose": 0, "shuffle": False, "validation_data": (X, Y)}
+    expected = built_in.fit(X, Y, **arguments).history
+    got = own.fit(X, Y, **arguments).history
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-5)
+
+
 def test_a_clipped_step_is_no_longer_than_asked():
     for clip in ({"global_clipnorm": 0.01}, {"clipnorm": 0.01}, {"clipvalue": 0.01}):
         net = model()

@@ -1,10 +1,19 @@
 /* Losses with their gradients, and metrics, against long double. */
 #include <math.h>
+#include <string.h>
 
 #include "tests.h"
 
-static void mse(kernels k, ptrdiff_t cols, const double *p, const double *t, row_loss *out) {
-    (void)k;
+/* t, smoothed; as the kernel rounds that, its error is 3 epsilons where there is smoothing */
+static double smooth(double t, double part, double even) {
+    return t + part * (even - t);
+}
+
+static double smooth_error(double part) { return part > 0 ? 3 : 0; }
+
+static void mse(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                row_loss *out) {
+    (void)k, (void)param;
     long double sum = 0;
     for (ptrdiff_t c = 0; c < cols; c++) {
         const long double e = (long double)p[c] - t[c];
@@ -25,81 +34,295 @@ static int clip(kernels k, long double *q) {
     return !below && !above;
 }
 
-static void bce(kernels k, ptrdiff_t cols, const double *p, const double *t, row_loss *out) {
+static void bce(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                row_loss *out) {
+    const double unsure = smooth_error(param[0]);
     long double sum = 0, size = 0;
     for (ptrdiff_t c = 0; c < cols; c++) {
         long double q = p[c];
         const int inside = clip(k, &q);
-        const long double yes = t[c] * logl(q), no = (1 - (long double)t[c]) * logl(1 - q);
+        const double s = smooth(t[c], param[0], 0.5);
+        const long double yes = s * logl(q), no = (1 - (long double)s) * logl(1 - q);
         sum -= yes + no;
-        size += fabsl(yes) * 4 + (fabsl(no) + fabsl(1 - (long double)t[c])) * 4;
-        out->d[c] = inside || isnan(p[c]) ? (double)((q - t[c]) / (q * (1 - q)) / cols) : 0;
-        out->d_bound[c] = 8 * fabs(out->d[c]);
+        size += fabsl(yes) * 4 + (fabsl(no) + fabsl(1 - (long double)s)) * 4;
+        size += unsure * (fabsl(logl(q)) + fabsl(logl(1 - q)));
+        out->d[c] = inside || isnan(p[c]) ? (double)((q - s) / (q * (1 - q)) / cols) : 0;
+        out->d_bound[c] = 8 * fabs(out->d[c]) + unsure * (double)(1 / (q * (1 - q)) / cols);
     }
     out->loss = (double)(sum / cols);
     out->loss_bound = (double)(size / cols + (cols + 2) * fabsl(sum / cols));
 }
 
-static void bce_logits(kernels k, ptrdiff_t cols, const double *p, const double *t, row_loss *out) {
+static void bce_logits(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                       row_loss *out) {
     (void)k;
+    const double unsure = smooth_error(param[0]);
     long double sum = 0, size = 0;
     for (ptrdiff_t c = 0; c < cols; c++) {
         const long double x = p[c], q = 1 / (1 + expl(-x)), top = isnan(x) ? x : fmaxl(x, 0);
+        const double s = smooth(t[c], param[0], 0.5);
         const long double tail = log1pl(expl(-fabsl(x)));
-        sum += top - x * t[c] + tail;
-        size += 2 * (top + fabsl(x * t[c])) + 4 * tail;
-        out->d[c] = (double)((q - t[c]) / cols);
-        out->d_bound[c] = (double)((6 * q + 4 * fabs(t[c])) / cols);
+        sum += top - x * s + tail;
+        size += 2 * (top + fabsl(x * s)) + 4 * tail + unsure * fabsl(x);
+        out->d[c] = (double)((q - s) / cols);
+        out->d_bound[c] = (double)((6 * q + 4 * fabs(s) + unsure) / cols);
     }
     out->loss = (double)(sum / cols);
     out->loss_bound = (double)(size / cols + (cols + 2) * fabsl(sum / cols));
 }
 
-static void xent(kernels k, ptrdiff_t cols, const double *p, const double *t, row_loss *out) {
+static void xent(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                 row_loss *out) {
+    const double unsure = smooth_error(param[0]), even = 1 / (double)cols;
     long double total = 0, sum = 0, inside_t = 0, bound = 0;
     for (ptrdiff_t c = 0; c < cols; c++) total += p[c];
     for (ptrdiff_t c = 0; c < cols; c++) {
+        const double s = smooth(t[c], param[0], even);
         long double q = p[c] / total;
-        if (clip(k, &q)) inside_t += t[c];
-        sum -= t[c] * logl(q);
-        bound += fabs(t[c]) * (cols + 4 + 4 * fabsl(logl(q)));
+        if (clip(k, &q)) inside_t += s;
+        sum -= s * logl(q);
+        bound += fabs(s) * (cols + 4 + 4 * fabsl(logl(q))) + unsure * fabsl(logl(q));
     }
     for (ptrdiff_t c = 0; c < cols; c++) {
+        const double s = smooth(t[c], param[0], even);
         long double q = p[c] / total;
-        const long double own = clip(k, &q) ? t[c] / q : 0;
+        const long double own = clip(k, &q) ? s / q : 0;
         out->d[c] = (double)((inside_t - own) / total);
         out->d_bound[c] = (double)((2 * cols + 8) * (fabsl(inside_t) + fabsl(own)) / fabsl(total));
+        out->d_bound[c] += unsure * (double)((cols + 1 / q) / fabsl(total));
     }
     out->loss = (double)sum;
     out->loss_bound = (double)(bound + cols * fabsl(sum));
 }
 
-static void xent_logits(kernels k, ptrdiff_t cols, const double *p, const double *t, row_loss *out) {
+static void xent_logits(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                        row_loss *out) {
     (void)k;
+    const double unsure = smooth_error(param[0]), even = 1 / (double)cols;
     long double top = p[0], total = 0, sum_t = 0, sum = 0, bound = 0;
     for (ptrdiff_t c = 0; c < cols; c++) top = fmaxl(top, p[c]);
     for (ptrdiff_t c = 0; c < cols; c++) total += expl(p[c] - top);
     for (ptrdiff_t c = 0; c < cols; c++) {
+        const double s = smooth(t[c], param[0], even);
         const long double x = p[c] - top;
-        sum_t += t[c];
-        if (t[c] != 0) sum += t[c] * (logl(total) - x);
-        bound += fabs(t[c]) * (4 * logl(total) + 2 * cols + 8 + (t[c] != 0 ? 4 * fabsl(x) : 0));
+        sum_t += s;
+        if (s != 0) sum += s * (logl(total) - x);
+        bound += fabs(s) * (4 * logl(total) + 2 * cols + 8 + (s != 0 ? 4 * fabsl(x) : 0));
     }
     for (ptrdiff_t c = 0; c < cols; c++) {
+        const double s = smooth(t[c], param[0], even);
         const long double x = p[c] - top, q = expl(x) / total;
-        out->d[c] = (double)(q * sum_t - t[c]);
+        out->d[c] = (double)(q * sum_t - s);
         const long double terms = 2 * cols + 8 + fminl(fabsl(x), 1000);
-        out->d_bound[c] = (double)(terms * q * sum_t) + 2 * fabs(t[c]);
+        out->d_bound[c] = (double)(terms * q * sum_t) + 2 * fabs(s) + unsure * (double)(cols * q + 1);
     }
+    for (ptrdiff_t c = 0; c < cols; c++) bound += unsure * (logl(total) + fabsl(p[c] - top));
     out->loss = isnan(total) ? NAN : (double)sum;
     out->loss_bound = (double)bound + (double)cols * fabs(out->loss);
 }
 
-const loss_spec spec_mse = {mse, -3, 3, 1, 0};
-const loss_spec spec_bce = {bce, 0, 1, 1, 0};
-const loss_spec spec_bce_logits = {bce_logits, -6, 6, 1, 0};
-const loss_spec spec_xent = {xent, 0.01, 1, 0, 1};
-const loss_spec spec_xent_logits = {xent_logits, -6, 6, 1, 1};
+/* Losses that are a sum over the columns: an element's, with the errors allowed, in epsilons. */
+typedef struct {
+    long double loss, bound, d, d_bound;
+} element;
+typedef element element_reference(kernels k, const double *param, long double p, long double t);
+
+static void sum_up(element_reference *f, kernels k, ptrdiff_t cols, ptrdiff_t parts, const double *param,
+                   const double *p, const double *t, row_loss *out) {
+    long double sum = 0, bound = 0, size = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        const element e = f(k, param, p[c], t[c]);
+        sum += e.loss;
+        size += fabsl(e.loss);
+        bound += e.bound;
+        out->d[c] = (double)(e.d / parts);
+        out->d_bound[c] = (double)((e.d_bound + 2 * fabsl(e.d)) / parts);
+    }
+    out->loss = (double)(sum / parts);
+    out->loss_bound = (double)((bound + (cols + 2) * size) / parts);
+}
+
+/* the kernel's test: the mean, or with parts 1 the sum, over the columns */
+#define ELEMENTS(name, parts)                                                                      \
+    static void name(kernels k, ptrdiff_t cols, const double *param, const double *p,              \
+                     const double *t, row_loss *out) {                                             \
+        sum_up(name##_element, k, cols, parts, param, p, t, out);                                  \
+    }
+
+static long double sign(long double x) { return isnan(x) ? x : (x > 0) - (x < 0); }
+
+static element mae_element(kernels k, const double *param, long double p, long double t) {
+    (void)k, (void)param;
+    return (element){fabsl(p - t), fabsl(p - t), sign(p - t), 0};
+}
+
+static element mape_element(kernels k, const double *param, long double p, long double t) {
+    (void)param;
+    const long double size = fmaxl(fabsl(t), rounded(k, 1e-7));
+    const long double loss = 100 * fabsl(p - t) / size, d = 100 * sign(p - t) / size;
+    return (element){loss, 3 * loss, d, 2 * fabsl(d)};
+}
+
+static element msle_element(kernels k, const double *param, long double p, long double t) {
+    (void)param;
+    const long double low = rounded(k, 1e-7);
+    const long double a = isnan(p) ? p : logl(1 + fmaxl(p, low)), b = logl(1 + fmaxl(t, low));
+    const long double e = a - b, error = 4 * (1 + a + b);
+    const long double slope = p < low ? 0 : 1 / (1 + p);
+    return (element){e * e, 2 * fabsl(e) * error + error * error * epsilon(k), 2 * e * slope,
+                     (2 * error + 6 * fabsl(e)) * slope};
+}
+
+static element huber_element(kernels k, const double *param, long double p, long double t) {
+    (void)k;
+    const long double delta = param[0], e = p - t, size = fabsl(e);
+    const int large = size > delta;
+    const long double loss = large ? delta * size - delta * delta / 2 : size * size / 2;
+    return (element){loss, 4 * (loss + delta * delta), large ? delta * sign(e) : e, size};
+}
+
+static element log_cosh_element(kernels k, const double *param, long double p, long double t) {
+    (void)k, (void)param;
+    const long double e = p - t, size = fabsl(e);
+    const long double loss = size + log1pl(expl(-2 * size)) - logl(2);
+    return (element){loss, 4 * (1 + size), tanhl(e), 4 * fabsl(tanhl(e)) + size / (1 + size * size)};
+}
+
+static element quantile_element(kernels k, const double *param, long double p, long double t) {
+    (void)k;
+    const long double e = p - t, d = e > 0 ? 1 - param[0] : e < 0 ? -param[0] : e;
+    return (element){d * e, 3 * fabsl(d * e), d, fabsl(d)};
+}
+
+static element poisson_element(kernels k, const double *param, long double p, long double t) {
+    (void)param;
+    const long double q = p + rounded(k, 1e-7), l = logl(q);
+    return (element){p - t * l, 4 * (fabsl(p) + t * (1 + fabsl(l))), 1 - t / q, 1 + 4 * t / fabsl(q)};
+}
+
+static element hinge_element(kernels k, const double *param, long double p, long double t) {
+    (void)k, (void)param;
+    const long double side = t == 0 ? -1 : t, m = 1 - side * p;
+    return (element){m < 0 ? 0 : m, 3 * (1 + fabsl(p)), isnan(m) ? m : m > 0 ? -side : 0, 0};
+}
+
+static element squared_hinge_element(kernels k, const double *param, long double p, long double t) {
+    const element e = hinge_element(k, param, p, t);
+    return (element){e.loss * e.loss, 3 * e.loss * e.bound, 2 * e.loss * e.d, 2 * (e.bound + e.loss)};
+}
+
+static element kld_element(kernels k, const double *param, long double p, long double t) {
+    (void)param;
+    const long double low = rounded(k, 1e-7), q = isnan(p) ? p : fminl(fmaxl(p, low), 1);
+    const long double s = fminl(fmaxl(t, low), 1), l = logl(s / q);
+    return (element){s * l, 4 * s * (1 + fabsl(l)), p < low || p > 1 ? 0 : -s / q, 3 * s / q};
+}
+
+/* a x^gamma bce; slope is that of 1 - x = r for t = 1, d the derivative of bce */
+static element focal_of(const double *param, long double q, long double rest, long double slope,
+                        long double bce, long double d, long double t) {
+    const long double x = t * rest + (1 - t) * q, a = t * param[2] + (1 - t) * param[3];
+    const long double factor = a * powl(x, param[1]), moves = param[1] * bce * (2 * t - 1) * slope / x;
+    const long double unsure = 12 + 6 * param[1] * (2 + fabsl(logl(x))) + 3 * smooth_error(param[0]);
+    return (element){factor * bce, unsure * factor * (bce + 1), factor * (d - moves),
+                     unsure * factor * (fabsl(d) + fabsl(moves) + slope * (1 + param[1] / x))};
+}
+
+static element focal_element(kernels k, const double *param, long double p, long double t) {
+    long double q = p;
+    const int inside = clip(k, &q) || isnan(p);
+    const long double s = smooth((double)t, param[0], 0.5);
+    const long double bce = -s * logl(q) - (1 - s) * logl(1 - q);
+    return focal_of(param, q, 1 - q, 1, bce, inside ? (q - s) / (q * (1 - q)) : 0, s);
+}
+
+static element focal_logits_element(kernels k, const double *param, long double p, long double t) {
+    (void)k;
+    const long double s = smooth((double)t, param[0], 0.5), tail = log1pl(expl(-fabsl(p)));
+    const long double q = 1 / (1 + expl(-p)), rest = 1 / (1 + expl(p));
+    const long double bce = (isnan(p) ? p : fmaxl(p, 0)) - s * p + tail;
+    element e = focal_of(param, q, rest, q * rest, bce, (1 - s) * q - s * rest, s);
+    e.bound += fabsl(4 * powl(s * rest + (1 - s) * q, param[1]) * p); /* of max(p, 0) - p t */
+    e.d_bound += 4 * powl(s * rest + (1 - s) * q, param[1]) * (1 + fabsl(p));
+    return e;
+}
+
+ELEMENTS(mae, cols)
+ELEMENTS(mape, cols)
+ELEMENTS(msle, cols)
+ELEMENTS(huber, cols)
+ELEMENTS(log_cosh, cols)
+ELEMENTS(quantile, cols)
+ELEMENTS(poisson, cols)
+ELEMENTS(hinge, cols)
+ELEMENTS(squared_hinge, cols)
+ELEMENTS(kld, 1)
+ELEMENTS(focal, cols)
+ELEMENTS(focal_logits, cols)
+
+static void categorical_hinge(kernels k, ptrdiff_t cols, const double *param, const double *p,
+                              const double *t, row_loss *out) {
+    (void)k, (void)param;
+    long double pos = 0, neg = -INFINITY, size = 1;
+    ptrdiff_t at_neg = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        const long double other = (1 - (long double)t[c]) * p[c];
+        pos += (long double)t[c] * p[c];
+        size += fabsl(p[c]);
+        if (other > neg) neg = other, at_neg = c;
+    }
+    const long double margin = 1 + neg - pos;
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        const long double d = (c == at_neg) * (1 - (long double)t[c]) - t[c];
+        out->d[c] = isnan(margin) ? NAN : (double)(margin > 0 ? d : 0);
+        out->d_bound[c] = 2 * fabs(out->d[c]) + 2;
+    }
+    out->loss = (double)(margin < 0 ? 0 : margin);
+    out->loss_bound = (double)((cols + 4) * size);
+}
+
+static void cosine(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                   row_loss *out) {
+    (void)param;
+    const long double low = rounded(k, 1e-7);
+    long double pp = 0, tt = 0, pt = 0, size = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        pp += (long double)p[c] * p[c];
+        tt += (long double)t[c] * t[c];
+        pt += (long double)p[c] * t[c];
+        size += fabsl((long double)p[c] * t[c]);
+    }
+    const int tiny = sqrtl(pp) < low;
+    const long double i = 1 / (tiny ? low : sqrtl(pp)), j = 1 / fmaxl(sqrtl(tt), low);
+    const long double loss = -pt * i * j, unsure = (2 * cols + 16);
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        const long double own = j * t[c], along = tiny ? 0 : loss * i * p[c];
+        out->d[c] = (double)(-i * (own + along));
+        out->d_bound[c] = (double)(unsure * i * (fabsl(own) + fabsl(i * p[c]) * size * i * j));
+    }
+    out->loss = (double)loss;
+    out->loss_bound = (double)(unsure * size * i * j);
+}
+
+const loss_spec spec_mse = {mse, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_bce = {bce, 0, 1, 1, 0, 1, {0}};
+const loss_spec spec_bce_logits = {bce_logits, -6, 6, 1, 0, 1, {0}};
+const loss_spec spec_xent = {xent, 0.01, 1, 0, 1, 1, {0}};
+const loss_spec spec_xent_logits = {xent_logits, -6, 6, 1, 1, 1, {0}};
+const loss_spec spec_mae = {mae, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_mape = {mape, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_msle = {msle, -1, 9, 1, 0, 0, {0}};
+const loss_spec spec_huber = {huber, -3, 3, 1, 0, 0, {0.75}};
+const loss_spec spec_log_cosh = {log_cosh, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_quantile = {quantile, -3, 3, 1, 0, 0, {0.875}};
+const loss_spec spec_poisson = {poisson, 0.01, 3, 0, 0, 0, {0}};
+const loss_spec spec_hinge = {hinge, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_squared_hinge = {squared_hinge, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_categorical_hinge = {categorical_hinge, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_kld = {kld, 0, 1, 1, 0, 0, {0}};
+const loss_spec spec_cosine = {cosine, -3, 3, 1, 0, 0, {0}};
+const loss_spec spec_focal = {focal, 0, 1, 1, 0, 1, {0, 1.5, 0.25, 0.75}};
+const loss_spec spec_focal_logits = {focal_logits, -6, 6, 1, 0, 1, {0, 1.5, 0.25, 0.75}};
 
 /* Targets of a loss or a metric: rows of t, or class ids. */
 typedef struct {
@@ -138,8 +361,8 @@ static array *new_predictions(const layout *l, double low, double high, int extr
     return p;
 }
 
-static void expect_loss(kernels k, const loss_spec *spec, const layout *l, array *p, const targets *y,
-                        array *weight, double scale, array *loss, array *dp) {
+static void expect_loss(kernels k, const loss_spec *spec, const double *param, const layout *l,
+                        array *p, const targets *y, array *weight, double scale, array *loss, array *dp) {
     const double eps = epsilon(k), tiny = (double)(4 + 2 * l->cols) * smallest(k);
     double p_row[MAX_COLS], t_row[MAX_COLS];
     row_loss want;
@@ -147,7 +370,7 @@ static void expect_loss(kernels k, const loss_spec *spec, const layout *l, array
         const double w = weight ? get(weight, r) : 1;
         for (ptrdiff_t c = 0; c < l->cols; c++) p_row[c] = get(p, where(l, r, c));
         read_targets(y, r, t_row);
-        spec->f(k, l->cols, p_row, t_row, &want);
+        spec->f(k, l->cols, param, p_row, t_row, &want);
         expect(loss, r, w * want.loss, eps * w * (want.loss_bound + fabs(want.loss)) + tiny);
         for (ptrdiff_t c = 0; dp && c < l->cols; c++) {
             const double g = scale * w;
@@ -158,9 +381,13 @@ static void expect_loss(kernels k, const loss_spec *spec, const layout *l, array
 }
 
 static void loss_case(kernels k, const char *name, fnn_loss f, const loss_spec *spec, enum side side,
-                      ptrdiff_t rows, ptrdiff_t cols, int labels, int weighted, int gradient) {
-    begin_case(k, side, "%s %td x %td labels %d weighted %d gradient %d", name, rows, cols, labels,
-               weighted, gradient);
+                      ptrdiff_t rows, ptrdiff_t cols, int labels, int weighted, int gradient,
+                      double smoothing) {
+    begin_case(k, side, "%s %td x %td labels %d weighted %d gradient %d smoothing %g", name, rows, cols,
+               labels, weighted, gradient, smoothing);
+    double param[FNN_LOSS_PARAMS];
+    memcpy(param, spec->param, sizeof param);
+    if (smoothing > 0) param[0] = smoothing;
     const layout l = panels(k, rows, cols, 1);
     const double scale = 0.37;
     array *p = new_predictions(&l, spec->low, spec->high, spec->extremes), *in_place = new_matrix(&l);
@@ -170,13 +397,14 @@ static void loss_case(kernels k, const char *name, fnn_loss f, const loss_spec *
     array *cut = gradient ? new_matrix(&l) : NULL;
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t c = 0; c < cols; c++) put(in_place, where(&l, r, c), get(p, where(&l, r, c)));
-    expect_loss(k, spec, &l, p, &y, weight, scale, loss, dp);
+    expect_loss(k, spec, param, &l, p, &y, weight, scale, loss, dp);
 
     fnn_loss_args args = {
         .rows = rows, .cols = cols, .p = at(p, 0), .p_panel = l.panel, .t = at(y.t, 0),
         .t_panel = y.l.panel, .label = at(y.label, 0), .weight = at(weight, 0), .scale = scale,
         .dp = at(dp, 0), .loss = at(loss, 0),
     };
+    memcpy(args.param, param, sizeof param);
     f(&args);
     args.p = args.dp = at(in_place, 0);
     args.loss = at(loss_again, 0);
@@ -211,8 +439,10 @@ static void loss_case(kernels k, const char *name, fnn_loss f, const loss_spec *
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec) {
     FOR_SHAPES(k) {
         for (int labels = 0; labels <= spec->labels; labels++) {
-            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, side, 1);
-            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, !side, side);
+            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, side, 1, 0);
+            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, !side, side, 0);
+            if (!spec->smooths) continue;
+            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, side, 1, 0.25);
         }
     }
 }

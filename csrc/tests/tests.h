@@ -47,10 +47,13 @@ typedef struct {
 } row_loss;
 
 typedef struct {
-    void (*f)(const fnn_kernels *k, ptrdiff_t cols, const double *p, const double *t, row_loss *out);
+    void (*f)(const fnn_kernels *k, ptrdiff_t cols, const double *param, const double *p,
+              const double *t, row_loss *out);
     double low, high; /* of p */
     int extremes;     /* p may be anything finite beside */
     int labels;       /* takes class ids too */
+    int smooths;      /* its first parameter is the labels' smoothing */
+    double param[FNN_LOSS_PARAMS];
 } loss_spec;
 
 typedef struct {

@@ -9,6 +9,7 @@ cdef extern from "fnn.h" nogil:
     enum: FNN_DTYPES
     enum: FNN_ISAS
     enum: FNN_MAX_PANEL
+    enum: FNN_LOSS_PARAMS
 
     ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx) noexcept nogil
@@ -55,6 +56,7 @@ cdef extern from "fnn.h" nogil:
         const int32_t *label
         const void *weight
         double scale
+        double param[FNN_LOSS_PARAMS]
         void *dp
         void *loss
     ctypedef void (*fnn_loss)(const fnn_loss_args *args) noexcept nogil
@@ -129,7 +131,8 @@ cdef extern from "fnn.h" nogil:
         fnn_scale scale_shift
         fnn_colsum colsum
         fnn_dropout dropout
-        fnn_loss mse, bce, bce_logits, xent, xent_logits
+        fnn_loss mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile
+        fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error
         fnn_metric true_positive, predicted_positive, actual_positive
         fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion

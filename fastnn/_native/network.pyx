@@ -13,7 +13,7 @@ from fastnn._slots import initial_value, slot_names
 
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation, address, ceil_div, derivative, fnn_hyper,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS, activation, address, ceil_div, derivative, fnn_hyper,
     fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, fnn_share,
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
@@ -474,16 +474,20 @@ cdef class Network:
 
     # Training
 
-    def compile(self, loss, optimizer, metrics, hyper):
+    def compile(self, loss, optimizer, metrics, hyper, loss_params=()):
         # All that can fail comes first, so that a failure changes nothing.
         cdef Plan *p = &self.plan
         cdef Step *last = &p.steps[p.n_steps - 1]
         cdef Step *s
         cdef int l
-        cdef bint fused = ((loss == "bce" and last.kind == ACTIVATE and last.act == p.k.sigmoid)
+        cdef bint fused = ((loss in ("bce", "focal") and last.kind == ACTIVATE and last.act == p.k.sigmoid)
                            or (loss == "xent" and last.kind == SOFTMAX))
         cdef fnn_loss loss_kernel = loss_of(p.k, loss + "_logits" if fused else loss)
         cdef fnn_optim optim = optim_of(p.k, optimizer)
+        if len(loss_params) > FNN_LOSS_PARAMS:
+            raise ValueError(
+                f"loss_params: expected at most {FNN_LOSS_PARAMS}, got {len(loss_params)}")
+        numbers_of_loss = [float(value) for value in loss_params]
         if len(metrics) > MAX_METRICS:
             raise ValueError(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")
         metric_kernels = zeros(MAX_METRICS, sizeof(fnn_metric))
@@ -497,6 +501,9 @@ cdef class Network:
 
         self.optimizer = optimizer
         p.loss, p.optim, p.correction = loss_kernel, optim, correction_of(optimizer)
+        memset(p.loss_param, 0, sizeof(p.loss_param))
+        for l, value in enumerate(numbers_of_loss):
+            p.loss_param[l] = value
         p.loss_step = p.n_steps - fused
         # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
         readable = {"argmax_match"}
@@ -747,9 +754,13 @@ cdef class Network:
                 run(evaluate_worker, &job, threads)
             job.start = job.stop
         if self.plan.penalised:
-            norms_phase(&self.plan, 0, 1, False)
-            job.sums[0] += (job.start - start) * penalty(&self.plan)
+            job.sums[0] += (job.start - start) * self.penalty()
         return job.start, sums[0], sums[1:].tolist()
+
+    def penalty(self):
+        """What the weights add to the loss."""
+        norms_phase(&self.plan, 0, 1, False)
+        return penalty(&self.plan)
 
     def predict(self, x, out, num_threads=None):
         cdef Job job
@@ -881,6 +892,34 @@ cdef fnn_loss loss_of(const fnn_kernels *k, name) except? NULL:
         return k.xent
     if name == "xent_logits":
         return k.xent_logits
+    if name == "mae":
+        return k.mae
+    if name == "mape":
+        return k.mape
+    if name == "msle":
+        return k.msle
+    if name == "huber":
+        return k.huber
+    if name == "log_cosh":
+        return k.log_cosh
+    if name == "quantile":
+        return k.quantile
+    if name == "poisson":
+        return k.poisson
+    if name == "hinge":
+        return k.hinge
+    if name == "squared_hinge":
+        return k.squared_hinge
+    if name == "categorical_hinge":
+        return k.categorical_hinge
+    if name == "kld":
+        return k.kld
+    if name == "cosine":
+        return k.cosine
+    if name == "focal":
+        return k.focal
+    if name == "focal_logits":
+        return k.focal_logits
     raise ValueError(f"loss: unknown {name!r}")
 
 

@@ -8,7 +8,7 @@ activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from fastnn._native.core cimport (
-    fnn_grad, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim, fnn_unary,
+    FNN_LOSS_PARAMS, fnn_grad, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim, fnn_unary,
 )
 
 cdef enum StepKind:
@@ -79,6 +79,7 @@ ctypedef struct Plan:
     Unit *units
     ptrdiff_t parameter_bytes   # of the weights and the optimizer's slots
     fnn_loss loss
+    double loss_param[FNN_LOSS_PARAMS]
     int loss_step           # the loss reads x[loss_step]: before the last activation where fused
     int n_metrics
     fnn_metric *metrics

@@ -140,7 +140,7 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
     a.t, a.t_panel = w.target + row if b.y != NULL else NULL, w.panel
     a.label = w.label + r0 if b.label != NULL else NULL
     a.weight = w.weight + r0 * size if b.weight != NULL else NULL
-    a.scale = scale
+    a.scale, a.param = scale, p.loss_param
     a.dp = w.d[p.loss_step] + row if gradient else NULL
     a.loss = w.loss + r0 * size
     p.loss(&a)

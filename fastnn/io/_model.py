@@ -21,6 +21,7 @@ from fastnn._data import as_bool, as_int, as_path, as_weights
 from fastnn._registry import Configurable
 from fastnn.config import DTypePolicy
 from fastnn.layers import Dense, InputLayer, Layer
+from fastnn.losses import FunctionLoss
 from fastnn.models import Sequential
 
 FORMAT = "fastnn 1"  # in the metadata; another number for another layout
@@ -53,9 +54,12 @@ def _get_state(model: Sequential) -> State:
             arrays[PROOF] = np.zeros(model.input_shape[1], model._dtype)
         for slot, dense, names in _slot_names(model):
             arrays |= zip(names, dense.get_slot(slot), strict=True)
+        compiled = model.get_compile_config()
+        if compiled and isinstance(model.loss, FunctionLoss):
+            compiled["loss"] = None  # a file holds no code
         config = {
             "model": model.get_config(),
-            "compile": model.get_compile_config(),
+            "compile": compiled,
             "iterations": model.iterations,
         }
     return config, arrays

@@ -343,6 +343,17 @@ def _weighted(loss: Array, dp: Array, weight: Array | None, scale: float) -> tup
     return loss, dp
 
 
+def _smooth(t: Array, part: float, even: float) -> Array:
+    """Return `t` moved by `part` of the way to `even`: label smoothing."""
+    smoothed: Array = t + t.dtype.type(part) * (t.dtype.type(even) - t) if part else t
+    return smoothed
+
+
+def _dense_targets(p: Array, t: Array) -> Array:
+    """Return `t`, class ids as the one-hot rows that they stand for."""
+    return np.eye(p.shape[1], dtype=p.dtype)[t] if t.ndim == 1 else t
+
+
 def mse(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> tuple[Array, Array]:
     """Return the mean over columns of (p - t)^2, and dp."""
     dp = p - t
@@ -351,12 +362,14 @@ def mse(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> 
     return _weighted(loss, dp, weight, scale * 2 / p.shape[1])
 
 
-def bce(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> tuple[Array, Array]:
+def bce(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, smoothing: float = 0.0
+) -> tuple[Array, Array]:
     """Return the binary cross-entropy of probabilities `p`, mean over columns, and dp.
 
     `p` is clipped to [CLIP, 1 - CLIP] as in Keras; outside, the gradient is 0.
     """
-    q = p.clip(CLIP, 1 - CLIP)
+    q, t = p.clip(CLIP, 1 - CLIP), _smooth(t, smoothing, 0.5)
     loss = -(t * np.log(q) + (1 - t) * np.log1p(-q)).mean(axis=1)
     dp = (q - t) / (q * (1 - q))
     dp *= q == p
@@ -364,9 +377,10 @@ def bce(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> 
 
 
 def bce_logits(
-    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, smoothing: float = 0.0
 ) -> tuple[Array, Array]:
     """Return the binary cross-entropy of sigmoid(p), mean over columns, and dp."""
+    t = _smooth(t, smoothing, 0.5)
     loss = softplus(p)
     loss -= p * t
     dp = sigmoid(p)
@@ -375,11 +389,10 @@ def bce_logits(
 
 
 def xent(
-    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, smoothing: float = 0.0
 ) -> tuple[Array, Array]:
     """Return the cross-entropy of the probabilities q = p / sum(p), clipped as in `bce`, and dp."""
-    if t.ndim == 1:
-        t = np.eye(p.shape[1], dtype=p.dtype)[t]
+    t = _smooth(_dense_targets(p, t), smoothing, 1 / p.shape[1])
     total = p.sum(axis=1, keepdims=True)
     q = p / total
     clipped = q.clip(CLIP, 1 - CLIP)
@@ -392,7 +405,7 @@ def xent(
 
 
 def xent_logits(
-    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, smoothing: float = 0.0
 ) -> tuple[Array, Array]:
     """Return the cross-entropy of q = softmax(p), fused so that nothing overflows, and dp."""
     z = p - p.max(axis=1, keepdims=True)
@@ -400,16 +413,207 @@ def xent_logits(
     total = dp.sum(axis=1, keepdims=True)
     dp /= total
     log_total = np.log(total[:, 0])
-    if t.ndim == 1:  # class ids: -log q[label] and q - onehot(label)
+    if t.ndim == 1 and not smoothing:  # class ids: -log q[label] and q - onehot(label)
         rows = np.arange(len(t))
         loss = log_total - z[rows, t]
         dp[rows, t] -= 1
     else:
+        t = _smooth(_dense_targets(p, t), smoothing, 1 / p.shape[1])
         mass = t.sum(axis=1)
         loss = mass * log_total - np.einsum("nm,nm->n", t, z)
         dp *= mass[:, None]
         dp -= t
     return _weighted(loss, dp, weight, scale)
+
+
+def _from_zero(x: Array) -> Array:
+    """Return max(x, CLIP); a NaN stays."""
+    raised: Array = np.maximum(x, x.dtype.type(CLIP))
+    return raised
+
+
+def mae(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> tuple[Array, Array]:
+    """Return the mean over columns of |p - t|, and dp."""
+    e = p - t
+    return _weighted(np.abs(e).mean(axis=1), np.sign(e), weight, scale / p.shape[1])
+
+
+def mape(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the mean over columns of 100 |p - t| / |t|, |t| being at least CLIP, and dp."""
+    dp = 100 / _from_zero(np.abs(t))
+    loss = (np.abs(p - t) * dp).mean(axis=1)
+    dp *= np.sign(p - t)
+    return _weighted(loss, dp, weight, scale / p.shape[1])
+
+
+def msle(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the mean over columns of (log(1 + p) - log(1 + t))^2, and dp.
+
+    `p` and `t` are at least CLIP; where p is less, the gradient is 0.
+    """
+    e = np.log1p(_from_zero(p)) - np.log1p(_from_zero(t))
+    dp = np.where(p < CLIP, 0, 2 * e / (1 + _from_zero(p)))
+    return _weighted((e * e).mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def huber(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, delta: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the mean over columns of e^2 / 2, linear from |e| = delta on, and dp; e = p - t."""
+    e = p - t
+    size = np.abs(e)
+    cut = np.minimum(size, delta)
+    dp = np.copysign(cut, e)
+    return _weighted((cut * (size - cut / 2)).mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def log_cosh(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the mean over columns of log(cosh(p - t)), and dp."""
+    e = p - t
+    loss = np.logaddexp(e, -e) - np.log(e.dtype.type(2))
+    return _weighted(loss.mean(axis=1), np.tanh(e), weight, scale / p.shape[1])
+
+
+def quantile(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, tau: float = 0.5
+) -> tuple[Array, Array]:
+    """Return the mean over columns of max(tau e, (tau - 1) e), and dp; e = t - p."""
+    e = p - t
+    dp = np.where(e > 0, 1 - tau, np.where(e < 0, -tau, e)).astype(e.dtype)
+    return _weighted((dp * e).mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def poisson(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the mean over columns of p - t log(p + CLIP), and dp."""
+    q = p + p.dtype.type(CLIP)
+    dp = 1 - t / q
+    return _weighted((p - t * log(q)).mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def _sides(t: Array) -> Array:
+    """Return `t`, -1 and 1, from itself or from 0 and 1."""
+    return np.where(t == 0, t.dtype.type(-1), t)
+
+
+def hinge(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the mean over columns of max(1 - t p, 0), and dp; a t of 0 stands for -1."""
+    side = _sides(t)
+    margin = relu(1 - side * p)
+    dp = -side * np.sign(margin)
+    return _weighted(margin.mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def squared_hinge(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the mean over columns of max(1 - t p, 0)^2, and dp; a t of 0 stands for -1."""
+    side = _sides(t)
+    margin = relu(1 - side * p)
+    dp = -2 * side * margin
+    return _weighted((margin * margin).mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def categorical_hinge(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return max(1 + max of (1 - t) p - sum of t p, 0) of each row, and dp."""
+    others = (1 - t) * p
+    first = others.argmax(axis=1)
+    rows = np.arange(len(p))
+    margin = relu(1 + others[rows, first] - np.einsum("nm,nm->n", t, p))
+    dp = -t
+    dp[rows, first] += 1 - t[rows, first]
+    dp *= np.sign(margin)[:, None]
+    return _weighted(margin, dp, weight, scale)
+
+
+def kld(p: Array, t: Array, weight: Array | None = None, scale: float = 1.0) -> tuple[Array, Array]:
+    """Return the sum over columns of t log(t / p), both clipped to [CLIP, 1], and dp."""
+    q, s = p.clip(CLIP, 1), t.clip(CLIP, 1)
+    loss = (s * np.log(s / q)).sum(axis=1)
+    dp = np.where(q == p, -s / q, 0)
+    return _weighted(loss, dp, weight, scale)
+
+
+def cosine(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return minus the cosine of the angle between the rows of `p` and `t`, and dp.
+
+    Norms are taken to be at least CLIP.
+    """
+
+    def normalized(x: Array) -> tuple[Array, Array]:
+        norm = _from_zero(np.sqrt(np.einsum("nm,nm->n", x, x)))[:, None]
+        return x / norm, norm
+
+    (u, norm), (v, _) = normalized(p), normalized(t)
+    loss = -np.einsum("nm,nm->n", u, v)
+    along = np.where(norm > CLIP, loss[:, None], 0)
+    return _weighted(loss, -(v + along * u) / norm, weight, scale)
+
+
+def _focused(
+    x: Array, slope: Array, t: Array, gamma: float, positive: float, negative: float
+) -> tuple[Array, Array]:
+    """Return what bce is multiplied by, a x^gamma, and the derivative of its logarithm.
+
+    `x` is how far the probabilities are from `t`, `slope` their derivative.
+    """
+    factor = (t * positive + (1 - t) * negative) * x**gamma
+    return factor, gamma * (1 - 2 * t) * slope / x
+
+
+def focal(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    gamma: float = 2.0,
+    positive: float = 1.0,
+    negative: float = 1.0,
+) -> tuple[Array, Array]:
+    """Return the mean over columns of a x^gamma bce, x = t (1 - p) + (1 - t) p, and dp.
+
+    `a` is `positive` for a t of 1, `negative` for 0. `p` is clipped as in `bce`.
+    """
+    q, t = p.clip(CLIP, 1 - CLIP), _smooth(t, smoothing, 0.5)
+    bce_of = -(t * np.log(q) + (1 - t) * np.log1p(-q))
+    slope = np.where(q == p, (q - t) / (q * (1 - q)), 0)
+    x = t * (1 - q) + (1 - t) * q
+    factor, moves = _focused(x, np.ones_like(q), t, gamma, positive, negative)
+    dp = factor * (slope + bce_of * moves)
+    return _weighted((factor * bce_of).mean(axis=1), dp, weight, scale / p.shape[1])
+
+
+def focal_logits(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    gamma: float = 2.0,
+    positive: float = 1.0,
+    negative: float = 1.0,
+) -> tuple[Array, Array]:
+    """Return `focal` of sigmoid(p), fused so that nothing is clipped, and dp."""
+    q, rest, t = sigmoid(p), sigmoid(-p), _smooth(t, smoothing, 0.5)
+    bce_of = softplus(p) - p * t
+    x = np.maximum(t * rest + (1 - t) * q, p.dtype.type(1e-30))
+    factor, moves = _focused(x, q * rest, t, gamma, positive, negative)
+    dp = factor * (q - t + bce_of * moves)
+    return _weighted((factor * bce_of).mean(axis=1), dp, weight, scale / p.shape[1])
 
 
 # ---- metrics: a value for each row -----------------------------------------------------------
@@ -641,7 +845,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         pack, pack_transpose, unpack, gather,
         scale_shift, colsum,
         dropout,
-        mse, bce, bce_logits, xent, xent_logits,
+        mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
+        poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
         argmax_match, threshold_match, squared_error, absolute_error,
         true_positive, predicted_positive, actual_positive,
         sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,

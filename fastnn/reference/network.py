@@ -23,6 +23,7 @@ Batch = tuple[Array, Array, Array | None]  # x, y, sample weights
 BLOCK_ROWS = 1024  # rows of one forward pass in evaluate and predict
 FUSED: dict[tuple[str | None, str], Callable[..., tuple[Array, Array]]] = {
     ("bce", "sigmoid"): kernels.bce_logits,
+    ("focal", "sigmoid"): kernels.focal_logits,
     ("xent", "softmax"): kernels.xent_logits,
 }
 
@@ -168,6 +169,7 @@ class Network:
         self._l1, self._l2 = self._zeros(), self._zeros()  # the penalty on each weight
         self._kept: list[tuple[Array, Array]] | None = None
         self._loss: Callable[..., tuple[Array, Array]] = _no_loss
+        self._loss_params: tuple[float, ...] = ()
         self._fused = False
         self._metrics: list[str] = []
         self._optimizer: str | None = None
@@ -263,7 +265,7 @@ class Network:
             if getattr(op, "trainable", False)
         ]
 
-    def _penalty(self) -> float:
+    def penalty(self) -> float:
         """Return what the weights add to the loss."""
         flats = (self._weights, self._l1, self._l2)
         return sum(
@@ -290,15 +292,17 @@ class Network:
         optimizer: str | None,
         metrics: Sequence[str],
         hyper: Mapping[str, Any],
+        loss_params: Sequence[float] = (),
     ) -> None:
-        """Choose the loss ("mse", "bce", "xent" or None), the optimizer and the metrics.
+        """Choose the loss ("mse", "bce", ... or None) and its numbers, the optimizer, the metrics.
 
-        The optimizer's slots and `iterations` start from zero. "bce" after a sigmoid and "xent"
-        after a softmax are computed from the logits.
+        The optimizer's slots and `iterations` start from zero. "bce" and "focal" after a sigmoid
+        and "xent" after a softmax are computed from the logits.
         """
         fused = FUSED.get((loss, self._ops[-1].name))
         self._fused = fused is not None
         self._loss = fused or (kernels.KERNELS[loss] if loss else _no_loss)
+        self._loss_params = tuple(loss_params)
         self._metrics = list(metrics)
         self._optimizer = optimizer
         self.set_hyper(hyper)
@@ -418,8 +422,8 @@ class Network:
     def _step(self, x: Array, y: Array, weight: Array | None) -> list[float]:
         """Take one optimizer step on a batch; return the sums of its losses and metrics."""
         output, kept = self._forward(x, activate_last=not self._fused, step=self.iterations + 1)
-        loss, dp = self._loss(output, y, weight, 1.0 / len(x))
-        total = float(loss.sum()) + len(x) * self._penalty()
+        loss, dp = self._loss(output, y, weight, 1.0 / len(x), *self._loss_params)
+        total = float(loss.sum()) + len(x) * self.penalty()
         sums = [total, *self._metric_sums(output, y)]
         self._backward(kept, dp, need_dx=False)
         self.apply_gradients()
@@ -428,8 +432,8 @@ class Network:
     def _measure(self, x: Array, y: Array, weight: Array | None) -> list[float]:
         """Return the sums of losses and metrics of a block of rows."""
         output, _ = self._forward(x, activate_last=not self._fused)
-        loss, _ = self._loss(output, y, weight)
-        total = float(loss.sum()) + len(x) * self._penalty()
+        loss, _ = self._loss(output, y, weight, 1.0, *self._loss_params)
+        total = float(loss.sum()) + len(x) * self.penalty()
         return [total, *self._metric_sums(output, y)]
 
     def _metric_sums(self, output: Array, y: Array) -> list[float]:
