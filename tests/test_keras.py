@@ -11,6 +11,7 @@ pytest.importorskip("torch", reason="PyTorch is missing: pip install 'fastnn[ora
 keras = pytest.importorskip("keras", reason="Keras is missing: pip install 'fastnn[oracles]'")
 
 import fastnn  # noqa: E402
+from fastnn import activations  # noqa: E402
 from fastnn.models import Sequential  # noqa: E402
 
 # Keras's own warnings are its affair.
@@ -50,6 +51,20 @@ SCHEDULES = {
     "CosineDecay": (0.01, 12, 0.1, "CosineDecay", 0.05, 6),
     "CosineDecayRestarts": (0.05, 6, 2.0, 0.8, 0.1),  # powers of 2: Keras finds restarts in float32
 }
+
+
+ACTIVATIONS = [
+    "linear", "relu", "relu6", "leaky_relu", "elu", "celu", "selu", "sigmoid", "tanh",
+    "exponential", "softplus", "log_sigmoid", "softsign", "hard_tanh", "hard_sigmoid",
+    "hard_silu", "hard_swish", "silu", "swish", "gelu", "mish", "softmax", "log_softmax",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str) -> None:
+    """Keras's string names mean the same functions."""
+    theirs = keras.ops.convert_to_numpy(keras.activations.get(name)(3 * X))
+    np.testing.assert_allclose(activations.get(name)(3 * X), theirs, rtol=1e-4, atol=1e-5)
 
 
 def both(dtype: str = "float32", **compiled: Any) -> list[Any]:
