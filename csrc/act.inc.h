@@ -131,16 +131,16 @@ INLINE vreal gelu_backward_1(vreal x, vreal dy) {
     fall = v_scale(v_mul(m, fall), n);
     return v_mul(dy, v_select(v_lt(x, v_zero()), fall, v_sub(v_set1(1), fall)));
 }
-/* t + x (1 - t^2) sigmoid(x), t = tanh(softplus(x)) = num / den; 1 - t^2 = 4 (w + wz)^2 / den^2 with
- * w = 1 for negative x, z = e^-|x| for the others, and sigmoid(x) = z / w / (1 + z) */
+/* t + x (1 - t^2) sigmoid(x), t = tanh(log(1 + e^x)) = num / den; 1 - t^2 = 4 (v + vz)^2 / den^2 with
+ * v = 1 for negative x, z = e^-|x| for the others, and sigmoid(x) = z / v / (1 + z) */
 INLINE vreal mish_backward_1(vreal x, vreal dy) {
     x = v_clip(EXP_LOW, -EXP_LOW, x);
     vreal den, one = v_set1(1), z = v_exp_fall(x);
     vmask negative = v_lt(x, v_zero());
-    vreal num = v_mish_parts(negative, z, &den);
+    vreal rest = v_mish_parts(negative, z, &den), num = v_sub(den, rest);
     num = v_select(negative, v_mul(z, num), num);
-    vreal wz = v_select(negative, z, v_mul(z, z));
-    vreal rise = v_mul(v_mul(v_mul(v_set1(4), x), wz), v_add(one, z));
+    vreal vz = v_select(negative, z, v_mul(z, z));
+    vreal rise = v_mul(v_mul(v_mul(v_set1(4), x), vz), v_add(one, z));
     return v_mul(dy, v_div(v_fma(num, den, rise), v_mul(den, den)));
 }
 

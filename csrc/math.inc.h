@@ -272,21 +272,20 @@ INLINE vreal v_gelu_tanh(vreal x) {
     return v_gate(v_max(v_set1(-GELU_TANH_HIGH), x), p, n);
 }
 
-/* For mish: tanh(softplus(x)) = num / den, of z = e^-|x|; num lacks the factor z where x < 0. */
+/* tanh(log(1 + e^x)) = w (1 - rest / den), of z = e^-|x|, w = z for negative x and 1 for the others */
 INLINE vreal v_mish_parts(vmask negative, vreal z, vreal *den) {
-    vreal two = v_set1(2), twice = v_mul(two, z);
-    vreal num = v_select(negative, v_add(two, z), v_add(v_set1(1), twice));
-    *den = v_select(negative, v_fma(z, num, two), v_fma(twice, z, num));
-    return num;
+    vreal one = v_set1(1), s = v_add(one, z), z2 = v_mul(z, z);
+    *den = v_fma(s, s, v_select(negative, one, z2));
+    return v_select(negative, v_mul(z, s), v_add(z2, z2));
 }
 
 /* x tanh(log(1 + e^x)) */
 INLINE vreal v_mish(vreal x) {
     vreal n, den, p = v_exp_parts(v_max(v_set1(EXP_LOW), v_neg(v_abs(x))), &n);
-    vreal m = v_add(v_set1(1), p);
+    vreal one = v_set1(1), m = v_add(one, p);
     vmask negative = v_lt(x, v_zero());
-    vreal num = v_mish_parts(negative, v_scale(m, n), &den);
-    vreal y = v_mul(v_max(v_set1(EXP_LOW), x), v_div(v_select(negative, v_mul(m, num), num), den));
+    vreal rest = v_mish_parts(negative, v_scale(m, n), &den), w = v_select(negative, m, one);
+    vreal y = v_mul(v_max(v_set1(EXP_LOW), x), v_fnma(w, v_div(rest, den), w));
     return v_scale(y, v_select(negative, n, v_zero()));
 }
 
