@@ -60,9 +60,6 @@ INLINE void map2(vreal (*f)(vreal, vreal), ptrdiff_t n, const real *s, const rea
     }
 }
 
-/* v_max returns its second argument where one is NaN: relu(NaN) is NaN */
-INLINE vreal v_relu(vreal x) { return v_max(v_zero(), x); }
-
 /* The derivatives: op_backward_1(s, dy) for one vector. */
 INLINE vreal sigmoid_backward_1(vreal y, vreal dy) {
     return v_mul(dy, v_mul(y, v_sub(v_set1(1), y)));
@@ -71,20 +68,80 @@ INLINE vreal tanh_backward_1(vreal y, vreal dy) { return v_mul(dy, v_fnma(y, y, 
 INLINE vreal relu_backward_1(vreal y, vreal dy) { /* NaN where y is */
     return v_select(v_gt(y, v_zero()), dy, v_relu(y));
 }
+/* dy where f has a slope, low < y < high, else 0; NaN where y is */
+INLINE vreal clip_backward(real low, real high, vreal y, vreal dy) {
+    vmask within = m_and(v_gt(y, v_set1(low)), v_lt(y, v_set1(high)));
+    return v_select(within, dy, v_sub(y, y));
+}
+INLINE vreal relu6_backward_1(vreal y, vreal dy) { return clip_backward(0, 6, y, dy); }
+INLINE vreal hard_tanh_backward_1(vreal y, vreal dy) { return clip_backward(-1, 1, y, dy); }
+INLINE vreal hard_sigmoid_backward_1(vreal y, vreal dy) {
+    return clip_backward(0, 1, y, v_mul(dy, v_set1((real)(1.0 / 6))));
+}
+INLINE vreal leaky_relu_backward_1(vreal y, vreal dy) {
+    vreal slope = v_select(v_eq(y, y), v_set1((real)LEAKY_SLOPE), y);
+    return v_mul(dy, v_select(v_gt(y, v_zero()), v_set1(1), slope));
+}
+INLINE vreal elu_backward_1(vreal y, vreal dy) { /* e^x = y + 1 */
+    return v_mul(dy, v_select(v_gt(y, v_zero()), v_set1(1), v_add(y, v_set1(1))));
+}
+INLINE vreal selu_backward_1(vreal y, vreal dy) {
+    vreal falling = v_add(y, v_set1(SELU_LOWEST));
+    return v_mul(dy, v_select(v_gt(y, v_zero()), v_set1((real)SELU_SCALE), falling));
+}
+INLINE vreal softsign_backward_1(vreal y, vreal dy) { /* 1 / (1 + |x|) = 1 - |y| */
+    vreal t = v_sub(v_set1(1), v_abs(y));
+    return v_mul(dy, v_mul(t, t));
+}
 INLINE vreal exp_backward_1(vreal y, vreal dy) { return v_mul(dy, y); }
 INLINE vreal log_backward_1(vreal y, vreal dy) { return v_mul(dy, v_exp(v_neg(y))); } /* 1/x */
 /* sigmoid(x) = 1 - e^-y */
 INLINE vreal softplus_backward_1(vreal y, vreal dy) {
     return v_mul(dy, v_neg(v_expm1(v_neg(y))));
 }
-/* sigmoid(x) (1 + x sigmoid(-x)) */
-INLINE vreal silu_backward_1(vreal x, vreal dy) {
-    vreal bound = v_set1(-EXP_LOW), one = v_set1(1);
-    x = v_min(bound, v_max(v_neg(bound), x)); /* infinity times zero is not meant */
-    vreal z = v_exp_fall(x), q = v_div(z, v_add(one, z)), p = v_sub(one, q);
-    vmask negative = v_lt(x, v_zero());
+INLINE vreal log_sigmoid_backward_1(vreal y, vreal dy) {
+    return softplus_backward_1(v_neg(y), dy);
+}
+INLINE vreal hard_silu_backward_1(vreal x, vreal dy) { /* relu(NaN) is NaN */
+    vreal slope = v_fma(x, v_set1((real)(1.0 / 3)), v_set1((real)0.5));
+    slope = v_select(v_lt(x, v_set1(3)), slope, v_set1(1));
+    return v_mul(dy, v_select(v_gt(x, v_set1(-3)), slope, v_relu(x)));
+}
+/* of x sigmoid(g): sigmoid(g) (1 + x g' sigmoid(-g)) */
+INLINE vreal gate_backward(vreal g, vreal x_dg, vreal dy) {
+    vreal one = v_set1(1), z = v_exp_fall(g), q = v_div(z, v_add(one, z)), p = v_sub(one, q);
+    vmask negative = v_lt(g, v_zero());
     vreal s = v_select(negative, q, p), t = v_select(negative, p, q);
-    return v_mul(dy, v_mul(s, v_fma(x, t, one)));
+    return v_mul(dy, v_mul(s, v_fma(x_dg, t, one)));
+}
+/* what follows bounds x where f' is 0 or 1: infinity times zero is not meant */
+INLINE vreal silu_backward_1(vreal x, vreal dy) {
+    x = v_clip(EXP_LOW, -EXP_LOW, x);
+    return gate_backward(x, x, dy);
+}
+INLINE vreal gelu_tanh_backward_1(vreal x, vreal dy) {
+    x = v_clip(-GELU_TANH_HIGH, GELU_TANH_HIGH, x);
+    vreal c1 = v_set1(GELU_C1), t = v_mul(v_set1(GELU_C3), v_mul(x, x));
+    return gate_backward(v_mul(x, v_add(c1, t)), v_mul(x, v_fma(v_set1(3), t, c1)), dy);
+}
+/* Phi(x) + x phi(x); of -|x|, and 1 - that for the others */
+INLINE vreal gelu_backward_1(vreal x, vreal dy) {
+    vreal n, a = v_min(v_set1(GELU_HIGH), v_abs(x)), m = v_gauss(a, &n);
+    vreal fall = v_fnma(v_set1((real)0.39894228040143268), a, v_mills(a)); /* 1 / sqrt(2 pi) */
+    fall = v_scale(v_mul(m, fall), n);
+    return v_mul(dy, v_select(v_lt(x, v_zero()), fall, v_sub(v_set1(1), fall)));
+}
+/* t + x (1 - t^2) sigmoid(x), t = tanh(log(1 + e^x)) = num / den; 1 - t^2 = 4 (v + vz)^2 / den^2 with
+ * v = 1 for negative x, z = e^-|x| for the others, and sigmoid(x) = z / v / (1 + z) */
+INLINE vreal mish_backward_1(vreal x, vreal dy) {
+    x = v_clip(EXP_LOW, -EXP_LOW, x);
+    vreal den, one = v_set1(1), z = v_exp_fall(x);
+    vmask negative = v_lt(x, v_zero());
+    vreal rest = v_mish_parts(negative, z, &den), num = v_sub(den, rest);
+    num = v_select(negative, v_mul(z, num), num);
+    vreal vz = v_select(negative, z, v_mul(z, z));
+    vreal rise = v_mul(v_mul(v_mul(v_set1(4), x), vz), v_add(one, z));
+    return v_mul(dy, v_div(v_fma(num, den, rise), v_mul(den, den)));
 }
 
 #define FNN_UNARY(op) \
@@ -92,10 +149,22 @@ INLINE vreal silu_backward_1(vreal x, vreal dy) {
 FNN_UNARY(sigmoid)
 FNN_UNARY(tanh)
 FNN_UNARY(relu)
+FNN_UNARY(relu6)
+FNN_UNARY(leaky_relu)
+FNN_UNARY(elu)
+FNN_UNARY(selu)
 FNN_UNARY(exp)
 FNN_UNARY(log)
 FNN_UNARY(softplus)
+FNN_UNARY(log_sigmoid)
+FNN_UNARY(softsign)
+FNN_UNARY(hard_tanh)
+FNN_UNARY(hard_sigmoid)
+FNN_UNARY(hard_silu)
 FNN_UNARY(silu)
+FNN_UNARY(gelu)
+FNN_UNARY(gelu_tanh)
+FNN_UNARY(mish)
 #undef FNN_UNARY
 
 #define FNN_GRAD(op) \
@@ -105,10 +174,22 @@ FNN_UNARY(silu)
 FNN_GRAD(sigmoid)
 FNN_GRAD(tanh)
 FNN_GRAD(relu)
+FNN_GRAD(relu6)
+FNN_GRAD(leaky_relu)
+FNN_GRAD(elu)
+FNN_GRAD(selu)
 FNN_GRAD(exp)
 FNN_GRAD(log)
 FNN_GRAD(softplus)
+FNN_GRAD(log_sigmoid)
+FNN_GRAD(softsign)
+FNN_GRAD(hard_tanh)
+FNN_GRAD(hard_sigmoid)
+FNN_GRAD(hard_silu)
 FNN_GRAD(silu)
+FNN_GRAD(gelu)
+FNN_GRAD(gelu_tanh)
+FNN_GRAD(mish)
 #undef FNN_GRAD
 
 #if defined __GNUC__ && !defined __clang__

@@ -1,5 +1,5 @@
-/* Elementary functions of a vector, to within 2 ulp (silu 3) in float32 and float64, with or
- * without FMA; tests/ulp.c measures them.
+/* Elementary functions and activations of a vector, to within 2 ulp (those of the form x f(x) 4,
+ * gelu without FMA 5) in float32 and float64, with or without FMA; tests/ulp.c measures them.
  *
  * exp(x) = 2^n e^r,  n = round(x / ln 2),  r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2]
  *     ln 2 is split in two: n LN2_HIGH is exact, for LN2_HIGH ends in as many zeros as n has bits,
@@ -13,8 +13,12 @@
  *     are where tanh is closest to a float, which is c[0]; the first is 0, and tiny x stay exact.
  * tanh(x) in float64, which would need twelve tables: x - x^3 N(x^2) / D(x^2) for |x| < 5/8, else
  *     1 - 2 / (e^2x + 1) with x's sign; one division serves both.
+ * Phi(-a) = e^(-a^2 / 2) M(a), the normal distribution's tail: M(a) = erfcx(a / sqrt(2)) / 2 (Mills'
+ *     ratio but for a constant) falls from 1/2 as slowly as 1/a. (a + c) M(a) is nearly constant: a
+ *     polynomial in (a - c) / (a + c) = 2 a t - 1, t = 1 / (a + c), which is exact where a is small.
  *
  * Q, R, C, N, D: least worst relative error, each coefficient rounded before the next ones are fitted.
+ * M's polynomial: least squares at Chebyshev points, rounded likewise.
  */
 #include <math.h>
 
@@ -25,6 +29,15 @@
 #define LOG2_E 0x1.71547652b82fep+0
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
+#define GELU_HIGH 38.8
+#define GELU_TANH_HIGH 21.58
+#define GELU_C1 0x1.9884533d43651p+0
+#define GELU_C1_LOW -0x1.cbc0d30ebfd15p-54
+#define GELU_C3 0x1.2444f2a4d8b4bp-4
+#define GELU_C3_LOW -0x1.6c843a29d1c7p-61
+#define SELU_LOWEST 0x1.c212cc640f031p+0
+#define SELU_LOWEST_LOW 0x1.05161b045a1fep-56
+#define MILLS_C 5.0
 static const real exp_q[] = {
     0.5, 0x1.5555555555559p-3, 0x1.555555555554fp-5, 0x1.111111110f653p-7,
     0x1.6c16c16c19d02p-10, 0x1.a01a01b004d3bp-13, 0x1.a01a01925b20bp-16, 0x1.71ddf80ab1ba4p-19,
@@ -35,6 +48,13 @@ static const real log_r[] = {
 static const real tanh_n[] = {1, 0x1.f7ba92f4a644p-5, 0x1.3923a17c47e18p-11};
 static const real tanh_d[] = {0x1.8000000000002p+1, 0x1.626cb0fa22bcep+0, 0x1.1e2bb7778c93p-4,
                               0x1.44b2de46afa9ap-11};
+static const real mills_m[] = {
+    0x1.89d3abe1f95aep-1, -0x1.54ad03f27ca17p-1, 0x1.fb31653876f7bp-2, -0x1.410ed5f875a1dp-2,
+    0x1.51f6329f01b22p-3, -0x1.1b1c254c9d3b2p-4, 0x1.54b4d4f4b3081p-6, -0x1.88590ea54c415p-9,
+    -0x1.a25037d32232dp-11, 0x1.1daf1c92db16cp-11, -0x1.f21461248dcdfp-15,
+    -0x1.a1709a06b9f2cp-15, 0x1.17dd11af848acp-16, 0x1.0b218a72e4f42p-18, -0x1.73ac87bc6af86p-19,
+    -0x1.68b05bddd4dbfp-22, 0x1.d10fdb2ddcd8ep-22, 0x1.637c0c8221f21p-25, -0x1.1bdec2b6bb5f3p-24,
+    -0x1.29dd7e9a95627p-27, 0x1.0edea5817d7ddp-27, 0x1.aa77d848d898fp-30, -0x1.1a7906478e3dap-32};
 #else
 #define EXP_LOW -110.0f
 #define EXP_HIGH 89.0f
@@ -42,9 +62,22 @@ static const real tanh_d[] = {0x1.8000000000002p+1, 0x1.626cb0fa22bcep+0, 0x1.1e
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.62e4p-1f
 #define LN2_LOW 0x1.7f7d1cp-20f
+#define GELU_HIGH 14.8f
+#define GELU_TANH_HIGH 10.85f
+#define GELU_C1 0x1.988454p+0f
+#define GELU_C1_LOW -0x1.857936p-25f
+#define GELU_C3 0x1.2444f2p-4f
+#define GELU_C3_LOW 0x1.49b16ap-29f
+#define SELU_LOWEST 0x1.c212ccp+0f
+#define SELU_LOWEST_LOW 0x1.903c0cp-26f
+#define MILLS_C 4.0f
 static const real exp_q[] = {0.5f, 0x1.555554p-3f, 0x1.5554f4p-5f, 0x1.111318p-7f,
                              0x1.6d3ed2p-10f, 0x1.9de298p-13f};
 static const real log_r[] = {0x1.55557ap-1f, 0x1.995ecep-2f, 0x1.31e1d6p-2f};
+static const real mills_m[] = {
+    0x1.82b4bcp-1f, -0x1.373e3ap-1f, 0x1.8c6d9cp-2f, -0x1.7dff56p-3f, 0x1.eed09cp-5f,
+    -0x1.edf29ep-8f, -0x1.cb51ecp-9f, 0x1.a7221cp-10f, 0x1.79b5ep-13f, -0x1.90cc6ap-13f,
+    -0x1.1362eep-15f};
 /* at TANH_HIGH, where 2 + 3.25 a is still below 32, tanh is 1 */
 static const _Alignas(64) real tanh_middle[16] = {
     0, 0x1.d8p-3f, 0x1.8p-2f, 0x1.12p-1f,
@@ -77,6 +110,12 @@ static const _Alignas(64) real tanh_c[][16] = {
      0x1.1c5e76p-8f, 0x1.e7c92ap-10f, 0x1.39f43p-11f, 0x1.74fb66p-13f,
      0x1.fa7b7ep-16f, 0x1.59c178p-19f, 0x1.d113b2p-23f, 0x1.0c2546p-24f}};
 #endif
+/* Numbers with a _LOW are in two parts: gelu's tanh form has GELU_C1 = sqrt(8 / pi) and
+ * GELU_C3 = 0.044715 sqrt(8 / pi); selu falls to -SELU_LOWEST = -SELU_SCALE alpha (Klambauer et al.
+ * 2017). From -GELU_HIGH and -GELU_TANH_HIGH down x Phi(x) and its tanh form round to zero. */
+#define LEAKY_SLOPE 0.2 /* Keras's negative_slope */
+#define SELU_SCALE 1.0507009873554805
+#define SOFTSIGN_HIGH 0x1p60f /* x / (1 + x) rounds to 1 above */
 #define COUNT(c) ((int)(sizeof(c) / sizeof *(c)))
 
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1) */
@@ -86,13 +125,19 @@ INLINE vreal v_poly(vreal x, const real *c, int n) {
     return y;
 }
 
-/* e^x = (1 + p) 2^n for EXP_LOW <= x <= EXP_HIGH: returns p, sets n */
-INLINE vreal v_exp_parts(vreal x, vreal *n) {
+/* x = n ln 2 + r: returns r, sets n */
+INLINE vreal v_reduce(vreal x, vreal *n) {
     *n = v_round(v_mul(x, v_set1(LOG2_E)));
-    vreal r = v_fnma(*n, v_set1(LN2_HIGH), x);
-    r = v_fnma(*n, v_set1(LN2_LOW), r);
+    return v_fnma(*n, v_set1(LN2_LOW), v_fnma(*n, v_set1(LN2_HIGH), x));
+}
+
+/* e^r - 1 of what v_reduce returns */
+INLINE vreal v_expm1_reduced(vreal r) {
     return v_fma(v_mul(r, r), v_poly(r, exp_q, COUNT(exp_q)), r);
 }
+
+/* e^x = (1 + p) 2^n for EXP_LOW <= x <= EXP_HIGH: returns p, sets n */
+INLINE vreal v_exp_parts(vreal x, vreal *n) { return v_expm1_reduced(v_reduce(x, n)); }
 
 INLINE vreal v_exp(vreal x) {
     vreal n;
@@ -169,18 +214,110 @@ INLINE vreal v_tanh(vreal x) {
 }
 #endif
 
+/* e^-(a^2 / 2) = m 2^n for 0 <= a <= GELU_HIGH: returns m, sets n; a^2 is not rounded */
+INLINE vreal v_gauss(vreal a, vreal *n) {
+    vreal half = v_mul(v_set1((real)-0.5), a), x = v_mul(half, a);
+    vreal r = v_add(v_reduce(x, n), v_mul_low(half, a, x));
+    return v_add(v_set1(1), v_expm1_reduced(r));
+}
+
+/* M(a) for 0 <= a <= GELU_HIGH; what rounding took from a + c is made good in t */
+INLINE vreal v_mills(vreal a) {
+    vreal one = v_set1(1), c = v_set1(MILLS_C), s = v_add(a, c), t = v_div(one, s);
+    vreal low = v_sub(v_min(a, c), v_sub(s, v_max(a, c)));
+    t = v_fnma(v_mul(t, low), t, t);
+    vreal u = v_mul(a, t);
+    return v_mul(t, v_poly(v_sub(v_add(u, u), one), mills_m, COUNT(mills_m)));
+}
+
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|) */
 INLINE vreal v_softplus(vreal x) {
     return v_add(v_max(v_zero(), x), v_log1p(v_exp_fall(x)));
 }
 
-/* x sigmoid(x); the power of two comes last, so that a subnormal result is rounded once */
-INLINE vreal v_silu(vreal x) {
-    vreal n, one = v_set1(1);
+/* x s, s = sigmoid of a number of x's sign whose e^-|.| is (1 + p) 2^n; the power of two comes last,
+ * so that a subnormal result is rounded once */
+INLINE vreal v_gate(vreal x, vreal p, vreal n) {
+    vreal one = v_set1(1), m = v_add(one, p), z = v_scale(m, n), q = v_div(z, v_add(one, z));
     vmask negative = v_lt(x, v_zero());
-    vreal p = v_exp_parts(v_max(v_set1(EXP_LOW), v_neg(v_abs(x))), &n);
-    vreal m = v_add(one, p), z = v_scale(m, n), q = v_div(z, v_add(one, z));
     vreal w = v_select(negative, m, one);
-    vreal y = v_mul(v_max(v_set1(EXP_LOW), x), v_fnma(w, q, w));
+    return v_scale(v_mul(x, v_fnma(w, q, w)), v_select(negative, n, v_zero()));
+}
+
+/* x sigmoid(x) */
+INLINE vreal v_silu(vreal x) {
+    vreal n, p = v_exp_parts(v_max(v_set1(EXP_LOW), v_neg(v_abs(x))), &n);
+    return v_gate(v_max(v_set1(EXP_LOW), x), p, n);
+}
+
+/* x Phi(x): x e^(-x^2 / 2) M(|x|) for negative x, x - x Phi(-x) for the others, without cancellation */
+INLINE vreal v_gelu(vreal x) {
+    vreal n, a = v_min(v_set1(GELU_HIGH), v_abs(x)), m = v_gauss(a, &n);
+    m = v_mul(m, v_mills(a));
+    vreal fall = v_scale(v_mul(v_neg(a), m), n);
+    return v_select(v_lt(x, v_zero()), fall, v_fnma(a, v_scale(m, n), x));
+}
+
+/* x sigmoid(g), g = x (GELU_C1 + GELU_C3 x^2), which is x (1 + tanh(g / 2)) / 2. e^-|g| needs g to within
+ * less than an ulp: what each operation rounds away is kept. */
+INLINE vreal v_gelu_tanh(vreal x) {
+    vreal n, a = v_min(v_set1(GELU_TANH_HIGH), v_abs(x)), c1 = v_set1(GELU_C1), c3 = v_set1(GELU_C3);
+    vreal z = v_mul(a, a), t = v_mul(c3, z), c = v_add(c1, t), part = v_sub(c, c1);
+    vreal low = v_add(v_sub(c1, v_sub(c, part)), v_sub(t, part)); /* of c */
+    low = v_add(low, v_add(v_mul_low(c3, z, t), v_mul(c3, v_mul_low(a, a, z))));
+    low = v_add(low, v_fma(v_set1(GELU_C3_LOW), z, v_set1(GELU_C1_LOW)));
+    vreal g = v_mul(a, c);
+    low = v_fma(a, low, v_mul_low(a, c, g));
+    vreal p = v_expm1_reduced(v_sub(v_reduce(v_neg(g), &n), low));
+    return v_gate(v_max(v_set1(-GELU_TANH_HIGH), x), p, n);
+}
+
+/* tanh(log(1 + e^x)) = w (1 - rest / den), of z = e^-|x|, w = z for negative x and 1 for the others */
+INLINE vreal v_mish_parts(vmask negative, vreal z, vreal *den) {
+    vreal one = v_set1(1), s = v_add(one, z), z2 = v_mul(z, z);
+    *den = v_fma(s, s, v_select(negative, one, z2));
+    return v_select(negative, v_mul(z, s), v_add(z2, z2));
+}
+
+/* x tanh(log(1 + e^x)) */
+INLINE vreal v_mish(vreal x) {
+    vreal n, den, p = v_exp_parts(v_max(v_set1(EXP_LOW), v_neg(v_abs(x))), &n);
+    vreal one = v_set1(1), m = v_add(one, p);
+    vmask negative = v_lt(x, v_zero());
+    vreal rest = v_mish_parts(negative, v_scale(m, n), &den), w = v_select(negative, m, one);
+    vreal y = v_mul(v_max(v_set1(EXP_LOW), x), v_fnma(w, v_div(rest, den), w));
     return v_scale(y, v_select(negative, n, v_zero()));
+}
+
+/* x where it lies in [low, high], else the nearer of them. v_max and v_min return their second argument
+ * where one is NaN, so that NaN passes, here and in what follows. */
+INLINE vreal v_clip(real low, real high, vreal x) {
+    return v_min(v_set1(high), v_max(v_set1(low), x));
+}
+
+INLINE vreal v_relu(vreal x) { return v_max(v_zero(), x); }
+INLINE vreal v_relu6(vreal x) { return v_clip(0, 6, x); }
+INLINE vreal v_hard_tanh(vreal x) { return v_clip(-1, 1, x); }
+INLINE vreal v_hard_sigmoid(vreal x) {
+    return v_mul(v_relu6(v_add(x, v_set1(3))), v_set1((real)(1.0 / 6)));
+}
+/* 0 from -3 down, as it is, not -infinity times zero */
+INLINE vreal v_hard_silu(vreal x) { return v_mul(v_max(v_set1(-3), x), v_hard_sigmoid(x)); }
+INLINE vreal v_leaky_relu(vreal x) { return v_max(v_mul(v_set1((real)LEAKY_SLOPE), x), x); }
+
+INLINE vreal v_elu(vreal x) {
+    return v_select(v_gt(x, v_zero()), x, v_expm1(v_min(v_zero(), x)));
+}
+INLINE vreal v_selu(vreal x) {
+    vreal e = v_expm1(v_min(v_zero(), x));
+    vreal y = v_fma(v_set1(SELU_LOWEST), e, v_mul(v_set1(SELU_LOWEST_LOW), e));
+    return v_select(v_gt(x, v_zero()), v_mul(v_set1((real)SELU_SCALE), x), y);
+}
+
+INLINE vreal v_log_sigmoid(vreal x) { return v_neg(v_softplus(v_neg(x))); }
+
+/* 1 from SOFTSIGN_HIGH on, not infinity over infinity */
+INLINE vreal v_softsign(vreal x) {
+    x = v_clip(-SOFTSIGN_HIGH, SOFTSIGN_HIGH, x);
+    return v_div(x, v_add(v_set1(1), v_abs(x)));
 }

@@ -70,6 +70,8 @@ V_FN vreal v_div(vreal a, vreal b) { return V_(div)(a, b); }
 V_FN vreal v_sqrt(vreal a) { return V_(sqrt)(a); }
 V_FN vreal v_fma(vreal a, vreal b, vreal c) { return V_(fmadd)(a, b, c); }   /* a b + c */
 V_FN vreal v_fnma(vreal a, vreal b, vreal c) { return V_(fnmadd)(a, b, c); } /* c - a b */
+/* what rounding took from the product p = a b */
+V_FN vreal v_mul_low(vreal a, vreal b, vreal p) { return V_(fmsub)(a, b, p); }
 /* b where either is NaN */
 V_FN vreal v_max(vreal a, vreal b) { return V_(max)(a, b); }
 V_FN vreal v_min(vreal a, vreal b) { return V_(min)(a, b); }

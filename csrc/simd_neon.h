@@ -88,6 +88,8 @@ V_FN vreal v_max(vreal a, vreal b) { return V_(vbslq)(V_(vcgtq)(a, b), a, b); }
 V_FN vreal v_min(vreal a, vreal b) { return V_(vbslq)(V_(vcltq)(a, b), a, b); }
 V_FN vreal v_abs(vreal a) { return V_(vabsq)(a); }
 V_FN vreal v_neg(vreal a) { return V_(vnegq)(a); }
+/* what rounding took from the product p = a b */
+V_FN vreal v_mul_low(vreal a, vreal b, vreal p) { return v_fma(a, b, v_neg(p)); }
 /* |a| with the sign of b */
 V_FN vreal v_copysign(vreal a, vreal b) {
     return V_(vbslq)(V_TO_BITS(v_set1((real)-0.0)), b, a);

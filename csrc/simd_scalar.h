@@ -56,6 +56,8 @@ V_FN vreal v_div(vreal a, vreal b) { return a / b; }
 V_FN vreal v_sqrt(vreal a) { return V_(sqrt)(a); }
 V_FN vreal v_fma(vreal a, vreal b, vreal c) { return a * b + c; }  /* rounds twice: no FMA here */
 V_FN vreal v_fnma(vreal a, vreal b, vreal c) { return c - a * b; }
+/* what rounding took from the product p = a b; slow where the C library has no instruction for it */
+V_FN vreal v_mul_low(vreal a, vreal b, vreal p) { return V_(fma)(a, b, -p); }
 /* b where either is NaN */
 V_FN vreal v_max(vreal a, vreal b) { return a > b ? a : b; }
 V_FN vreal v_min(vreal a, vreal b) { return a < b ? a : b; }

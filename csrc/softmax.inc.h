@@ -1,4 +1,5 @@
-/* softmax: y[r,:] = exp(x[r,:] - max) / sum, and its derivative dx = y (dy - sum over c of y dy).
+/* softmax: y[r,:] = exp(x[r,:] - max) / sum, and its derivative dx = y (dy - sum over c of y dy);
+ * log_softmax: y[r,:] = x[r,:] - max - log sum, and dx = dy - exp(y) sum over c of dy.
  *
  * A row within one panel is worked on with VL - 1 others, transposed: lane i holds row i, so that
  * max and sum are plain vector operations and nothing crosses lanes. A longer row goes alone, its
@@ -40,20 +41,22 @@ INLINE void write_columns(layout m, ptrdiff_t n, const vreal *column, real *y) {
     }
 }
 
-INLINE void softmax_short_rows(layout m, ptrdiff_t n, const real *x, real *y) {
+INLINE void softmax_short_rows(int log, layout m, ptrdiff_t n, const real *x, real *y) {
     vreal e[P], sum = v_zero();
     read_columns(m, n, x, e);
     vreal max = e[0];
     for (ptrdiff_t c = 1; c < m.cols; c++) max = v_max(max, e[c]);
     for (ptrdiff_t c = 0; c < m.cols; c++) {
-        e[c] = v_exp(v_sub(e[c], max));
-        sum = v_add(sum, e[c]);
+        const vreal d = v_sub(e[c], max), power = v_exp(d);
+        sum = v_add(sum, power);
+        e[c] = log ? d : power;
     }
-    for (ptrdiff_t c = 0; c < m.cols; c++) e[c] = v_div(e[c], sum);
+    const vreal total = log ? v_log(sum) : sum;
+    for (ptrdiff_t c = 0; c < m.cols; c++) e[c] = log ? v_sub(e[c], total) : v_div(e[c], total);
     write_columns(m, n, e, y);
 }
 
-INLINE void softmax_long_row(layout m, ptrdiff_t r, const real *x, real *y) {
+INLINE void softmax_long_row(int log, layout m, ptrdiff_t r, const real *x, real *y) {
     const vreal lowest = v_set1((real)-INFINITY);
     vreal largest = lowest, sum = v_zero();
     for (ptrdiff_t c = 0; c < m.cols; c += VL) {
@@ -63,50 +66,65 @@ INLINE void softmax_long_row(layout m, ptrdiff_t r, const real *x, real *y) {
     const vreal max = v_set1(v_largest(largest));
     for (ptrdiff_t c = 0; c < m.cols; c += VL) {
         const vmask in = within(m, c);
-        const vreal e = v_exp(v_sub(v_load_m(in, x + at(m, r, c)), max));
-        v_store_m(in, y + at(m, r, c), e);
+        const vreal d = v_sub(v_load_m(in, x + at(m, r, c)), max), e = v_exp(d);
+        v_store_m(in, y + at(m, r, c), log ? d : e);
         sum = v_add(sum, v_select(in, e, v_zero()));
     }
-    const vreal total = v_set1(v_sum(sum));
+    const vreal all = v_set1(v_sum(sum)), total = log ? v_log(all) : all;
     for (ptrdiff_t c = 0; c < m.cols; c += VL) {
         const vmask in = within(m, c);
         real *p = y + at(m, r, c);
-        v_store_m(in, p, v_div(v_load_m(in, p), total));
+        const vreal e = v_load_m(in, p);
+        v_store_m(in, p, log ? v_sub(e, total) : v_div(e, total));
+    }
+}
+
+INLINE void softmax_rows(int log, ptrdiff_t rows, layout m, const real *x, real *y) {
+    if (m.cols <= 0) return;
+    if (m.cols > P) {
+        for (ptrdiff_t r = 0; r < rows; r++) softmax_long_row(log, m, r, x, y);
+    } else {
+        for (ptrdiff_t r = 0; r < rows; r += VL)
+            softmax_short_rows(log, m, min_size(VL, rows - r), x + r * m.row, y + r * m.row);
     }
 }
 
 static void FNN_NAME(softmax)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                               const void *x, void *y) {
-    const layout m = {cols, row, panel};
-    if (cols <= 0) return;
-    if (cols > P) {
-        for (ptrdiff_t r = 0; r < rows; r++) softmax_long_row(m, r, x, y);
-    } else {
-        for (ptrdiff_t r = 0; r < rows; r += VL)
-            softmax_short_rows(m, min_size(VL, rows - r), (const real *)x + r * row,
-                               (real *)y + r * row);
+    softmax_rows(0, rows, (layout){cols, row, panel}, x, y);
+}
+
+static void FNN_NAME(log_softmax)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
+                                  const void *x, void *y) {
+    softmax_rows(1, rows, (layout){cols, row, panel}, x, y);
+}
+
+INLINE void softmax_rows_backward(int log, ptrdiff_t rows, layout m, const real *y, const real *dy,
+                                  real *dx) {
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        vreal sum = v_zero();
+        for (ptrdiff_t c = 0; c < m.cols; c += VL) {
+            const vmask in = within(m, c);
+            const ptrdiff_t i = at(m, r, c);
+            const vreal d = v_load_m(in, dy + i);
+            sum = log ? v_add(d, sum) : v_fma(v_load_m(in, y + i), d, sum);
+        }
+        const vreal total = v_set1(v_sum(sum));
+        for (ptrdiff_t c = 0; c < m.cols; c += VL) {
+            const vmask in = within(m, c);
+            const ptrdiff_t i = at(m, r, c);
+            const vreal s = v_load_m(in, y + i), d = v_load_m(in, dy + i);
+            v_store_m(in, dx + i, log ? v_fnma(v_exp(s), total, d) : v_mul(s, v_sub(d, total)));
+        }
     }
 }
 
 static void FNN_NAME(softmax_backward)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row,
-                                       ptrdiff_t panel, const void *yv, const void *dyv,
-                                       void *dxv) {
-    const real *y = yv, *dy = dyv;
-    real *dx = dxv;
-    const layout m = {cols, row, panel};
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        vreal sum = v_zero();
-        for (ptrdiff_t c = 0; c < cols; c += VL) {
-            const vmask in = within(m, c);
-            const ptrdiff_t i = at(m, r, c);
-            sum = v_fma(v_load_m(in, y + i), v_load_m(in, dy + i), sum);
-        }
-        const vreal dot = v_set1(v_sum(sum));
-        for (ptrdiff_t c = 0; c < cols; c += VL) {
-            const vmask in = within(m, c);
-            const ptrdiff_t i = at(m, r, c);
-            const vreal d = v_sub(v_load_m(in, dy + i), dot);
-            v_store_m(in, dx + i, v_mul(v_load_m(in, y + i), d));
-        }
-    }
+                                       ptrdiff_t panel, const void *y, const void *dy, void *dx) {
+    softmax_rows_backward(0, rows, (layout){cols, row, panel}, y, dy, dx);
+}
+
+static void FNN_NAME(log_softmax_backward)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row,
+                                           ptrdiff_t panel, const void *y, const void *dy, void *dx) {
+    softmax_rows_backward(1, rows, (layout){cols, row, panel}, y, dy, dx);
 }

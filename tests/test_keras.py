@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="PyTorch is missing: pip install 'fastnn[ora
 keras = pytest.importorskip("keras", reason="Keras is missing: pip install 'fastnn[oracles]'")
 
 import fastnn  # noqa: E402
+from fastnn import activations  # noqa: E402
 from fastnn.models import Sequential  # noqa: E402
 
 # Keras's own warnings are its affair.
@@ -99,6 +100,20 @@ LOSSES = [
     ("CategoricalCrossentropy", {"label_smoothing": 0.2}, "softmax", ONE_HOT),
     ("CategoricalCrossentropy", {"label_smoothing": 0.2, "from_logits": True}, "linear", ONE_HOT),
 ]
+
+
+ACTIVATIONS = [
+    "linear", "relu", "relu6", "leaky_relu", "elu", "celu", "selu", "sigmoid", "tanh",
+    "exponential", "softplus", "log_sigmoid", "softsign", "hard_tanh", "hard_sigmoid",
+    "hard_silu", "hard_swish", "silu", "swish", "gelu", "mish", "softmax", "log_softmax",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name: str) -> None:
+    """Keras's string names mean the same functions."""
+    theirs = keras.ops.convert_to_numpy(keras.activations.get(name)(3 * X))
+    np.testing.assert_allclose(activations.get(name)(3 * X), theirs, rtol=1e-4, atol=1e-5)
 
 
 def both(dense: Any = lambda library: {}, last: str = "softmax", **compiled: Any) -> list[Any]:

@@ -10,12 +10,25 @@ pytestmark = pytest.mark.oracles
 ACTIVATIONS = {
     "linear": lambda z: z,
     "relu": torch.relu,
+    "relu6": torch.nn.functional.relu6,
+    "leaky_relu": lambda z: torch.nn.functional.leaky_relu(z, 0.2),
+    "elu": torch.nn.functional.elu,
+    "selu": torch.selu,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "exp": torch.exp,
     "softplus": torch.nn.functional.softplus,
+    "log_sigmoid": torch.nn.functional.logsigmoid,
+    "softsign": torch.nn.functional.softsign,
+    "hard_tanh": torch.nn.functional.hardtanh,
+    "hard_sigmoid": lambda z: torch.nn.functional.relu6(z + 3) / 6,  # torch's own: float32's 1/6
+    "hard_silu": torch.nn.functional.hardswish,
     "silu": torch.nn.functional.silu,
+    "gelu": torch.nn.functional.gelu,
+    "gelu_tanh": lambda z: torch.nn.functional.gelu(z, approximate="tanh"),
+    "mish": torch.nn.functional.mish,
     "softmax": lambda z: torch.softmax(z, 1),
+    "log_softmax": lambda z: torch.log_softmax(z, 1),
 }
 CLIP = 1e-7
 

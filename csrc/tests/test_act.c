@@ -10,6 +10,28 @@ static long double sigmoid(long double x) { return 1 / (1 + expl(-x)); }
 static long double relu(long double x) { return x > 0 || isnan(x) ? x : 0; }
 static long double softplus(long double x) { return (x > 0 ? x : 0) + log1pl(expl(-fabsl(x))); }
 static long double silu(long double x) { return x < -2000 ? -0.0L : x * sigmoid(x); }
+static long double clip(long double low, long double high, long double x) {
+    return isnan(x) ? x : fminl(high, fmaxl(low, x));
+}
+static long double relu6(long double x) { return clip(0, 6, x); }
+static long double hard_tanh(long double x) { return clip(-1, 1, x); }
+static long double hard_sigmoid(long double x) { return clip(0, 6, x + 3) / 6; }
+static long double hard_silu(long double x) { return x < -3 ? 0 : x * hard_sigmoid(x); }
+static long double leaky_relu(long double x) { return x > 0 ? x : 0.2L * x; }
+static long double elu(long double x) { return x > 0 ? x : expm1l(x); }
+static const long double SELU_SCALE = 1.0507009873554804934193349852946L;
+static const long double SELU_LOWEST = SELU_SCALE * 1.6732632423543772848170429916717L;
+static long double selu(long double x) { return x > 0 ? SELU_SCALE * x : SELU_LOWEST * expm1l(x); }
+static long double log_sigmoid(long double x) { return -softplus(-x); }
+static long double softsign(long double x) { return isinf(x) ? copysignl(1, x) : x / (1 + fabsl(x)); }
+static long double phi(long double x) { return expl(-x * x / 2) * 0.398942280401432677939946L; }
+static long double Phi(long double x) { return erfcl(-x * sqrtl(0.5L)) / 2; }
+static long double gelu(long double x) { return x < -2000 ? -0.0L : x * Phi(x); }
+static const long double GELU_C = 1.59576912160573071175978L; /* 2 sqrt(2 / pi) */
+static long double gelu_tanh(long double x) {
+    return x < -2000 ? -0.0L : x * sigmoid(GELU_C * x * (1 + 0.044715L * x * x));
+}
+static long double mish(long double x) { return x < -2000 ? -0.0L : x * tanhl(softplus(x)); }
 
 const unary_spec spec_sigmoid = {sigmoid, 2, 0};
 const unary_spec spec_tanh = {tanhl, 2, 0};
@@ -18,6 +40,18 @@ const unary_spec spec_exp = {expl, 2, 0};
 const unary_spec spec_log = {logl, 2, 0};
 const unary_spec spec_softplus = {softplus, 2, 0};
 const unary_spec spec_silu = {silu, 4, 0};
+const unary_spec spec_relu6 = {relu6, 0, 0};
+const unary_spec spec_hard_tanh = {hard_tanh, 0, 0};
+const unary_spec spec_hard_sigmoid = {hard_sigmoid, 2, 0};
+const unary_spec spec_hard_silu = {hard_silu, 4, 0};
+const unary_spec spec_leaky_relu = {leaky_relu, 2, 0};
+const unary_spec spec_elu = {elu, 2, 0};
+const unary_spec spec_selu = {selu, 2, 0};
+const unary_spec spec_log_sigmoid = {log_sigmoid, 2, 0};
+const unary_spec spec_softsign = {softsign, 2, 0};
+const unary_spec spec_gelu = {gelu, 5, 0};
+const unary_spec spec_gelu_tanh = {gelu_tanh, 4, 0};
+const unary_spec spec_mish = {mish, 4, 0};
 
 static long double d_sigmoid(long double y) { return y * (1 - y); }
 static long double d_tanh(long double y) { return 1 - y * y; }
@@ -26,6 +60,24 @@ static long double d_exp(long double y) { return y; }
 static long double d_log(long double y) { return expl(-y); }
 static long double d_softplus(long double y) { return -expm1l(-y); }
 static long double d_silu(long double x) { return sigmoid(x) * (1 + x * sigmoid(-x)); }
+static long double d_relu6(long double y) { return y > 0 && y < 6; }
+static long double d_hard_tanh(long double y) { return fabsl(y) < 1; }
+static long double d_hard_sigmoid(long double y) { return y > 0 && y < 1 ? 1 / 6.0L : 0; }
+static long double d_hard_silu(long double x) { return fabsl(x) < 3 ? x / 3 + 0.5L : x > 0; }
+static long double d_leaky_relu(long double y) { return y > 0 ? 1 : 0.2L; }
+static long double d_elu(long double y) { return y > 0 ? 1 : y + 1; }
+static long double d_selu(long double y) { return y > 0 ? SELU_SCALE : y + SELU_LOWEST; }
+static long double d_log_sigmoid(long double y) { return -expm1l(y); }
+static long double d_softsign(long double y) { return (1 - fabsl(y)) * (1 - fabsl(y)); }
+static long double d_gelu(long double x) { return Phi(x) + x * phi(x); }
+static long double d_gelu_tanh(long double x) {
+    const long double g = GELU_C * x * (1 + 0.044715L * x * x);
+    return sigmoid(g) * (1 + GELU_C * x * (1 + 3 * 0.044715L * x * x) * sigmoid(-g));
+}
+static long double d_mish(long double x) {
+    const long double t = tanhl(softplus(x));
+    return t + x * (1 - t * t) * sigmoid(x);
+}
 
 const grad_spec spec_sigmoid_backward = {d_sigmoid, 4, 0, 0, 1};
 const grad_spec spec_tanh_backward = {d_tanh, 4, 1, -1, 1};
@@ -34,6 +86,18 @@ const grad_spec spec_exp_backward = {d_exp, 1, 0, 0, 100};
 const grad_spec spec_log_backward = {d_log, 4, 0, -80, 80};
 const grad_spec spec_softplus_backward = {d_softplus, 4, 0, 0, 40};
 const grad_spec spec_silu_backward = {d_silu, 8, 2, -80, 80};
+const grad_spec spec_relu6_backward = {d_relu6, 0, 0, 0, 6};
+const grad_spec spec_hard_tanh_backward = {d_hard_tanh, 0, 0, -1, 1};
+const grad_spec spec_hard_sigmoid_backward = {d_hard_sigmoid, 2, 0, 0, 1};
+const grad_spec spec_hard_silu_backward = {d_hard_silu, 4, 2, -5, 5};
+const grad_spec spec_leaky_relu_backward = {d_leaky_relu, 2, 0, -1, 1};
+const grad_spec spec_elu_backward = {d_elu, 2, 0, -1, 1};
+const grad_spec spec_selu_backward = {d_selu, 2, 2, -1.7578125, 1};
+const grad_spec spec_log_sigmoid_backward = {d_log_sigmoid, 4, 0, -40, 0};
+const grad_spec spec_softsign_backward = {d_softsign, 8, 0, -1, 1};
+const grad_spec spec_gelu_backward = {d_gelu, 8, 4, -80, 80};
+const grad_spec spec_gelu_tanh_backward = {d_gelu_tanh, 8, 8, -80, 80};
+const grad_spec spec_mish_backward = {d_mish, 8, 4, -80, 80};
 
 static double ulp(kernels k, double x) {
     return isfinite(x) && x != 0 ? fmax(ldexp(epsilon(k), ilogb(x)), smallest(k)) : smallest(k);
@@ -144,6 +208,16 @@ void want_softmax(ptrdiff_t n, const double *x, double *y, double *bound) {
     }
 }
 
+void want_log_softmax(ptrdiff_t n, const double *x, double *y, double *bound) {
+    long double max = x[0], sum = 0;
+    for (ptrdiff_t i = 1; i < n; i++) max = fmaxl(max, x[i]);
+    for (ptrdiff_t i = 0; i < n; i++) sum += expl(x[i] - max);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        y[i] = (double)(x[i] - max - logl(sum));
+        bound[i] = (double)(2 * n + 8) + 2 * fabs(y[i]);
+    }
+}
+
 void want_softmax_backward(ptrdiff_t n, const double *y, const double *dy, double *dx, double *bound) {
     long double sum = 0, size = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -153,6 +227,19 @@ void want_softmax_backward(ptrdiff_t n, const double *y, const double *dy, doubl
     for (ptrdiff_t i = 0; i < n; i++) {
         dx[i] = (double)(y[i] * (dy[i] - sum));
         bound[i] = (double)((n + 4) * fabsl(y[i]) * (fabsl(dy[i]) + size));
+    }
+}
+
+void want_log_softmax_backward(ptrdiff_t n, const double *y, const double *dy, double *dx,
+                               double *bound) {
+    long double sum = 0, size = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        sum += dy[i];
+        size += fabsl((long double)dy[i]);
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        dx[i] = (double)(dy[i] - expl(y[i]) * sum);
+        bound[i] = (double)((n + 8) * (fabsl((long double)dy[i]) + expl(y[i]) * size));
     }
 }
 

@@ -28,9 +28,33 @@
         return (x < 0 ? z : 1) / (1 + z);                                                    \
     }                                                                                        \
     static wide softplus_##wide(wide x) { return fmax(x, (wide)0) + log1p(exp(-fabs(x))); }  \
+    static wide log_sigmoid_##wide(wide x) { return -softplus_##wide(-x); }                  \
     static wide silu_##wide(wide x) {                                                        \
         return x < -5000 ? (wide)0 : x * sigmoid_##wide(x); /* the limit, not infinity * 0 */ \
-    }
+    }                                                                                        \
+    static wide gelu_##wide(wide x) {                                                        \
+        return x < -5000 ? (wide)0 : x * (erfc(-x / sqrt((wide)2)) / 2);                     \
+    }                                                                                        \
+    static wide gelu_tanh_##wide(wide x) {                                                   \
+        const wide c = (wide)1.5957691216057307117597842397375L; /* sqrt(8 / pi) */          \
+        return x < -5000 ? (wide)0 : x * sigmoid_##wide(c * x * (1 + (wide)0.044715L * x * x)); \
+    }                                                                                        \
+    static wide mish_##wide(wide x) {                                                        \
+        return x < -5000 ? (wide)0 : x * tanh(softplus_##wide(x));                           \
+    }                                                                                        \
+    static wide elu_##wide(wide x) { return x > 0 ? x : expm1(x); }                          \
+    static wide selu_##wide(wide x) {                                                        \
+        const wide scale = (wide)1.0507009873554804934193349852946L;                         \
+        const wide alpha = (wide)1.6732632423543772848170429916717L;                         \
+        return scale * (x > 0 ? x : alpha * expm1(x));                                       \
+    }                                                                                        \
+    static wide softsign_##wide(wide x) {                                                    \
+        return isinf(x) ? copysign((wide)1, x) : x / (1 + fabs(x));                          \
+    }                                                                                        \
+    static wide hard_sigmoid_##wide(wide x) {                                                \
+        return isnan(x) ? x : fmin((wide)6, fmax((wide)0, x + 3)) / 6;                       \
+    }                                                                                        \
+    static wide hard_silu_##wide(wide x) { return x < -3 ? (wide)0 : x * hard_sigmoid_##wide(x); }
 
 typedef long double extended;
 REFERENCES(double)
@@ -48,8 +72,12 @@ typedef struct {
     {#name, offsetof(fnn_kernels, name), bound, name##_double, name##_extended}
 
 static const function functions[] = {
-    FUNCTION(exp, 2),      FUNCTION(log, 2),      FUNCTION(tanh, 2),
-    FUNCTION(sigmoid, 2),  FUNCTION(softplus, 2), FUNCTION(silu, 4),
+    FUNCTION(exp, 2),          FUNCTION(log, 2),          FUNCTION(tanh, 2),
+    FUNCTION(sigmoid, 2),      FUNCTION(softplus, 2),     FUNCTION(log_sigmoid, 2),
+    FUNCTION(elu, 2),          FUNCTION(selu, 2),         FUNCTION(softsign, 2),
+    FUNCTION(hard_sigmoid, 2), FUNCTION(hard_silu, 4),    FUNCTION(silu, 4),
+    FUNCTION(gelu, 5), /* 4 where there is an FMA */
+    FUNCTION(gelu_tanh, 4),    FUNCTION(mish, 4),
 };
 #define FUNCTIONS (sizeof functions / sizeof *functions)
 
@@ -151,7 +179,7 @@ static int report(const function *f, const char *dtype, const worst *w) {
     for (int isa = 0; isa < FNN_ISAS; isa++) {
         if (!has_own(isa, FNN_FLOAT32)) continue;
         int within = w[isa].ulp <= f->bound;
-        printf("%-9s %s %-7s %8.4f ulp at %a%s\n", f->name, dtype, fnn_isa_name((enum fnn_isa)isa),
+        printf("%-12s %s %-7s %8.4f ulp at %a%s\n", f->name, dtype, fnn_isa_name((enum fnn_isa)isa),
                w[isa].ulp, w[isa].x, within ? "" : "  EXCEEDS THE BOUND");
         good &= within;
     }

@@ -52,6 +52,45 @@ def softplus(
 def silu(
     x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
 ) -> NDArray[Any]: ...
+def relu6(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def leaky_relu(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def elu(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def selu(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def log_sigmoid(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def softsign(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def hard_tanh(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def hard_sigmoid(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def hard_silu(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def gelu(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def gelu_tanh(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def mish(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
+def log_softmax(
+    x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
+) -> NDArray[Any]: ...
 def softmax(
     x: ArrayLike, *, out: NDArray[Any] | None = None, num_threads: int | None = None
 ) -> NDArray[Any]: ...
@@ -99,6 +138,97 @@ def softplus_backward(
 ) -> NDArray[Any]: ...
 def silu_backward(
     x: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def relu6_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def leaky_relu_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def elu_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def selu_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def log_sigmoid_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def softsign_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def hard_tanh_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def hard_sigmoid_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def hard_silu_backward(
+    x: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def gelu_backward(
+    x: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def gelu_tanh_backward(
+    x: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def mish_backward(
+    x: ArrayLike,
+    dy: ArrayLike,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def log_softmax_backward(
+    y: ArrayLike,
     dy: ArrayLike,
     *,
     out: NDArray[Any] | None = None,

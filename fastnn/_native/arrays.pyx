@@ -15,7 +15,7 @@ from cpython.buffer cimport (
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, activation as act_of, derivative as grad_of,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, Activation, activation as activation_of,
     fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels, fnn_now, fnn_probe, fnn_rows,
     fnn_rows_grad, fnn_unary, kernels, n_threads,
 )
@@ -378,6 +378,102 @@ def silu(x, *, out=None, num_threads=None):
     return unary(x, out, num_threads, f32.silu, f64.silu)
 
 
+def relu6(x, *, out=None, num_threads=None):
+    """max(x, 0), at most 6, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.relu6, f64.relu6)
+
+
+def leaky_relu(x, *, out=None, num_threads=None):
+    """x where x > 0, else 0.2 x, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.leaky_relu, f64.leaky_relu)
+
+
+def elu(x, *, out=None, num_threads=None):
+    """x where x > 0, else exp(x) - 1, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.elu, f64.elu)
+
+
+def selu(x, *, out=None, num_threads=None):
+    """1.0507 x where x > 0, else 1.7581 (exp(x) - 1) (Klambauer et al. 2017), element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.selu, f64.selu)
+
+
+def log_sigmoid(x, *, out=None, num_threads=None):
+    """log(1 / (1 + exp(-x))), without overflow, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.log_sigmoid, f64.log_sigmoid)
+
+
+def softsign(x, *, out=None, num_threads=None):
+    """x / (1 + |x|), element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.softsign, f64.softsign)
+
+
+def hard_tanh(x, *, out=None, num_threads=None):
+    """x, at least -1 and at most 1, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.hard_tanh, f64.hard_tanh)
+
+
+def hard_sigmoid(x, *, out=None, num_threads=None):
+    """relu6(x + 3) / 6, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.hard_sigmoid, f64.hard_sigmoid)
+
+
+def hard_silu(x, *, out=None, num_threads=None):
+    """x hard_sigmoid(x), element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.hard_silu, f64.hard_silu)
+
+
+def gelu(x, *, out=None, num_threads=None):
+    """x Phi(x), Phi the normal distribution's function: (1 + erf(x / sqrt(2))) / 2, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.gelu, f64.gelu)
+
+
+def gelu_tanh(x, *, out=None, num_threads=None):
+    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, close to `gelu`, element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.gelu_tanh, f64.gelu_tanh)
+
+
+def mish(x, *, out=None, num_threads=None):
+    """x tanh(softplus(x)), element by element.
+
+    Parameters, result and errors are those of `sigmoid`.
+    """
+    return unary(x, out, num_threads, f32.mish, f64.mish)
+
+
 def sigmoid_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `sigmoid`: dy y (1 - y).
 
@@ -449,12 +545,139 @@ def silu_backward(x, dy, *, out=None, num_threads=None):
     return backward(X_DY, x, dy, out, num_threads, f32.silu_backward, f64.silu_backward)
 
 
+def relu6_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `relu6`: dy where 0 < y < 6, else 0.
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.relu6_backward, f64.relu6_backward)
+
+
+def leaky_relu_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `leaky_relu`: dy where y > 0, else 0.2 dy.
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.leaky_relu_backward, f64.leaky_relu_backward)
+
+
+def elu_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `elu`: dy where y > 0, else dy (y + 1).
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.elu_backward, f64.elu_backward)
+
+
+def selu_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `selu`: dy 1.0507 where y > 0, else dy (y + 1.7581).
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.selu_backward, f64.selu_backward)
+
+
+def log_sigmoid_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `log_sigmoid`: dy sigmoid(-x) = dy (1 - exp(y)).
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.log_sigmoid_backward, f64.log_sigmoid_backward)
+
+
+def softsign_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `softsign`: dy / (1 + |x|)^2 = dy (1 - |y|)^2.
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.softsign_backward, f64.softsign_backward)
+
+
+def hard_tanh_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `hard_tanh`: dy where -1 < y < 1, else 0.
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.hard_tanh_backward, f64.hard_tanh_backward)
+
+
+def hard_sigmoid_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `hard_sigmoid`: dy / 6 where 0 < y < 1, else 0.
+
+    Parameters, result and errors are those of `sigmoid_backward`.
+    """
+    return backward(Y_DY, y, dy, out, num_threads, f32.hard_sigmoid_backward, f64.hard_sigmoid_backward)
+
+
+def hard_silu_backward(x, dy, *, out=None, num_threads=None):
+    """The gradient through `hard_silu`: 0 for x <= -3, dy for x >= 3, dy (x / 3 + 1/2) between.
+
+    From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+    """
+    return backward(X_DY, x, dy, out, num_threads, f32.hard_silu_backward, f64.hard_silu_backward)
+
+
+def gelu_backward(x, dy, *, out=None, num_threads=None):
+    """The gradient through `gelu`: dy (Phi(x) + x phi(x)), phi(x) = exp(-x^2 / 2) / sqrt(2 pi).
+
+    From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+    """
+    return backward(X_DY, x, dy, out, num_threads, f32.gelu_backward, f64.gelu_backward)
+
+
+def gelu_tanh_backward(x, dy, *, out=None, num_threads=None):
+    """The gradient through `gelu_tanh`: dy s (1 + x g' (1 - s)), s = sigmoid(g),
+    g = sqrt(8 / pi) (x + 0.044715 x^3).
+
+    From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+    """
+    return backward(X_DY, x, dy, out, num_threads, f32.gelu_tanh_backward, f64.gelu_tanh_backward)
+
+
+def mish_backward(x, dy, *, out=None, num_threads=None):
+    """The gradient through `mish`: dy (t + x (1 - t^2) sigmoid(x)), t = tanh(softplus(x)).
+
+    From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+    """
+    return backward(X_DY, x, dy, out, num_threads, f32.mish_backward, f64.mish_backward)
+
+
 # ---- row by row --------------------------------------------------------------------------------
 
 cdef int check_2d(const Array *a, str name, object x) except -1:
     if a.ndim != 2:
         raise ValueError(f"{name} must be 2-D, got {a.ndim}-D of shape {x.shape}")
     return 0
+
+
+cdef object by_rows(object x, object out, object num_threads, fnn_rows single, fnn_rows double):
+    cdef Array ax, ay
+    given = x
+    if not look(x, &ax):
+        x, = plain(("x",), (x,))
+        look(x, &ax)
+    check_2d(&ax, "x", x)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
+    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
+               &ax if x is given else NULL)
+    cdef sweep s = row_by_row(&ax, &ax, &ay)
+    s.rows = single if ax.dtype == FNN_FLOAT32 else double
+    run(&s, threads)
+    return deliver(y, out)
+
+
+cdef object backward_by_rows(object y, object dy, object out, object num_threads,
+                             fnn_rows_grad single, fnn_rows_grad double):
+    cdef Array a_y, a_dy, a_dx
+    given = y, dy
+    y, dy = saved_and_gradient(Y_DY, y, dy, &a_y, &a_dy)
+    check_2d(&a_y, "y", y)
+    cdef int threads = team_for(num_threads, a_y.size, ELEMENTS_PAY)
+    dx = target(out, dy.shape, a_dy.dtype, Y_DY, given, True, &a_dx)
+    cdef sweep s = row_by_row(&a_y, &a_dy, &a_dx)
+    s.rows_grad = single if a_y.dtype == FNN_FLOAT32 else double
+    run(&s, threads)
+    return deliver(dx, out)
 
 
 def softmax(x, *, out=None, num_threads=None):
@@ -475,19 +698,15 @@ def softmax(x, *, out=None, num_threads=None):
     TypeError, ValueError
         As `sigmoid`, and ValueError if x is not 2-D.
     """
-    cdef Array ax, ay
-    given = x
-    if not look(x, &ax):
-        x, = plain(("x",), (x,))
-        look(x, &ax)
-    check_2d(&ax, "x", x)
-    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
-    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
-               &ax if x is given else NULL)
-    cdef sweep s = row_by_row(&ax, &ax, &ay)
-    s.rows = kernels_of(&ax).softmax
-    run(&s, threads)
-    return deliver(y, out)
+    return by_rows(x, out, num_threads, f32.softmax, f64.softmax)
+
+
+def log_softmax(x, *, out=None, num_threads=None):
+    """x - log(sum(exp(x))) of each row, without overflow.
+
+    Parameters, result and errors are those of `softmax`.
+    """
+    return by_rows(x, out, num_threads, f32.log_softmax, f64.log_softmax)
 
 
 def softmax_backward(y, dy, *, out=None, num_threads=None):
@@ -510,16 +729,16 @@ def softmax_backward(y, dy, *, out=None, num_threads=None):
     TypeError, ValueError
         As `softmax`, and ValueError if the shapes differ.
     """
-    cdef Array a_y, a_dy, a_dx
-    given = y, dy
-    y, dy = saved_and_gradient(Y_DY, y, dy, &a_y, &a_dy)
-    check_2d(&a_y, "y", y)
-    cdef int threads = team_for(num_threads, a_y.size, ELEMENTS_PAY)
-    dx = target(out, dy.shape, a_dy.dtype, Y_DY, given, True, &a_dx)
-    cdef sweep s = row_by_row(&a_y, &a_dy, &a_dx)
-    s.rows_grad = kernels_of(&a_y).softmax_backward
-    run(&s, threads)
-    return deliver(dx, out)
+    return backward_by_rows(y, dy, out, num_threads, f32.softmax_backward, f64.softmax_backward)
+
+
+def log_softmax_backward(y, dy, *, out=None, num_threads=None):
+    """The gradient through `log_softmax`: dy - exp(y) sum(dy) of each row.
+
+    Parameters, result and errors are those of `softmax_backward`.
+    """
+    return backward_by_rows(
+        y, dy, out, num_threads, f32.log_softmax_backward, f64.log_softmax_backward)
 
 
 # ---- matrix products ---------------------------------------------------------------------------
@@ -601,17 +820,10 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=No
     return deliver(c, out)
 
 
-cdef tuple ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "exp", "softplus", "silu", "softmax")
-
-
-cdef object activation_name(object activation):
-    if activation is None:
-        return "linear"
-    if not isinstance(activation, str):
+cdef Activation activation_named(const fnn_kernels *k, object activation) except *:
+    if activation is not None and not isinstance(activation, str):
         raise TypeError(f"activation must be a name or None, got {type(activation).__name__}")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-    return activation
+    return activation_of(k, activation)
 
 
 def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_threads=None):
@@ -623,7 +835,7 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     kernel : array_like of real numbers, shape (inputs, units)
     bias : array_like of real numbers, shape (units,), optional
     activation : str, optional
-        "linear" (as None), "relu", "sigmoid", "tanh", "exp", "softplus", "silu" or "softmax".
+        "linear" (as None), or the name of an activation here: "relu", "gelu", "softmax", ...
     out : ndarray of shape (n, units), optional
         As for `matmul`: apart from all inputs.
     num_threads : int, optional
@@ -642,7 +854,6 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     cdef Array ax, ak, ab, ay
     cdef product p
     cdef sweep s
-    name = activation_name(activation)
     names = ("x", "kernel") if bias is None else ("x", "kernel", "bias")
     given = (x, kernel) if bias is None else (x, kernel, bias)
     if not (look(x, &ax) and look(kernel, &ak) and ax.dtype == ak.dtype
@@ -654,6 +865,7 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
         if bias is not None:
             bias = inputs[2]
             look(bias, &ab)
+    cdef Activation f = activation_named(kernels_of(&ax), activation)
     check_2d(&ax, "x", x)
     check_2d(&ak, "kernel", kernel)
     if ak.rows != ax.cols:
@@ -669,11 +881,11 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     p.b, p.ldb = ak.data, p.n
     p.c, p.ldc = ay.data, p.n
     p.bias = NULL if bias is None else ab.data
-    p.act = act_of(kernels_of(&ax), name)
+    p.act = f.act
     multiply(kernels_of(&ax), &p, threads)
-    if name == "softmax":
+    if f.rows != NULL:
         s = row_by_row(&ay, &ay, &ay)
-        s.rows = kernels_of(&ay).softmax
+        s.rows = f.rows
         run(&s, threads)
     return deliver(y, out)
 
@@ -688,7 +900,8 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     y, dy : array_like of real numbers, shape (n, units)
         The output of `dense_forward`, and the gradient of the loss with respect to it.
     activation : str, optional
-        As for `dense_forward`, but for "silu", whose output does not determine its derivative.
+        As for `dense_forward`, but for those whose output does not determine their derivative:
+        "hard_silu", "silu", "gelu", "gelu_tanh" and "mish".
     num_threads : int, optional
         As for `matmul`.
 
@@ -702,17 +915,11 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     Raises
     ------
     TypeError, ValueError
-        As `dense_forward`, and ValueError for activation="silu".
+        As `dense_forward`, and ValueError for an activation such as "silu".
     """
     cdef Array ax, ak, ay, ady, adz, adx, adk, adb
     cdef product p
     cdef sweep s
-    name = activation_name(activation)
-    if name == "silu":
-        raise ValueError(
-            "activation must not be 'silu' here, since its derivative is not determined by its "
-            "output y: call dense_forward without activation, then silu, and silu_backward on the "
-            "way back")
     if not (look(x, &ax) and look(kernel, &ak) and look(y, &ay) and look(dy, &ady)
             and ax.dtype == ak.dtype and ax.dtype == ay.dtype and ax.dtype == ady.dtype):
         x, kernel, y, dy = plain(("x", "kernel", "y", "dy"), (x, kernel, y, dy))
@@ -720,6 +927,12 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
         look(kernel, &ak)
         look(y, &ay)
         look(dy, &ady)
+    cdef Activation f = activation_named(kernels_of(&ax), activation)
+    if f.of_input:
+        raise ValueError(
+            f"activation must not be {activation!r} here, since its derivative is not determined by "
+            f"its output y: call dense_forward without activation, then {activation}, and "
+            f"{activation}_backward on the way back")
     check_2d(&ax, "x", x)
     check_2d(&ak, "kernel", kernel)
     if ak.rows != ax.cols:
@@ -737,14 +950,10 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     dbias = target(None, (ak.cols,), ax.dtype, (), (), False, &adb)
 
     adz = ady   # dz: the gradient of x @ kernel + bias
-    if name != "linear":
+    if f.grad != NULL or f.rows_grad != NULL:
         dz = target(None, shape, ax.dtype, (), (), False, &adz)
-        if name == "softmax":
-            s = row_by_row(&ay, &ady, &adz)
-            s.rows_grad = k.softmax_backward
-        else:
-            s = elementwise(&ay, &ady, &adz)
-            s.grad = grad_of(k, name)
+        s = row_by_row(&ay, &ady, &adz) if f.grad == NULL else elementwise(&ay, &ady, &adz)
+        s.grad, s.rows_grad = f.grad, f.rows_grad
         run(&s, threads)
     p.bias = NULL
     p.act = NULL

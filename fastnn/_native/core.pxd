@@ -118,11 +118,15 @@ cdef extern from "fnn.h" nogil:
         const char *isa
         const char *dtype
         ptrdiff_t itemsize, vl, panel, mr
-        fnn_unary sigmoid, tanh, relu, exp, log, softplus, silu
-        fnn_grad sigmoid_backward, tanh_backward, relu_backward, exp_backward, log_backward
-        fnn_grad softplus_backward, silu_backward
-        fnn_rows softmax
-        fnn_rows_grad softmax_backward
+        fnn_unary sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, exp, log, softplus, log_sigmoid
+        fnn_unary softsign, hard_tanh, hard_sigmoid, hard_silu, silu, gelu, gelu_tanh, mish
+        fnn_grad sigmoid_backward, tanh_backward, relu_backward, relu6_backward
+        fnn_grad leaky_relu_backward, elu_backward, selu_backward, exp_backward, log_backward
+        fnn_grad softplus_backward, log_sigmoid_backward, softsign_backward, hard_tanh_backward
+        fnn_grad hard_sigmoid_backward, hard_silu_backward, silu_backward, gelu_backward
+        fnn_grad gelu_tanh_backward, mish_backward
+        fnn_rows softmax, log_softmax
+        fnn_rows_grad softmax_backward, log_softmax_backward
         fnn_gemm gemm_nn, gemm_tn
         fnn_pair pair_columns, pair_rows
         fnn_few few_nn, few_nt
@@ -171,9 +175,16 @@ cdef const fnn_kernels *kernels(int dtype) noexcept
 cdef int n_threads(object num_threads) except -1
 # Makes a thread (of a team, in products) late in tests, at the start of a phase.
 cdef void maybe_delay(int tid) noexcept nogil
-# The element-wise activation of a name and its derivative; NULL for None, "linear" and "softmax".
-cdef fnn_unary activation(const fnn_kernels *k, object name) except? NULL
-cdef fnn_grad derivative(const fnn_kernels *k, object name) except? NULL
+# The activation of a name and its derivative. `act` and `grad` are NULL for None, "linear" and those
+# that go row by row, which have `rows` and `rows_grad` instead.
+ctypedef struct Activation:
+    fnn_unary act
+    fnn_grad grad
+    fnn_rows rows
+    fnn_rows_grad rows_grad
+    bint of_input           # the derivative wants the input, not the output
+
+cdef Activation activation(const fnn_kernels *k, object name) except *
 # A new array of zeroed bytes for kernels to work in, and where such an array lies.
 cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize)
 cdef char *address(object array) except? NULL

@@ -77,40 +77,55 @@ cdef int n_threads(object num_threads) except -1:
     return min(most, num_threads)
 
 
-cdef fnn_unary activation(const fnn_kernels *k, object name) except? NULL:
-    if name is None or name == "linear" or name == "softmax":
-        return NULL
-    if name == "relu":
-        return k.relu
-    if name == "sigmoid":
-        return k.sigmoid
-    if name == "tanh":
-        return k.tanh
-    if name == "exp":
-        return k.exp
-    if name == "softplus":
-        return k.softplus
-    if name == "silu":
-        return k.silu
-    raise ValueError(f"activation: unknown {name!r}")
-
-
-cdef fnn_grad derivative(const fnn_kernels *k, object name) except? NULL:
-    if name is None or name == "linear" or name == "softmax":
-        return NULL
-    if name == "relu":
-        return k.relu_backward
-    if name == "sigmoid":
-        return k.sigmoid_backward
-    if name == "tanh":
-        return k.tanh_backward
-    if name == "exp":
-        return k.exp_backward
-    if name == "softplus":
-        return k.softplus_backward
-    if name == "silu":
-        return k.silu_backward
-    raise ValueError(f"activation: unknown {name!r}")
+cdef Activation activation(const fnn_kernels *k, object name) except *:
+    cdef Activation a
+    a.act, a.grad, a.rows, a.rows_grad = NULL, NULL, NULL, NULL
+    a.of_input = name in ("hard_silu", "silu", "gelu", "gelu_tanh", "mish")
+    if name is None or name == "linear":
+        pass
+    elif name == "relu":
+        a.act, a.grad = k.relu, k.relu_backward
+    elif name == "relu6":
+        a.act, a.grad = k.relu6, k.relu6_backward
+    elif name == "leaky_relu":
+        a.act, a.grad = k.leaky_relu, k.leaky_relu_backward
+    elif name == "elu":
+        a.act, a.grad = k.elu, k.elu_backward
+    elif name == "selu":
+        a.act, a.grad = k.selu, k.selu_backward
+    elif name == "sigmoid":
+        a.act, a.grad = k.sigmoid, k.sigmoid_backward
+    elif name == "tanh":
+        a.act, a.grad = k.tanh, k.tanh_backward
+    elif name == "exp":
+        a.act, a.grad = k.exp, k.exp_backward
+    elif name == "softplus":
+        a.act, a.grad = k.softplus, k.softplus_backward
+    elif name == "log_sigmoid":
+        a.act, a.grad = k.log_sigmoid, k.log_sigmoid_backward
+    elif name == "softsign":
+        a.act, a.grad = k.softsign, k.softsign_backward
+    elif name == "hard_tanh":
+        a.act, a.grad = k.hard_tanh, k.hard_tanh_backward
+    elif name == "hard_sigmoid":
+        a.act, a.grad = k.hard_sigmoid, k.hard_sigmoid_backward
+    elif name == "hard_silu":
+        a.act, a.grad = k.hard_silu, k.hard_silu_backward
+    elif name == "silu":
+        a.act, a.grad = k.silu, k.silu_backward
+    elif name == "gelu":
+        a.act, a.grad = k.gelu, k.gelu_backward
+    elif name == "gelu_tanh":
+        a.act, a.grad = k.gelu_tanh, k.gelu_tanh_backward
+    elif name == "mish":
+        a.act, a.grad = k.mish, k.mish_backward
+    elif name == "softmax":
+        a.rows, a.rows_grad = k.softmax, k.softmax_backward
+    elif name == "log_softmax":
+        a.rows, a.rows_grad = k.log_softmax, k.log_softmax_backward
+    else:
+        raise ValueError(f"activation: unknown {name!r}")
+    return a
 
 
 cdef class Block:

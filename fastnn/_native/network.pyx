@@ -13,15 +13,15 @@ from fastnn._slots import initial_value, slot_names
 
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS, activation, address, ceil_div, derivative, fnn_hyper,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS, Activation, activation, address,
+    ceil_div, fnn_hyper,
     fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, fnn_share,
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, MAX_METRICS, NADAM_CORRECTION,
-    NO_CORRECTION, ROW_BLOCK, SCALE, SOFTMAX, UNIT_PANELS, Correction, Plan,
-    Rows, Step, Terms, Unit, Workspace, add_rows, norms_phase, pair_weights, penalty,
-    transpose_weights,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, MAX_METRICS,
+    NADAM_CORRECTION, NO_CORRECTION, ROW_BLOCK, SCALE, UNIT_PANELS, Correction, Plan, Rows, Step,
+    Terms, Unit, Workspace, add_rows, norms_phase, pair_weights, penalty, transpose_weights,
 )
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
@@ -200,6 +200,7 @@ cdef class Network:
     cdef void make_steps(self) except *:
         """One step an op; a dense op whose activation cannot ride in its epilogue becomes two."""
         cdef Step *s
+        cdef Activation f
         cdef ptrdiff_t width = self.input_size
         cdef int l
         spec = []
@@ -208,14 +209,15 @@ cdef class Network:
             self.step_of.append(len(spec))
             if op[0] == "dense":
                 act = op[2]
-                # The last sigmoid and softmax stay apart: losses are fused from what enters them.
-                apart = act in ("softmax", "silu") or (act == "sigmoid" and i == len(self.ops) - 1)
+                f = activation(self.plan.k, act)
+                # A last sigmoid stays apart, as softmax does: losses are fused from what enters it.
+                apart = f.rows != NULL or f.of_input or (act == "sigmoid" and i == len(self.ops) - 1)
                 spec.append((DENSE, op[1], None if apart else act, op[3], self.in_bfloat16(op)))
                 if apart:
-                    kind = SOFTMAX if act == "softmax" else ACTIVATE
+                    kind = ACTIVATE if f.rows == NULL else ACTIVATE_ROWS
                     spec.append((kind, op[1], act, False, False))
             elif op[0] == "activation" and op[1] != "linear":
-                kind = SOFTMAX if op[1] == "softmax" else ACTIVATE
+                kind = ACTIVATE if activation(self.plan.k, op[1]).rows == NULL else ACTIVATE_ROWS
                 spec.append((kind, None, op[1], False, False))
             elif op[0] == "dropout":
                 spec.append((DROPOUT, None, None, False, False))
@@ -236,9 +238,7 @@ cdef class Network:
             s.inputs = width
             width = s.outputs = units or width
             s.bias = bias
-            s.act = activation(s.k, act)
-            s.grad = derivative(s.k, act)
-            s.grad_of_input = act == "silu"
+            s.f = activation(s.k, act)
             if s.kind == DENSE and self.plan.first_dense == self.plan.n_steps:
                 self.plan.first_dense = l
         for i, op in enumerate(self.ops):
@@ -480,8 +480,9 @@ cdef class Network:
         cdef Step *last = &p.steps[p.n_steps - 1]
         cdef Step *s
         cdef int l
-        cdef bint fused = ((loss in ("bce", "focal") and last.kind == ACTIVATE and last.act == p.k.sigmoid)
-                           or (loss == "xent" and last.kind == SOFTMAX))
+        cdef bint fused = ((loss in ("bce", "focal") and last.kind == ACTIVATE
+                            and last.f.act == p.k.sigmoid)
+                           or (loss == "xent" and last.f.rows == p.k.softmax))
         cdef fnn_loss loss_kernel = loss_of(p.k, loss + "_logits" if fused else loss)
         cdef fnn_optim optim = optim_of(p.k, optimizer)
         if len(loss_params) > FNN_LOSS_PARAMS:

@@ -8,13 +8,13 @@ activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from fastnn._native.core cimport (
-    FNN_LOSS_PARAMS, fnn_grad, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim, fnn_unary,
+    Activation, FNN_LOSS_PARAMS, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim,
 )
 
 cdef enum StepKind:
     DENSE
     ACTIVATE
-    SOFTMAX
+    ACTIVATE_ROWS
     SCALE
     DROPOUT
 
@@ -35,9 +35,7 @@ ctypedef struct Step:
     StepKind kind
     const fnn_kernels *k    # of its products and its activation: bfloat16's, or the plan's
     ptrdiff_t inputs, outputs
-    fnn_unary act           # ACTIVATE, and DENSE with an activation in its epilogue; else NULL
-    fnn_grad grad
-    bint grad_of_input      # grad wants the step's input, not its output
+    Activation f            # of ACTIVATE, ACTIVATE_ROWS, and DENSE with one in its epilogue; else linear
     # DENSE. Weights in panels [outputs/P][inputs + bias][P], the bias as the last row; gradients
     # and slots likewise. What products read, forward and backward: the weights themselves, and
     # transposed ones in panels [inputs/P][outputs][P]; or pairs of bfloat16 out of the weights, of

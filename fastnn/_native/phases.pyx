@@ -114,13 +114,13 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, b
             g.b, g.b_row, g.b_panel = s.wf, P, s.wf_panel
             g.c, g.c_row, g.c_panel = y, P, w.panel
             g.bias, g.bias_panel = s.w + s.inputs * P * size if s.bias else NULL, s.w_panel
-            g.act = s.act
+            g.act = s.f.act
             s.k.gemm_nn(&g)
         elif s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
-                s.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
-        elif s.kind == SOFTMAX:
-            p.k.softmax(r1 - r0, s.outputs, P, w.panel, x, y)
+                s.f.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
+        elif s.kind == ACTIVATE_ROWS:
+            s.f.rows(r1 - r0, s.outputs, P, w.panel, x, y)
         elif s.kind == DROPOUT:
             if kept:
                 drop(p, w, l, r0, r1, iteration, w.x[l], w.x[l + 1])
@@ -157,11 +157,11 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
 cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
     """d[l] *= act'(x[l]) where x[l] is the output of a dense step with an activation."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
-    if l == 0 or p.steps[l - 1].kind != DENSE or p.steps[l - 1].grad == NULL:
+    if l == 0 or p.steps[l - 1].kind != DENSE or p.steps[l - 1].f.grad == NULL:
         return
     for j in range(ceil_div(p.steps[l - 1].outputs, P)):
         at = (j * w.panel + r0 * P) * size
-        p.steps[l - 1].grad((r1 - r0) * P, w.x[l] + at, w.d[l] + at, w.d[l] + at)
+        p.steps[l - 1].f.grad((r1 - r0) * P, w.x[l] + at, w.d[l] + at, w.d[l] + at)
 
 
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
@@ -188,18 +188,18 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
             g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
             g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
             g.grad, g.s = NULL, NULL
-            if l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].grad != NULL:
-                g.grad, g.s = p.steps[l - 1].grad, w.x[l] + row
+            if l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].f.grad != NULL:
+                g.grad, g.s = p.steps[l - 1].f.grad, w.x[l] + row
             s.k.gemm_nn(&g)
             continue
         if s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
                 at = j * w.panel * size + row
-                s.grad((r1 - r0) * P, w.x[l if s.grad_of_input else l + 1] + at,
-                       w.d[l + 1] + at, w.d[l] + at)
-        elif s.kind == SOFTMAX:
-            p.k.softmax_backward(r1 - r0, s.outputs, P, w.panel, w.x[l + 1] + row,
-                                 w.d[l + 1] + row, w.d[l] + row)
+                s.f.grad((r1 - r0) * P, w.x[l if s.f.of_input else l + 1] + at,
+                         w.d[l + 1] + at, w.d[l] + at)
+        elif s.kind == ACTIVATE_ROWS:
+            s.f.rows_grad(r1 - r0, s.outputs, P, w.panel, w.x[l + 1] + row, w.d[l + 1] + row,
+                          w.d[l] + row)
         elif s.kind == DROPOUT:
             drop(p, w, l, r0, r1, iteration, w.d[l + 1], w.d[l])
         else:

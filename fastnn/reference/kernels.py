@@ -7,6 +7,7 @@ Shapes: n rows of a batch, k inputs, m outputs. `dx` is the gradient of the loss
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
+LEAKY_SLOPE = 0.2  # Keras's negative_slope
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
+GELU_SLOPE, GELU_CUBE = math.sqrt(8 / math.pi), 0.044715  # of the tanh form
 CLIP = 1e-7  # Keras's epsilon: probabilities are clipped to [CLIP, 1 - CLIP] before the logarithm
 
 
@@ -46,6 +50,63 @@ def relu(x: ArrayLike, *, out: Array | None = None) -> Array:
     return np.maximum(_real(x), 0, out=out)
 
 
+def relu6(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return max(x, 0), at most 6."""
+    return np.clip(_real(x), 0, 6, out=out)
+
+
+def hard_tanh(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x, at least -1 and at most 1."""
+    return np.clip(_real(x), -1, 1, out=out)
+
+
+def hard_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return relu6(x + 3) / 6."""
+    y = np.add(_real(x), 3, out=out)
+    np.clip(y, 0, 6, out=y)
+    y /= 6
+    return y
+
+
+def hard_silu(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x hard_sigmoid(x), 0 at -inf."""
+    x = _real(x)
+    return np.multiply(np.maximum(x, -3), hard_sigmoid(x), out=out)
+
+
+def leaky_relu(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x where x > 0, else 0.2 x."""
+    x = _real(x)
+    return np.maximum(x, LEAKY_SLOPE * x, out=out)
+
+
+def _expm1_below(x: Array) -> Array:
+    """Return exp(min(x, 0)) - 1."""
+    y: Array = np.minimum(x, 0)
+    return np.expm1(y, out=y)
+
+
+def elu(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x where x > 0, else exp(x) - 1."""
+    x = _real(x)
+    return np.maximum(x, _expm1_below(x), out=out)
+
+
+def selu(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return scale x where x > 0, else scale alpha (exp(x) - 1)."""
+    x = _real(x)
+    falling = _expm1_below(x)
+    falling *= SELU_SCALE * SELU_ALPHA
+    return np.add(SELU_SCALE * np.maximum(x, 0), falling, out=out)
+
+
+def softsign(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x / (1 + |x|), of an infinity its sign."""
+    x = np.clip(_real(x), -1e30, 1e30)
+    y: Array = np.divide(x, 1 + np.abs(x), out=out)
+    return y
+
+
 def exp(x: ArrayLike, *, out: Array | None = None) -> Array:
     """Return exp(x)."""
     with np.errstate(over="ignore"):
@@ -70,10 +131,50 @@ def softplus(x: ArrayLike, *, out: Array | None = None) -> Array:
     return y
 
 
+def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return log(sigmoid(x)) = -softplus(-x)."""
+    y = softplus(-_real(x), out=out)
+    return np.negative(y, out=y)
+
+
 def silu(x: ArrayLike, *, out: Array | None = None) -> Array:
     """Return x sigmoid(x)."""
     x = _real(x)
     return np.multiply(x, sigmoid(x), out=out)
+
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)  # NumPy has none that is vectorised
+
+
+def _normal(x: Array) -> Array:
+    """Return Phi(x), the standard normal distribution's function, without cancellation."""
+    return 0.5 * np.asarray(_erfc(x * -math.sqrt(0.5)), x.dtype)
+
+
+def gelu(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x Phi(x), 0 at -inf."""
+    x = np.maximum(_real(x), -1e3)
+    return np.multiply(x, _normal(x), out=out)
+
+
+def gelu_tanh(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x (1 + tanh(g / 2)) / 2 = x sigmoid(g), g = sqrt(8 / pi) (x + 0.044715 x^3)."""
+    x = np.maximum(_real(x), -1e3)
+    with np.errstate(over="ignore"):
+        return np.multiply(x, sigmoid(_gelu_gate(x)), out=out)
+
+
+def _gelu_gate(x: Array) -> Array:
+    gate: Array = GELU_SLOPE * x * (1 + GELU_CUBE * x * x)
+    return gate
+
+
+def mish(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x tanh(softplus(x)), 0 at -inf."""
+    x = np.maximum(_real(x), -1e3)
+    y = softplus(x)
+    np.tanh(y, out=y)
+    return np.multiply(x, y, out=out)
 
 
 def softmax(x: ArrayLike, *, out: Array | None = None) -> Array:
@@ -88,7 +189,18 @@ def softmax(x: ArrayLike, *, out: Array | None = None) -> Array:
     return y
 
 
-# ---- their derivatives: dx = dy f'(x), from y = f(x); silu's from x --------------------------
+def log_softmax(x: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return x - log(sum(exp(x))) of each row of the 2-D array `x`."""
+    x = _real(x)
+    if x.shape[1] == 0:
+        return x.copy() if out is None else out
+    with np.errstate(invalid="ignore"):  # as in softmax
+        y: Array = np.subtract(x, x.max(axis=1, keepdims=True), out=out)
+    y -= np.log(np.exp(y).sum(axis=1, keepdims=True))
+    return y
+
+
+# ---- their derivatives: dx = dy f'(x), from y = f(x); those in SAVES_INPUT from x -------------
 
 
 def sigmoid_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -112,6 +224,64 @@ def relu_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> A
     return np.multiply(_real(dy), _real(y) > 0, out=out)
 
 
+def relu6_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy where 0 < y < 6, else 0."""
+    y = _real(y)
+    dx: Array = np.multiply(_real(dy), (y > 0) & (y < 6), out=out)
+    return dx
+
+
+def hard_tanh_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy where -1 < y < 1, else 0."""
+    return np.multiply(_real(dy), np.abs(_real(y)) < 1, out=out)
+
+
+def hard_sigmoid_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy / 6 where 0 < y < 1, else 0."""
+    y = _real(y)
+    dx = np.multiply(_real(dy), (y > 0) & (y < 1), out=out)
+    dx /= 6
+    return dx
+
+
+def hard_silu_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return 0 for x <= -3, dy for x >= 3, and dy (x / 3 + 1/2) between."""
+    x = _real(x)
+    slope = np.where(np.abs(x) < 3, x / 3 + x.dtype.type(0.5), x > 0)
+    dx: Array = np.multiply(slope.astype(x.dtype, copy=False), dy, out=out)
+    return dx
+
+
+def leaky_relu_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy where y > 0, else 0.2 dy."""
+    y = _real(y)
+    slope: Array = np.where(y > 0, y.dtype.type(1), y.dtype.type(LEAKY_SLOPE))
+    return np.multiply(slope, dy, out=out)
+
+
+def elu_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy where y > 0, else dy (y + 1)."""
+    slope: Array = np.minimum(_real(y), 0)
+    slope += 1
+    return np.multiply(slope, dy, out=out)
+
+
+def selu_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy scale where y > 0, else dy (y + scale alpha)."""
+    y = _real(y)
+    slope: Array = np.where(
+        y > 0, y.dtype.type(SELU_SCALE), y + y.dtype.type(SELU_SCALE * SELU_ALPHA)
+    )
+    return np.multiply(slope, dy, out=out)
+
+
+def softsign_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy (1 - |y|)^2."""
+    slope: Array = 1 - np.abs(_real(y))
+    slope *= slope
+    return np.multiply(slope, dy, out=out)
+
+
 def exp_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
     """Return dy y."""
     return np.multiply(_real(y), dy, out=out)
@@ -129,6 +299,11 @@ def softplus_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) 
     return np.multiply(slope, dy, out=out)
 
 
+def log_sigmoid_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy sigmoid(-x) = dy (1 - exp(y))."""
+    return softplus_backward(-_real(y), dy, out=out)
+
+
 def silu_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
     """Return dy s (1 + x (1 - s)), s = sigmoid(x); from the input `x`, since y has no inverse."""
     x = _real(x)
@@ -140,6 +315,37 @@ def silu_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> A
     return np.multiply(slope, dy, out=out)
 
 
+def gelu_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy (Phi(x) + x phi(x)), phi the normal density."""
+    x = np.clip(_real(x), -1e3, 1e3)
+    slope: Array = np.exp(-x * x / 2)
+    slope *= x
+    slope *= 1 / math.sqrt(2 * math.pi)
+    slope += _normal(x)
+    return np.multiply(slope, dy, out=out)
+
+
+def gelu_tanh_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy s (1 + x g'(x) (1 - s)), s = sigmoid(g), as in `gelu_tanh`."""
+    x = np.clip(_real(x), -1e3, 1e3)
+    gate = _gelu_gate(x)
+    slope: Array = GELU_SLOPE * x * (1 + 3 * GELU_CUBE * x * x)
+    slope *= sigmoid(-gate)  # 1 - s would cancel
+    slope += 1
+    slope *= sigmoid(gate)
+    return np.multiply(slope, dy, out=out)
+
+
+def mish_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy (t + x (1 - t^2) sigmoid(x)), t = tanh(softplus(x))."""
+    x = np.clip(_real(x), -1e3, 1e3)
+    t = np.tanh(softplus(x))
+    slope: Array = 1 - t * t
+    slope *= silu(x)
+    slope += t
+    return np.multiply(slope, dy, out=out)
+
+
 def softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
     """Return y (dy - sum(y dy)) of each row."""
     y, dy = _real(y), _real(dy)
@@ -147,6 +353,14 @@ def softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -
     dx: Array = np.subtract(dy, inner, out=out)
     dx *= y
     return dx
+
+
+def log_softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return dy - exp(y) sum(dy) of each row."""
+    y, dy = _real(y), _real(dy)
+    part = np.exp(y)
+    part *= dy.sum(axis=1, keepdims=True)
+    return np.subtract(dy, part, out=out)
 
 
 # ---- matrix products -------------------------------------------------------------------------
@@ -223,7 +437,7 @@ def dense_backward(
 ) -> tuple[Array, Array, Array]:
     """Return (dx, dkernel, dbias) of `dense_forward`, from its input, output `y` and `dy`.
 
-    "silu" is a ValueError: its output does not determine its derivative.
+    Those in SAVES_INPUT are a ValueError: their output does not determine their derivative.
     """
     if activation in SAVES_INPUT:
         raise ValueError(f"activation must have a derivative that y determines, got {activation!r}")
@@ -234,26 +448,28 @@ def dense_backward(
 
 
 FORWARD: dict[str, Callable[..., Array]] = {
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "tanh": tanh,
-    "exp": exp,
-    "softplus": softplus,
-    "silu": silu,
-    "softmax": softmax,
-}
+    function.__name__: function
+    for function in (
+        relu, relu6, leaky_relu, elu, selu,
+        sigmoid, tanh, exp, softplus, log_sigmoid,
+        softsign, hard_tanh, hard_sigmoid,
+        hard_silu, silu, gelu, gelu_tanh, mish,
+        softmax, log_softmax,
+    )
+}  # fmt: skip
 BACKWARD: dict[str, Callable[..., Array]] = {
-    "relu": relu_backward,
-    "sigmoid": sigmoid_backward,
-    "tanh": tanh_backward,
-    "exp": exp_backward,
-    "softplus": softplus_backward,
-    "silu": silu_backward,
-    "softmax": softmax_backward,
-}
+    function.__name__.removesuffix("_backward"): function
+    for function in (
+        relu_backward, relu6_backward, leaky_relu_backward, elu_backward, selu_backward,
+        sigmoid_backward, tanh_backward, exp_backward, softplus_backward, log_sigmoid_backward,
+        softsign_backward, hard_tanh_backward, hard_sigmoid_backward,
+        hard_silu_backward, silu_backward, gelu_backward, gelu_tanh_backward, mish_backward,
+        softmax_backward, log_softmax_backward,
+    )
+}  # fmt: skip
 
-
-SAVES_INPUT = {"silu"}  # the derivative is a function of x, not of y
+# the derivative is a function of x, not of y
+SAVES_INPUT = {"hard_silu", "silu", "gelu", "gelu_tanh", "mish"}
 
 
 # ---- copies: panels [columns / P][rows][P], rows by index, scale, column sums -----------------
@@ -833,12 +1049,12 @@ def fma_peak(n: int) -> float:
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
+    **FORWARD,
+    **{f"{name}_backward": backward for name, backward in BACKWARD.items()},
+} | {
     kernel.__name__: kernel
     for kernel in (
-        sigmoid, tanh, relu, exp, log, softplus, silu,
-        sigmoid_backward, tanh_backward, relu_backward, exp_backward, log_backward,
-        softplus_backward, silu_backward,
-        softmax, softmax_backward,
+        log, log_backward,
         gemm_nn, gemm_tn,
         pair_columns, pair_rows,
         few_nn, few_nt,
