@@ -445,6 +445,15 @@ def test_backward_agrees_with_finite_differences():
 # ---- interruption and threads -------------------------------------------------------------------
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own answer to Ctrl-C, which a process started in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_stops_fit_soon_and_leaves_the_model_usable():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4096, 512)).astype(np.float32)
