@@ -139,7 +139,7 @@ print(hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdige
 
 def finish(arguments, seconds=None):
     """The script's last line; None where it was killed, so many seconds after it was ready."""
-    command = [sys.executable, "-c", SCRIPT, *arguments]
+    command = [sys.executable, "-P", "-c", SCRIPT, *arguments]  # not the checkout, the package
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         if seconds is not None:
