@@ -438,7 +438,8 @@ class Dense(Layer):
         super().attach(network, op, input_size, weights)
         penalties = [(r.l1, r.l2) if r else (0.0, 0.0) for r in self._regularizers]
         network.set_penalty(op, *penalties)
-        self._send_trainable()
+        if not self.trainable:  # a network trains its layers unless it is told
+            self._send_trainable()
 
     def _send_trainable(self) -> None:
         self._network.set_trainable(self._op, self.trainable)

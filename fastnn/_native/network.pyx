@@ -21,7 +21,7 @@ from fastnn._native.core cimport (
 from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, MAX_METRICS,
     NADAM_CORRECTION, NO_CORRECTION, ROW_BLOCK, SCALE, UNIT_PANELS, Correction, Plan, Rows, Step,
-    Terms, Unit, Workspace, add_rows, norms_phase, pair_weights, penalty, transpose_weights,
+    Terms, Unit, Workspace, add_rows, measure_penalties, pair_weights, penalty, transpose_weights,
 )
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
@@ -760,7 +760,7 @@ cdef class Network:
 
     def penalty(self):
         """What the weights add to the loss."""
-        norms_phase(&self.plan, 0, 1, False)
+        measure_penalties(&self.plan)
         return penalty(&self.plan)
 
     def predict(self, x, out, num_threads=None):

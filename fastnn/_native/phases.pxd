@@ -136,10 +136,14 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil
-cdef void norms_phase(Plan *p, double begin, double end, bint squares) noexcept nogil
+cdef void measure_penalties(Plan *p) noexcept nogil
 cdef void choose_factors(Plan *p) noexcept nogil
 cdef double penalty(Plan *p) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
+
+# Whether the update waits for the norms of whole tensors, or of all.
+cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
+    return p.clipnorm > 0 or p.global_clipnorm > 0
 
 # Rows that one thread carries through all layers at a time, so that they stay in its cache.
 cdef enum:

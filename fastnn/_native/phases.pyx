@@ -361,18 +361,6 @@ cdef void unit_norms(Plan *p, Unit *u, bint squares) noexcept nogil:
         tensor_norm(p, u, s.inputs, 1, &s.of_bias, squares, &u.squares[1])
 
 
-cdef void norms_phase(Plan *p, double begin, double end, bint squares) noexcept nogil:
-    """The part begin .. end of all units: their norms, before the update."""
-    cdef double total = p.units[p.n_units - 1].cost if p.n_units > 0 else 0
-    cdef double before = 0, middle
-    cdef int i
-    for i in range(p.n_units):
-        middle = (before + p.units[i].cost) / 2
-        before = p.units[i].cost
-        if total * begin <= middle < total * end:
-            unit_norms(p, &p.units[i], squares)
-
-
 cdef double clipped(double squares, double most) noexcept nogil:
     """What a gradient of that norm, squared, is multiplied by to be no longer than `most`."""
     cdef double norm = sqrt(squares)
@@ -400,8 +388,15 @@ cdef void choose_factors(Plan *p) noexcept nogil:
             s.of_bias.factor = clipped(s.of_bias.squares, p.clipnorm)
 
 
+cdef void measure_penalties(Plan *p) noexcept nogil:
+    """The penalties of all units, for weights as they are."""
+    cdef int i
+    for i in range(p.n_units):
+        unit_norms(p, &p.units[i], False)
+
+
 cdef double penalty(Plan *p) noexcept nogil:
-    """The penalties of all units, as norms_phase found them."""
+    """The sum of the units' penalties, as they were measured."""
     cdef double total = 0
     cdef int i
     for i in range(p.n_units):
@@ -433,7 +428,8 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
         taken += cost
         s = &p.steps[u.l]
         if hyper == NULL:
-            gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
+            if computes:
+                gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
             if norms:
                 unit_norms(p, u, True)
             continue

@@ -11,8 +11,8 @@ from fastnn._native.core cimport (
     fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.phases cimport (
-    ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, forward, gather_inputs,
-    gather_targets, gradient_rows, hyper_at, losses, norms_phase, penalty, rows_of,
+    ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
+    gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
     through_activation, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
@@ -83,7 +83,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
     cdef double now = 0, part, begin, end
-    cdef bint by_norm = p.clipnorm > 0 or p.global_clipnorm > 0
+    cdef bint by_norm = clips_by_norm(p)
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         iteration += 1
@@ -239,9 +239,10 @@ cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef Plan *p = job.plan
     maybe_delay(tid)
-    cdef bint by_norm = p.clipnorm > 0 or p.global_clipnorm > 0
+    cdef bint by_norm = clips_by_norm(p)
     if by_norm:
-        norms_phase(p, equal(tid, size), equal(tid + 1, size), True)
+        weights_phase(p, job.w, 0, NULL, False, True, True, 0, p.n_units, equal(tid, size),
+                      equal(tid + 1, size))
         agree_on_factors(job, tid, size)
     weights_phase(p, job.w, 0, &hyper, False, True, p.penalised and not by_norm, 0, p.n_units,
                   equal(tid, size), equal(tid + 1, size))
