@@ -11,7 +11,8 @@ from fastnn._data import as_int
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
 from fastnn.config import dtype_policy
-from fastnn.layers import Dense, InputLayer, Layer, as_name
+from fastnn.layers import Dense, InputLayer, Layer
+from fastnn.layers._base import as_name
 from fastnn.trainer import Trainer, compile_network
 
 

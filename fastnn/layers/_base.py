@@ -1,0 +1,296 @@
+"""What every layer is: settings, a name, and weights that live in the model's network once it is
+built."""
+
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastnn._data import (
+    as_bool,
+    as_int,
+    as_shape,
+    as_weights,
+    check_neutral,
+)
+from fastnn._lock import ModelLock
+from fastnn._registry import Configurable
+from fastnn.config import DTypePolicy, standardize_policy
+
+_names_given: Counter[str] = Counter()
+
+
+def auto_name(base: str) -> str:
+    """`base`, then base_1, base_2, ..., as Keras counts."""
+    number = _names_given[base]
+    _names_given[base] += 1
+    return f"{base}_{number}" if number else base
+
+
+def as_name(name: Any, base: str) -> str:
+    """`name`, or a new one."""
+    if name is None:
+        return auto_name(base)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"name: expected a string, got {name!r}")
+    return name
+
+
+class Layer(Configurable):
+    """Base of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype : {"float32", "float64", "mixed_bfloat16"} or DTypePolicy, optional
+        By default `fastnn.config.dtype_policy()`. The layers of a model are all of float64, or
+        none is.
+    input_shape : tuple of one int, optional
+        On a model's first layer: the number of features, such as (10,).
+    input_dim : int, optional
+        The same, as a number.
+    trainable : bool
+        Whether training changes the weights. May be changed later.
+    **keras
+        Keras's other arguments, at the values that ask for nothing.
+    """
+
+    weight_names: tuple[str, ...] = ()
+    # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
+    _neutral: Mapping[str, tuple[Any, ...]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "call" in vars(cls):
+            raise TypeError(f"{cls.__name__}: expected no call() of its own; {_NO_OWN_LAYERS}")
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        trainable: bool = True,
+        **keras: Any,
+    ) -> None:
+        check_neutral(type(self).__name__, keras, self._neutral)
+        self._trainable = as_bool(trainable, "trainable")
+        self.dtype_policy: DTypePolicy = standardize_policy(dtype)
+        self.input_size_argument: int | None = None
+        if input_dim is not None:
+            self.input_size_argument = as_int(input_dim, "input_dim", 1)
+        if input_shape is not None:
+            self.input_size_argument = as_shape(input_shape, "input_shape")
+        self.name = as_name(name, type(self).__name__.lower())
+        self._input_size: int | None = None
+        self._owner: weakref.ref[Any] | None = None  # weak: a model dies with its last user
+        self._lock = ModelLock()  # the owner's, where there is one
+        self._weights: list[np.ndarray] | None = None  # while there is no network
+        self._network: Any = None
+        self._op = -1
+
+    # ---- what each kind of layer says about itself --------------------------------------------
+
+    def op(self) -> tuple[Any, ...]:
+        """This layer as the engine takes it."""
+        raise TypeError(f"layer {self.name!r}: {_NO_OWN_LAYERS}; got a {type(self).__name__}")
+
+    def output_size_for(self, input_size: int) -> int:
+        """How many outputs so many inputs give."""
+        return input_size
+
+    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
+        """Shapes of the weights, in the order of `weight_names`."""
+        return []
+
+    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
+        return []
+
+    def _push(self, weights: list[np.ndarray]) -> None:
+        """Write checked weights into the network."""
+
+    def _pull(self) -> list[np.ndarray]:
+        """Copies of the weights in the network."""
+        return []
+
+    # ---- the model's side ---------------------------------------------------------------------
+
+    def check_input_size(self, input_size: int) -> None:
+        """Refuse an input that this layer was not made for."""
+        fixed = self.built and self.weight_names
+        known = self.input_size if fixed else self.input_size_argument
+        if known is not None and known != input_size:
+            raise ValueError(
+                f"layer {self.name!r}: expected {known} inputs, got {input_size} from what is "
+                f"before it"
+            )
+
+    def first_weights(self, input_size: int) -> list[np.ndarray]:
+        """The weights to begin with: those the layer has, or new ones."""
+        if self.built:
+            return self.get_weights()
+        shapes = self.weight_shapes(input_size)
+        return as_weights(
+            self._initial_weights(input_size), shapes, np.dtype(self.dtype), "initial weights"
+        )
+
+    def attach(self, network: Any, op: int, input_size: int, weights: list[np.ndarray]) -> None:
+        """Move into a network: from now on the weights live there."""
+        self._network, self._op, self._input_size, self._weights = network, op, input_size, None
+        self._push(weights)
+
+    def detach(self) -> None:
+        """Move out of the network, with the weights."""
+        if self._network is not None:
+            self._weights, self._network = self._pull(), None
+
+    @property
+    def owner(self) -> Any:
+        """The model that this layer is in, or None."""
+        return self._owner() if self._owner is not None else None
+
+    def join(self, model: Any, lock: ModelLock) -> None:
+        """Become a part of a model."""
+        self.detach()  # from the network of a model that is no more
+        self._owner, self._lock = weakref.ref(model), lock
+
+    def leave(self) -> None:
+        """Become free again, with the weights."""
+        self.detach()
+        self._owner, self._lock = None, ModelLock()
+
+    # ---- for everyone -------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """What the weights are kept in, "float32" or "float64"; also `variable_dtype`."""
+        return self.dtype_policy.variable_dtype
+
+    variable_dtype = dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """What matrix products take their operands in; "bfloat16" for mixed_bfloat16."""
+        return self.dtype_policy.compute_dtype
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights exist."""
+        return self._network is not None or self._weights is not None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = as_bool(value, "trainable")
+        with self._lock:
+            self._trainable = value
+            if self._network is not None:
+                self._send_trainable()
+
+    def _send_trainable(self) -> None:
+        """Tell the network."""
+
+    @property
+    def input_size(self) -> int | None:
+        """How many inputs there are; None before it is known."""
+        return self._input_size
+
+    @property
+    def input_shape(self) -> tuple[None, int]:
+        """(None, inputs)."""
+        if self.input_size is None:
+            raise AttributeError(f"layer {self.name!r} is not built yet: its input is unknown")
+        return (None, self.input_size)
+
+    @property
+    def output_shape(self) -> tuple[None, int]:
+        """(None, outputs)."""
+        return (None, self.output_size_for(self.input_shape[1]))
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the weights; [] while the input is unknown."""
+        return [] if self.input_size is None else self.weight_shapes(self.input_size)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights, in Keras's order; [] before the layer is built."""
+        if self._network is not None:
+            return self._pull()
+        return [weight.copy() for weight in self._weights or []]
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Copies, as `get_weights` returns them."""
+        return self.get_weights()
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        """Copies of those weights that training changes."""
+        return self.get_weights() if self.trainable else []
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Replace the weights.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If their number or a shape is wrong, or they are no numbers. Nothing has changed then.
+        """
+        arrays = self.checked_weights(weights)
+        with self._lock:
+            if self._network is not None:
+                self._push(arrays)
+            else:
+                self._weights = [array.copy() for array in arrays]
+
+    def set_weights_for(self, input_size: int, weights: list[Any]) -> None:
+        """Build a layer by giving it an input size and weights; one in a network has that size."""
+        before, self._input_size = self._input_size, input_size
+        try:
+            self.set_weights(weights)
+        except BaseException:
+            self._input_size = before
+            raise
+
+    def checked_weights(self, weights: Any, name: str = "weights") -> list[np.ndarray]:
+        """`weights` as `set_weights` takes them."""
+        return as_weights(weights, self.shapes, np.dtype(self.dtype), name)
+
+    def count_params(self) -> int:
+        """How many numbers the weights are."""
+        if self.input_size is None:
+            raise ValueError(f"layer {self.name!r} is not built yet: its input is unknown")
+        return sum(prod(shape) for shape in self.shapes)
+
+    def get_config(self) -> dict[str, Any]:
+        config = {"name": self.name, "dtype": self.dtype_policy.name}
+        return config if self.trainable else {**config, "trainable": False}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"layer {self.name!r} cannot be called: fastnn has no functional models; put the "
+            f"layers into fastnn.Sequential([...]) and call that"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is free and has the weights itself."""
+        own = {"_owner": None, "_lock": None, "_network": None}
+        return {**vars(self), **own, "_weights": self.get_weights() if self.built else None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = ModelLock()
+
+
+_NO_OWN_LAYERS = (
+    "fastnn runs the layers of fastnn.layers; for what they cannot do, use model.forward, "
+    "model.backward and model.apply_gradients with NumPy code of your own between them"
+)

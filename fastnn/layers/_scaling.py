@@ -1,0 +1,160 @@
+"""Layers that scale and shift features and are not trained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn._data import (
+    as_features,
+    numeric,
+)
+from fastnn.layers._base import Layer
+
+
+class Normalization(Layer):
+    """y = (x - mean) / max(sqrt(variance), epsilon), per feature, not trained.
+
+    Parameters
+    ----------
+    axis : int
+        The features' axis: -1 or 1.
+    mean, variance : array_like, optional
+        Numbers for each feature, or one for all; both or neither. Without them, `adapt` measures
+        them; before that the layer changes nothing.
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+    """
+
+    # Keras has 1e-7. A power of two of the same size multiplies exactly, so that a constant
+    # feature becomes 0 and not the rounding error of x * 1e7.
+    EPSILON = 2.0**-23
+    _neutral: Mapping[str, tuple[Any, ...]] = {**Layer._neutral, "invert": (False,)}
+
+    def __init__(
+        self,
+        axis: int = -1,
+        mean: Any = None,
+        variance: Any = None,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        if isinstance(axis, (tuple, list)) and len(axis) == 1:
+            axis = axis[0]
+        if not isinstance(axis, (int, np.integer)) or axis not in (-1, 1):
+            raise ValueError(f"axis: expected -1 or 1, the features' axis, got {axis!r}")
+        if (mean is None) != (variance is None):
+            raise ValueError("mean, variance: expected both or neither, got one")
+        self.axis = -1
+        self._given: tuple[np.ndarray, np.ndarray] | None = None
+        if mean is not None:
+            self._given = (_statistic(mean, "mean"), _statistic(variance, "variance"))
+            if (self._given[1] < 0).any():
+                raise ValueError("variance: expected numbers >= 0, got negative ones")
+        else:
+            self.weight_names = ("mean", "variance", "count")
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
+
+    def op(self) -> tuple[Any, ...]:
+        return ("scale_shift",)
+
+    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
+        return [] if self._given else [(input_size,), (input_size,), ()]
+
+    def check_input_size(self, input_size: int) -> None:
+        super().check_input_size(input_size)
+        for given in self._given or ():
+            if given.size not in (1, input_size):
+                raise ValueError(
+                    f"layer {self.name!r}: expected {given.size} inputs, as many as mean and "
+                    f"variance have, got {input_size}"
+                )
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        return []
+
+    def checked_weights(self, weights: Any, name: str = "weights") -> list[np.ndarray]:
+        arrays = super().checked_weights(weights, name)
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+        if any((array < 0).any() for array in arrays[1:]):
+            raise ValueError(f"{name}: expected a variance and a count >= 0, got negative ones")
+        return arrays
+
+    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
+        if self._given:
+            return []
+        shape = (input_size,)
+        return [np.zeros(shape, self.dtype), np.ones(shape, self.dtype), np.zeros((), self.dtype)]
+
+    def _push(self, weights: list[np.ndarray]) -> None:
+        """The network keeps a scale and a shift; the statistics stay here."""
+        self._statistics = [weight.copy() for weight in weights]
+        mean, variance = self._given or weights[:2]
+        scale = 1 / np.maximum(np.sqrt(variance.astype(np.float64)), self.EPSILON)
+        shift = -mean.astype(np.float64) * scale
+        self._network.set_scale_shift(
+            self._op, *(np.full(self.input_shape[1], v, self.dtype) for v in (scale, shift))
+        )
+
+    def _pull(self) -> list[np.ndarray]:
+        return [weight.copy() for weight in self._statistics]
+
+    def adapt(self, data: Any) -> None:
+        """Measure mean and variance of each feature.
+
+        Parameters
+        ----------
+        data : array_like (samples, features)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `data` is not such an array, is empty, or the layer was given mean and variance.
+        """
+        if self._given:
+            raise ValueError("adapt: expected a layer without mean and variance, got one with them")
+        size = self.input_size or self.input_size_argument
+        data = as_features(data, np.dtype(self.dtype), size, "data")
+        if len(data) == 0:
+            raise ValueError(f"data: expected at least one row, got shape {data.shape}")
+        if not np.isfinite(data).all():
+            raise ValueError("data: expected finite numbers, got NaN or infinity")
+        mean = data.mean(axis=0, dtype=np.float64)
+        variance = data.var(axis=0, dtype=np.float64)
+        with np.errstate(over="ignore"):  # what the layer's dtype cannot hold is refused
+            self.set_weights_for(data.shape[1], [mean, variance, float(len(data))])
+
+    @property
+    def mean(self) -> np.ndarray | None:
+        """A copy of the means, (features,); None before they are known."""
+        return self._statistic(0)
+
+    @property
+    def variance(self) -> np.ndarray | None:
+        """A copy of the variances, (features,); None before they are known."""
+        return self._statistic(1)
+
+    def _statistic(self, number: int) -> np.ndarray | None:
+        if self._given:
+            return self._given[number].astype(self.dtype)
+        return self.get_weights()[number] if self.built else None
+
+    def get_config(self) -> dict[str, Any]:
+        mean, variance = (given.tolist() for given in self._given) if self._given else (None, None)
+        return {**super().get_config(), "axis": self.axis, "mean": mean, "variance": variance}
+
+
+def _statistic(value: Any, name: str) -> np.ndarray:
+    """One number for all features or one for each, finite."""
+    array = np.atleast_1d(np.squeeze(numeric(value, name))).astype(np.float64)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers (features,), got shape {array.shape}")
+    return array
