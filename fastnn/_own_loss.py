@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import numeric
+from fastnn._data import Shape, as_rows, numeric
 from fastnn.losses import FunctionLoss
 from fastnn.optimizers import Optimizer
 from fastnn.reference.kernels import KERNELS
@@ -25,13 +25,20 @@ class OwnLossEngine:
     optimizer : Optimizer
     metrics : sequence of str
         The engine's words for them; computed by the kernels' NumPy twins.
+    output_shape : tuple of int
+        Of a sample's outputs, as the function sees them.
     """
 
     def __init__(
-        self, network: Any, loss: FunctionLoss, optimizer: Optimizer, metrics: Sequence[str]
+        self,
+        network: Any,
+        loss: FunctionLoss,
+        optimizer: Optimizer,
+        metrics: Sequence[str],
+        output_shape: Shape,
     ) -> None:
         self._network, self._loss, self._optimizer = network, loss, optimizer
-        self._metrics = metrics
+        self._metrics, self._output_shape = metrics, output_shape
 
     def train(
         self,
@@ -99,7 +106,10 @@ class OwnLossEngine:
         target = y[rows]
         for i, name in enumerate(self._metrics, 1):
             sums[i] += KERNELS[name](p, target).sum()
-        losses, dp = call(self._loss, target, p)
+        shape = (len(p), *self._output_shape)
+        target = target.reshape(shape) if self._metrics else target  # which have it as rows
+        losses, dp = call(self._loss, target, p.reshape(shape))
+        dp = as_rows(dp)
         if sample_weight is not None:
             weight = sample_weight[rows]
             losses, dp = losses * weight, dp * weight[:, None]
@@ -107,7 +117,7 @@ class OwnLossEngine:
 
 
 def call(loss: FunctionLoss, y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the function returns, as arrays (samples,) and (samples, outputs) of `p`'s dtype.
+    """What the function returns, as arrays (samples,) and of `p`'s shape, of `p`'s dtype.
 
     Raises
     ------

@@ -1,19 +1,21 @@
 """Training, evaluation and prediction of a model: everything that takes data."""
 
 from collections.abc import Callable, Iterator, Mapping
-from math import ceil, floor
+from math import ceil, floor, prod
 from typing import Any
 
 import numpy as np
 
 from fastnn import losses, optimizers
 from fastnn._data import (
+    Shape,
     as_any_targets,
     as_bool,
     as_features,
     as_int,
     as_labels,
     as_number,
+    as_rows,
     as_sample_weight,
     as_targets,
     check_neutral,
@@ -33,6 +35,8 @@ SLICE_SECONDS = 0.05
 # predict does about so many multiply-adds at a time, for the same reason, but not fewer rows.
 SLICE_WORK = 10**9
 SLICE_ROWS = 256
+# The engine predicts no more rows than these at once, without its threads.
+FEW_ROWS = 16
 
 # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
 _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
@@ -48,7 +52,10 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "predict": {"steps": (None,), "callbacks": (None, [])},
 }
 
-# x (samples, features), y (samples,) class ids or (samples, outputs), sample_weight or None
+# What takes all outputs of a sample as one vector; Keras takes the last axis as one.
+_OF_ONE_AXIS = ("xent", "kld", "categorical_hinge", "cosine", "argmax_match")
+
+# x (samples, ...), y (samples,) class ids or (samples, outputs), sample_weight or None
 Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
@@ -66,9 +73,11 @@ class Trainer:
     _network: Any
     _dtype: np.dtype[Any]
     count_params: Any
-    _output_size_for: Any
+    _output_shape_for: Any
     _build_for: Any
-    input_size: int | None
+    _sample_shape: Shape | None  # None before it is known
+    _shapes: tuple[Shape, Shape]  # of a built model's inputs and outputs
+    _has_axes: bool  # whether one of them is of more than one axis
 
     def __init__(self) -> None:
         self._lock = ModelLock()
@@ -181,7 +190,8 @@ class Trainer:
         if not isinstance(self.loss, losses.FunctionLoss):
             return self._network
         names = engine_names(self._metrics, self.loss, self._network.output_size)
-        return OwnLossEngine(self._network, self.loss, self._optimizer, names)  # type: ignore[arg-type]
+        optimizer: Any = self._optimizer
+        return OwnLossEngine(self._network, self.loss, optimizer, names, self._shapes[1])
 
     def _send_hyper(self) -> None:
         """Pass a changed learning rate on."""
@@ -199,30 +209,56 @@ class Trainer:
             raise ValueError(f"{call}: expected a model compiled with a loss, got loss=None")
 
     def _check_data(
-        self, x: Any, y: Any, sample_weight: Any, *, columns: int | None, prefix: str = ""
+        self, x: Any, y: Any, sample_weight: Any, *, shape: Shape | None, prefix: str = ""
     ) -> Data:
-        """Training or test data as the engine takes them."""
-        x = as_features(x, self._dtype, columns, prefix + "x")
-        rows, outputs = len(x), self._output_size_for(x.shape[1])
+        """Training or test data as the engine takes them, but for the shape of x."""
+        x = as_features(x, self._dtype, shape, prefix + "x")
+        rows, outputs = len(x), self._output_shape_for(x.shape[1:])
         if rows == 0:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
         if y is None:
             raise ValueError(f"{prefix}y: expected targets, got None")
+        self._check_axes(outputs)
         if self.loss.sparse:  # type: ignore[union-attr]
-            y = as_labels(y, rows, outputs, prefix + "y")
+            y = as_labels(y, rows, outputs[-1], prefix + "y")
         elif isinstance(self.loss, losses.FunctionLoss) and not self._metrics:
             y = as_any_targets(y, self._dtype, rows, outputs, prefix + "y")
         else:
             y = as_targets(y, self._dtype, rows, outputs, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
 
+    def _check_axes(self, outputs: Shape) -> None:
+        """Refuse outputs of several axes where the engine would take them all for one."""
+        if len(outputs) == 1:
+            return
+        own = isinstance(self.loss, losses.FunctionLoss)
+        for part, name in [
+            ("loss", "" if own else self.loss.engine_name),  # type: ignore[union-attr]
+            *(("metrics", name) for name in engine_names(self._metrics, self.loss, prod(outputs))),
+        ]:
+            if name in _OF_ONE_AXIS:
+                raise ValueError(
+                    f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
+                    f"Flatten() last"
+                )
+
+    def _enter_data(self, data: Data) -> Data:
+        """Data as the engine takes them; builds the model at its first."""
+        self._build_for(data[0].shape[1:])
+        return _as_rows(data)
+
     def _inputs(self, x: Any) -> np.ndarray:
         """`x` as the engine takes it; builds the model at its first data."""
-        array = as_features(x, self._dtype, self.input_size)
+        array = as_features(x, self._dtype, self._sample_shape)
         if self._network is None:
             with self._lock:
-                self._build_for(array.shape[1])
-        return array
+                self._build_for(array.shape[1:])
+        return as_rows(array)
+
+    def _outputs(self, rows: np.ndarray) -> np.ndarray:
+        """The engine's outputs in the model's shape."""
+        shape = self._shapes[1]
+        return rows if len(shape) == 1 else rows.reshape(len(rows), *shape)
 
     # ---- fit ----------------------------------------------------------------------------------
 
@@ -249,7 +285,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features)
+        x : array_like (samples, features), or of the shape of the model's Input
         y : array_like
             Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
             there is one output.
@@ -304,10 +340,10 @@ class Trainer:
             frequency = _check_frequency(validation_freq)
             shown = _check_verbose(verbose)
             chosen = _callback_list(callbacks)
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
+            data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
             samples, validation = len(data[0]), None
             if validation_data is not None:
-                validation = self._check_validation(validation_data, data[0].shape[1])
+                validation = self._check_validation(validation_data, data[0].shape[1:])
             elif validation_split:
                 samples, validation = _split(data, validation_split)
             if validation_batch_size is not None:
@@ -320,7 +356,7 @@ class Trainer:
             rows = samples
             if steps_per_epoch is not None:
                 rows = as_int(steps_per_epoch, "steps_per_epoch", 1) * batch_size
-            self._build_for(data[0].shape[1])
+            data, validation = self._enter_data(data), validation and _as_rows(validation)
             params = {
                 "epochs": epochs,
                 "steps": ceil(rows / batch_size),
@@ -344,15 +380,19 @@ class Trainer:
     def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
         """The first `samples` of the data, weighted by class."""
         x, y, weight = _first(data, samples)
-        outputs = self._output_size_for(x.shape[1])
+        outputs = self._output_shape_for(x.shape[1:])
+        if len(outputs) > 1:
+            raise ValueError(
+                f"class_weight: expected a model with outputs of one axis, got shape {outputs}"
+            )
         if y.ndim == 1:  # a loss of one's own has targets of any shape
-            classes = as_labels(y, samples, outputs)
+            classes = as_labels(y, samples, outputs[0])
         else:
             classes = as_targets(y, self._dtype, samples, outputs)
-        by_class = class_weights(class_weight, classes, outputs, self._dtype)
+        by_class = class_weights(class_weight, classes, outputs[0], self._dtype)
         return x, y, by_class if weight is None else by_class * weight
 
-    def _check_validation(self, validation_data: Any, columns: int) -> Data:
+    def _check_validation(self, validation_data: Any, shape: Shape) -> Data:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError(
                 "validation_data: expected a tuple (x, y) or (x, y, sample_weight), got "
@@ -360,7 +400,7 @@ class Trainer:
             )
         x, y, *weight = validation_data
         return self._check_data(
-            x, y, weight[0] if weight else None, columns=columns, prefix="validation_"
+            x, y, weight[0] if weight else None, shape=shape, prefix="validation_"
         )
 
     def _fit(
@@ -465,8 +505,8 @@ class Trainer:
                 as_int(batch_size, "batch_size", 1)
             shown = _check_verbose(verbose)
             chosen = _callback_list(callbacks)
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
-            self._build_for(data[0].shape[1])
+            data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
+            data = self._enter_data(data)
             hooks = CallbackList(chosen, self, {"verbose": verbose})
             hooks.on_test_begin()
             logs = self._evaluate(data)
@@ -490,7 +530,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features)
+        x : array_like (samples, features), or of the shape of the model's Input
         batch_size, verbose
             Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
         **keras
@@ -520,11 +560,19 @@ class Trainer:
             step = max(step, SLICE_WORK // max(1, self.count_params()))
         for start in range(0, len(x), step):
             network.predict(x[start : start + step], out[start : start + step], None)
-        return out
+        return self._outputs(out)
 
     def _predict_few(self, x: Any) -> np.ndarray | None:
         """Outputs for a few rows that the engine can read where they lie, else None."""
-        return None if self._network is None else self._network.predict_few(x)
+        if self._network is None:
+            return None
+        if not self._has_axes:
+            few: np.ndarray | None = self._network.predict_few(x)
+            return few
+        if not isinstance(x, np.ndarray) or x.shape[1:] != self._shapes[0] or len(x) > FEW_ROWS:
+            return None
+        few = self._network.predict_few(as_rows(x))
+        return None if few is None else self._outputs(few)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Outputs for `x`, in one call of the engine; the fastest way for a few rows."""
@@ -536,7 +584,7 @@ class Trainer:
         out = np.empty((len(x), network.output_size), self._dtype)
         if len(x):
             network.predict(x, out, None)
-        return out
+        return self._outputs(out)
 
     def __call__(self, x: Any, training: bool = False) -> np.ndarray:
         """Outputs for `x`; with `training` as the next step of training would have them."""
@@ -555,9 +603,8 @@ class Trainer:
         """One optimizer step on these samples; returns this batch's results as `evaluate` does."""
         with self._lock:
             self._check_compiled("train_on_batch")
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
-            rows, columns = data[0].shape
-            self._build_for(columns)
+            data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
+            data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
             _, loss, values = self._engine().train(*data, np.arange(rows), rows, 0, 0.0, None)
@@ -574,7 +621,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), at least one row
+        x : array_like (samples, features), or of the shape of the model's Input, at least one row
         training : bool
             Whether layers such as `Dropout` do what they do in training.
 
@@ -589,7 +636,7 @@ class Trainer:
                 raise ValueError(f"x: expected at least one row, got shape {x.shape}")
             y: np.ndarray = self._network.forward(x, None, training)
             self._rows_forward = len(x)
-        return y
+        return self._outputs(y)
 
     def backward(self, dy: Any) -> np.ndarray:
         """Gradients of the weights, for the gradient `dy` of the total loss to the outputs.
@@ -609,11 +656,10 @@ class Trainer:
         with self._lock:
             if self._rows_forward is None:
                 raise ValueError("backward: expected a forward before it, got none")
-            outputs = self._network.output_size
-            dy = as_targets(dy, self._dtype, self._rows_forward, outputs, "dy")
+            dy = as_targets(dy, self._dtype, self._rows_forward, self._shapes[1], "dy")
             dx: np.ndarray = self._network.backward(dy, None)
             self._has_gradients = True
-        return dx
+        return dx.reshape(len(dx), *self._shapes[0])
 
     def apply_gradients(self) -> None:
         """One optimizer step with the gradients of the last `backward`."""
@@ -660,6 +706,10 @@ def _orders(samples: int, rows: int, shuffle: bool) -> Iterator[np.ndarray]:
         order = np.concatenate(parts)
         left = order[rows:]
         yield order[:rows]
+
+
+def _as_rows(data: Data) -> Data:
+    return as_rows(data[0]), data[1], data[2]
 
 
 def _first(data: Data, rows: int) -> Data:
