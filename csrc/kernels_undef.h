@@ -10,10 +10,12 @@
 #undef FNN_GATHER
 #undef FNN_SCALE
 #undef FNN_COLSUM
-#undef FNN_DROPOUT
 #undef FNN_LAYER_NORM
 #undef FNN_BATCH_NORM
 #undef FNN_PRELU
+#undef FNN_CURVE
+#undef FNN_CURVE_GRAD
+#undef FNN_NOISE
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM

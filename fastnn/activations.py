@@ -5,12 +5,50 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._data import as_number
 
-def _kernel(name: str, x: Any) -> np.ndarray:
+Engine = tuple[Any, ...]  # the engine's word for an activation, and its numbers
+
+
+def _kernel(name: str, x: Any, *numbers: float) -> np.ndarray:
     from fastnn import kernels  # only who calls an activation by hand needs them
 
-    result: np.ndarray = getattr(kernels, name)(x)
+    result: np.ndarray = getattr(kernels, name)(x, *numbers)
     return result
+
+
+def _compute(engine: Engine, x: Any) -> np.ndarray:
+    name, *numbers = engine
+    return _kernel(name, x, *numbers)
+
+
+def relu_of(negative_slope: Any, max_value: Any, threshold: Any) -> Engine:
+    """Such a relu for the engine: a plain activation where one is the same."""
+    slope = as_number(negative_slope, "negative_slope", 0)
+    highest = float("inf") if max_value is None else as_number(max_value, "max_value", 0)
+    threshold = as_number(threshold, "threshold", 0)
+    plain = {(0.0, float("inf")): "relu", (0.0, 6.0): "relu6", (0.2, float("inf")): "leaky_relu"}
+    if threshold == 0 and (slope, highest) in plain:
+        return (plain[slope, highest],)
+    return ("ramp", slope, threshold, highest)
+
+
+def elu_of(alpha: Any) -> Engine:
+    """Such an elu for the engine."""
+    alpha = as_number(alpha, "alpha", 0)
+    return ("elu",) if alpha == 1 else ("exp_tail", alpha, 1.0)
+
+
+def celu_of(alpha: Any) -> Engine:
+    """Such a celu for the engine."""
+    alpha = as_number(alpha, "alpha", 1e-30)  # 1 / alpha is a float32
+    return ("elu",) if alpha == 1 else ("exp_tail", alpha, 1 / alpha)
+
+
+def check_axis(axis: Any) -> None:
+    """Refuse all but the features' axis."""
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or axis not in (-1, 1):
+        raise ValueError(f"axis: expected -1 or 1, the features' axis, got {axis!r}")
 
 
 def linear(x: Any) -> Any:
@@ -18,9 +56,18 @@ def linear(x: Any) -> Any:
     return x
 
 
-def relu(x: Any) -> np.ndarray:
-    """max(x, 0)."""
-    return _kernel("relu", x)
+def relu(
+    x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> np.ndarray:
+    """max(x, 0); in general min(x, max_value) where x > threshold, else
+    negative_slope (x - threshold).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one of the numbers is none or below 0.
+    """
+    return _compute(relu_of(negative_slope, max_value, threshold), x)
 
 
 def sigmoid(x: Any) -> np.ndarray:
@@ -63,19 +110,37 @@ def relu6(x: Any) -> np.ndarray:
     return _kernel("relu6", x)
 
 
-def leaky_relu(x: Any) -> np.ndarray:
-    """x where x > 0, else 0.2 x."""
-    return _kernel("leaky_relu", x)
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> np.ndarray:
+    """x where x > 0, else negative_slope x.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `negative_slope` is no number or below 0.
+    """
+    return relu(x, negative_slope)
 
 
-def elu(x: Any) -> np.ndarray:
-    """x where x > 0, else exp(x) - 1."""
-    return _kernel("elu", x)
+def elu(x: Any, alpha: float = 1.0) -> np.ndarray:
+    """x where x > 0, else alpha (exp(x) - 1).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `alpha` is no number or below 0.
+    """
+    return _compute(elu_of(alpha), x)
 
 
-def celu(x: Any) -> np.ndarray:
-    """x where x > 0, else exp(x) - 1: at its only alpha here, 1, the same as `elu`."""
-    return _kernel("elu", x)
+def celu(x: Any, alpha: float = 1.0) -> np.ndarray:
+    """x where x > 0, else alpha (exp(x / alpha) - 1), whose slope at 0 is 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `alpha` is no number > 0.
+    """
+    return _compute(celu_of(alpha), x)
 
 
 def selu(x: Any) -> np.ndarray:
@@ -113,13 +178,27 @@ def mish(x: Any) -> np.ndarray:
     return _kernel("mish", x)
 
 
-def softmax(x: Any) -> np.ndarray:
-    """exp(x) over its sum, for each row."""
+def softmax(x: Any, axis: int = -1) -> np.ndarray:
+    """exp(x) over its sum, for each row.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is not -1 or 1, or `x` is not 2-D.
+    """
+    check_axis(axis)
     return _kernel("softmax", x)
 
 
-def log_softmax(x: Any) -> np.ndarray:
-    """log(softmax(x)), for each row."""
+def log_softmax(x: Any, axis: int = -1) -> np.ndarray:
+    """log(softmax(x)), for each row.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is not -1 or 1, or `x` is not 2-D.
+    """
+    check_axis(axis)
     return _kernel("log_softmax", x)
 
 

@@ -12,12 +12,13 @@ import numpy as np
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
 )
+from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, Activation, activation as activation_of,
-    fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels, fnn_now, fnn_probe, fnn_rows,
-    fnn_rows_grad, fnn_unary, kernels, n_threads,
+    fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_curve, fnn_curve_grad, fnn_grad, fnn_kernels, fnn_now,
+    fnn_probe, fnn_rows, fnn_rows_grad, fnn_unary, FNN_CURVE_PARAMS, kernels, n_threads,
 )
 from fastnn._native.matmul cimport multiply, product, share
 from fastnn._native.team cimport pays, run_team
@@ -186,6 +187,9 @@ cdef inline object deliver(object result, object out):
 cdef struct sweep:
     fnn_unary unary
     fnn_grad grad
+    fnn_curve curve
+    fnn_curve_grad curve_grad
+    double param[FNN_CURVE_PARAMS]
     fnn_rows rows
     fnn_rows_grad rows_grad
     fnn_colsum colsum
@@ -207,6 +211,10 @@ cdef void sweep_part(void *what, int part, int parts) noexcept nogil:
         s.unary(n, x, y)
     elif s.grad != NULL:
         s.grad(n, x, s.dy + offset, y)
+    elif s.curve != NULL:
+        s.curve(n, s.param, x, y)
+    elif s.curve_grad != NULL:
+        s.curve_grad(n, s.param, x, s.dy + offset, y)
     elif s.rows != NULL:
         s.rows(n, s.n_cols, s.n_cols, s.panel, x, y)
     elif s.rows_grad != NULL:
@@ -640,6 +648,141 @@ def mish_backward(x, dy, *, out=None, num_threads=None):
     From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
     """
     return backward(X_DY, x, dy, out, num_threads, f32.mish_backward, f64.mish_backward)
+
+
+# ---- element by element, with numbers ------------------------------------------------------------
+
+cdef object curve(object x, object out, object num_threads, fnn_curve single, fnn_curve double,
+                  tuple numbers):
+    cdef Array ax, ay
+    given = x
+    if not look(x, &ax):
+        x, = plain(("x",), (x,))
+        look(x, &ax)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
+    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
+               &ax if x is given else NULL)
+    cdef sweep s = elementwise(&ax, &ax, &ay)
+    s.curve = single if ax.dtype == FNN_FLOAT32 else double
+    take_numbers(&s, numbers)
+    run(&s, threads)
+    return deliver(y, out)
+
+
+cdef object curve_backward(tuple names, object saved, object dy, object out, object num_threads,
+                           fnn_curve_grad single, fnn_curve_grad double, tuple numbers):
+    cdef Array a_saved, a_dy, a_dx
+    given = saved, dy
+    saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
+    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY)
+    dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
+    cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
+    s.curve_grad = single if a_dy.dtype == FNN_FLOAT32 else double
+    take_numbers(&s, numbers)
+    run(&s, threads)
+    return deliver(dx, out)
+
+
+cdef int take_numbers(sweep *s, tuple numbers) except -1:
+    cdef int i
+    for i in range(len(numbers)):
+        s.param[i] = numbers[i]
+    return 0
+
+
+cdef tuple ramp_numbers(double slope, double threshold, double highest):
+    for name, value in ("slope", slope), ("threshold", threshold), ("highest", highest):
+        if not value >= 0:
+            raise ValueError(f"{name} must be a number >= 0, got {value}")
+    return slope, threshold, highest
+
+
+cdef tuple tail_numbers(double height, double rate):
+    if not 0 <= height < INFINITY:
+        raise ValueError(f"height must be a finite number >= 0, got {height}")
+    if not 0 < rate < INFINITY:
+        raise ValueError(f"rate must be a finite number > 0, got {rate}")
+    return height, rate
+
+
+def ramp(x, slope=0.0, threshold=0.0, highest=INFINITY, *, out=None, num_threads=None):
+    """min(x, highest) where x > threshold, else slope (x - threshold), element by element.
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+    slope, threshold, highest : float >= 0
+    out, num_threads
+        As for `sigmoid`, and so are result and errors.
+
+    Raises
+    ------
+    ValueError
+        If one of the numbers is below 0.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.ramp([-2.0, 0.5, 3.0], 0.1, 1.0, 2.0)
+    array([-0.3 , -0.05,  2.  ])
+    """
+    return curve(x, out, num_threads, f32.ramp, f64.ramp, ramp_numbers(slope, threshold, highest))
+
+
+def exp_tail(x, height=1.0, rate=1.0, *, out=None, num_threads=None):
+    """x where x > 0, else height (exp(rate x) - 1), element by element.
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+    height : float >= 0
+    rate : float > 0
+    out, num_threads
+        As for `sigmoid`, and so are result and errors.
+
+    Raises
+    ------
+    ValueError
+        If a number is not in these bounds.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.exp_tail([-100.0, 0.0, 3.0], 0.5)
+    array([-0.5,  0. ,  3. ])
+    """
+    return curve(x, out, num_threads, f32.exp_tail, f64.exp_tail, tail_numbers(height, rate))
+
+
+def ramp_backward(x, dy, slope=0.0, threshold=0.0, highest=INFINITY, *, out=None, num_threads=None):
+    """The gradient through `ramp`, from its input x: slope dy where x <= threshold, 0 where
+    x >= highest, else dy.
+
+    Otherwise as `ramp` and `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.ramp_backward([-2.0, 1.5, 3.0], [1.0, 1.0, 1.0], 0.1, 1.0, 2.0)
+    array([0.1, 1. , 0. ])
+    """
+    return curve_backward(X_DY, x, dy, out, num_threads, f32.ramp_backward, f64.ramp_backward,
+                          ramp_numbers(slope, threshold, highest))
+
+
+def exp_tail_backward(y, dy, height=1.0, rate=1.0, *, out=None, num_threads=None):
+    """The gradient through `exp_tail`, from its output y: dy where y > 0, else rate (y + height) dy.
+
+    Otherwise as `exp_tail` and `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.exp_tail_backward([-0.5, 3.0], [1.0, 1.0], 1.0, 2.0)
+    array([1., 1.])
+    """
+    return curve_backward(Y_DY, y, dy, out, num_threads, f32.exp_tail_backward, f64.exp_tail_backward,
+                          tail_numbers(height, rate))
 
 
 # ---- row by row --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ cdef extern from "fnn.h" nogil:
     enum: FNN_ISAS
     enum: FNN_MAX_PANEL
     enum: FNN_LOSS_PARAMS
+    enum: FNN_CURVE_PARAMS
 
     ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx) noexcept nogil
@@ -17,6 +18,10 @@ cdef extern from "fnn.h" nogil:
                               const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                                    const void *y, const void *dy, void *dx) noexcept nogil
+    ctypedef void (*fnn_curve)(ptrdiff_t n, const double *param, const void *x,
+                               void *y) noexcept nogil
+    ctypedef void (*fnn_curve_grad)(ptrdiff_t n, const double *param, const void *s, const void *dy,
+                                    void *dx) noexcept nogil
     ctypedef struct fnn_gemm_args:
         ptrdiff_t m, n, k
         const void *a
@@ -70,13 +75,13 @@ cdef extern from "fnn.h" nogil:
         double threshold
         void *value
     ctypedef void (*fnn_metric)(const fnn_metric_args *args) noexcept nogil
-    ctypedef struct fnn_dropout_args:
+    ctypedef struct fnn_noise_args:
         ptrdiff_t rows, cols, row0, panel
         uint64_t key
-        double rate
+        double rate, scale, shift, low
         const void *x
         void *y
-    ctypedef void (*fnn_dropout)(const fnn_dropout_args *args) noexcept nogil
+    ctypedef void (*fnn_noise)(const fnn_noise_args *args) noexcept nogil
     ctypedef struct fnn_layer_norm_args:
         ptrdiff_t rows, cols, panel
         const void *x
@@ -175,7 +180,9 @@ cdef extern from "fnn.h" nogil:
         fnn_gather gather
         fnn_scale scale_shift
         fnn_colsum colsum
-        fnn_dropout dropout
+        fnn_curve ramp, exp_tail
+        fnn_curve_grad ramp_backward, exp_tail_backward
+        fnn_noise dropout, alpha_dropout, gaussian_noise, gaussian_dropout
         fnn_layer_norm layer_norm, layer_norm_backward, layer_norm_gradient
         fnn_batch_norm batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward
         fnn_prelu prelu, prelu_backward, prelu_gradient

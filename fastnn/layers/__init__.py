@@ -4,31 +4,44 @@ live in the model's network, and a layer reads and writes them there."""
 from typing import Any
 
 from fastnn._registry import resolve
-from fastnn.layers._activations import Activation
+from fastnn.layers._activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers._base import Layer
 from fastnn.layers._dense import Dense
 from fastnn.layers._input import Input, InputLayer
-from fastnn.layers._noise import Dropout
-from fastnn.layers._scaling import Normalization
+from fastnn.layers._noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
+from fastnn.layers._scaling import Normalization, Rescaling
 from fastnn.layers._shapes import Flatten, Reshape
 
 __all__ = [
+    "ELU",
     "Activation",
+    "AlphaDropout",
     "Dense",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Input",
     "InputLayer",
     "Layer",
+    "LeakyReLU",
     "Normalization",
+    "ReLU",
+    "Rescaling",
     "Reshape",
+    "Softmax",
     "get",
 ]
 
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
-    for cls in (InputLayer, Dense, Activation, Dropout, Normalization, Flatten, Reshape)
-}
+    for cls in (
+        InputLayer, Dense, Flatten, Reshape,
+        Activation, ReLU, LeakyReLU, ELU, Softmax,
+        Dropout, AlphaDropout, GaussianDropout, GaussianNoise,
+        Normalization, Rescaling,
+    )
+}  # fmt: skip
 
 
 def get(identifier: Any) -> Layer:
