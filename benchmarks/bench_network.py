@@ -36,9 +36,20 @@ LOSSES = {
     "cosine": ("cosine", "linear"),
     "focal": ("focal", "exp"),
     "focal_logits": ("focal", "sigmoid"),
+    "focal_xent": ("focal_xent", "softplus"),
+    "focal_xent_logits": ("focal_xent", "softmax"),
+    "gaussian_nll": ("gaussian_nll", "linear"),
 }
 # the numbers that a loss takes beside predictions and targets
-PARAMS = {"huber": (0.5,), "quantile": (0.9,), "focal": (0.0, 2.0, 1.0, 1.0)}
+PARAMS = {
+    "huber": (0.5,),
+    "quantile": (0.9,),
+    "focal": (0.0, 2.0, 1.0, 1.0),
+    "focal_xent": (0.0, 2.0, 0.25),
+    "gaussian_nll": (-13.8, 0.0),
+}
+# a metric's name and the number that it takes
+NUMBERS = {"in_top_k": 3}
 
 
 def random(*shape: int) -> Any:
@@ -66,7 +77,8 @@ def targets(loss: str) -> Any:
     rng = np.random.default_rng(6)
     if loss == "xent":
         return rng.integers(0, OUTPUTS, ROWS, dtype=np.int32)
-    return rng.integers(0, 2, (ROWS, OUTPUTS)).astype(np.float32)
+    columns = OUTPUTS // 2 if loss == "gaussian_nll" else OUTPUTS
+    return rng.integers(0, 2, (ROWS, columns)).astype(np.float32)
 
 
 def same_sums(actual: Any, expected: Any) -> None:
@@ -99,7 +111,7 @@ def test_metric(compare: Compare, name: str) -> None:
     x, y, index = random(ROWS, 1), targets("mse"), np.arange(ROWS)
     native, numpy = pair(1, ("dense", OUTPUTS, "linear", True))
     for net in (native, numpy):
-        net.compile("mse", None, [name], {})
+        net.compile("mse", None, [(name, NUMBERS[name]) if name in NUMBERS else name], {})
     compare(
         "network",
         f"metric {name}, {ROWS} x {OUTPUTS}",

@@ -235,10 +235,15 @@ typedef void (*fnn_prelu)(const fnn_prelu_args *args);
  *   cosine       -sum of p t / (max(|p|, eps) max(|t|, eps)), of the rows' Euclidean norms
  *   focal        mean of a (1 - r)^gamma bce, r = t q + (1-t)(1-q), a = t positive + (1-t) negative;
  *                focal_logits  the same of q = sigmoid(p), no clipping, stable
+ *   focal_xent   -sum over columns of alpha t (1 - q)^gamma log q, q as in xent
+ *                focal_xent_logits  the same of q = softmax(p), no clipping, stable
+ *   gaussian_nll mean over the k = cols / 2 columns of t of (s + (m - t)^2 exp(-s)) / 2 + base, p being
+ *                k means m, then k logarithms of variances; s is such a one, but at least `low`
  * param: {smoothing} of bce, xent and their logits, {smoothing, gamma, positive, negative} of focal,
- * {delta} of huber, {tau} of quantile. Smoothing s takes t to t + s (1/2 - t), for xent 1/cols - t.
- * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label;
- * the other of the two is NULL. loss[r] = weight[r] * the above (weight NULL: 1). The gradient
+ * {smoothing, gamma, alpha} of focal_xent, {delta} of huber, {tau} of quantile, {low, base} of
+ * gaussian_nll. Smoothing s takes t to t + s (1/2 - t), for xent and focal_xent 1/cols - t.
+ * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label (of
+ * one that is no column all t are 0); the other of the two is NULL. loss[r] = weight[r] * the above (weight NULL: 1). The gradient
  * dp[r,c] = scale * weight[r] * d/dp. dp NULL: no gradient; dp may be p. Where a loss has a kink, its
  * derivative is that of one of the sides or 0. */
 enum { FNN_LOSS_PARAMS = 4 };
@@ -259,9 +264,11 @@ typedef void (*fnn_loss)(const fnn_loss_args *args);
 
 /* value[r], each row on its own; p, t and label as in fnn_loss_args.
  *   argmax_match     1 where the first largest p is the label (the first largest t), else 0
- *   threshold_match  mean over columns of t == (p > threshold ? 1 : 0)
+ *   in_top_k         1 where fewer than `number` p are larger than the label's own (that of the first
+ *                    largest t), else 0, also where that is no column or NaN; a NaN is larger than all
+ *   threshold_match  mean over columns of t == (p > number ? 1 : 0)
  *   squared_error, absolute_error   mean over columns of (p - t)^2, |p - t|
- *   predicted_positive, actual_positive, true_positive   mean over columns of p > threshold, of
+ *   predicted_positive, actual_positive, true_positive   mean over columns of p > number, of
  *   t > 1/2, and of both */
 typedef struct {
     ptrdiff_t rows, cols;
@@ -270,7 +277,7 @@ typedef struct {
     const void *t;
     ptrdiff_t t_panel;
     const int32_t *label;
-    double threshold;
+    double number;
     void *value;
 } fnn_metric_args;
 typedef void (*fnn_metric)(const fnn_metric_args *args);

@@ -169,8 +169,8 @@ def as_targets(y: Any, dtype: np.dtype, rows: int, outputs: Shape, name: str = "
     if array.ndim == 0 or array.shape[1:] != outputs:
         axes = ", ".join(map(str, outputs))
         raise ValueError(
-            f"{name}: expected shape (samples, {axes}), one column for each output, "
-            f"got shape {array.shape}"
+            f"{name}: expected shape (samples, {axes}), one column for each value to be "
+            f"predicted, got shape {array.shape}"
         )
     _check_rows(array, rows, name)
     return as_rows(_ready(array, dtype))
@@ -189,8 +189,13 @@ def as_any_targets(
     return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
-def as_labels(y: Any, rows: int, classes: int, name: str = "y") -> np.ndarray:
-    """`y` as int32 class ids (rows,), each in 0 .. classes - 1. (rows, 1) is taken as (rows,)."""
+def as_labels(
+    y: Any, rows: int, classes: int, name: str = "y", ignored: int | None = None
+) -> np.ndarray:
+    """`y` as int32 class ids (rows,), each in 0 .. classes - 1 or `ignored`.
+
+    (rows, 1) is taken as (rows,).
+    """
     array = numeric(y, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -202,8 +207,9 @@ def as_labels(y: Any, rows: int, classes: int, name: str = "y") -> np.ndarray:
     _check_rows(array, rows, name)
     if array.dtype.kind == "f" and not np.all(np.floor(array) == array):
         raise ValueError(f"{name}: expected whole class ids, got fractional or missing ones")
-    if rows and not (array.min() >= 0 and array.max() < classes):
-        wrong = array.min() if array.min() < 0 else array.max()
+    counted = array if ignored is None else array[array != ignored]
+    if counted.size and not (counted.min() >= 0 and counted.max() < classes):
+        wrong = counted.min() if counted.min() < 0 else counted.max()
         raise ValueError(
             f"{name}: expected class ids 0 to {classes - 1} (the last layer has {classes} "
             f"outputs), got {wrong:g}"

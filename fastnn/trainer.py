@@ -22,12 +22,12 @@ from fastnn._data import (
     class_weights,
 )
 from fastnn._lock import ModelLock
+from fastnn._measures import split_measure
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
-from fastnn.metrics import Metric, engine_names
+from fastnn.metrics import FunctionMetric, Measures, Metric, OutputMetric
 from fastnn.metrics import get_list as metric_list
-from fastnn.metrics import results as metric_results
 from fastnn.utils import draw_permutation
 
 # The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
@@ -53,7 +53,10 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 }
 
 # What takes all outputs of a sample as one vector; Keras takes the last axis as one.
-_OF_ONE_AXIS = ("xent", "kld", "categorical_hinge", "cosine", "argmax_match")
+_OF_ONE_AXIS = (
+    "xent", "focal_xent", "gaussian_nll", "kld", "categorical_hinge", "cosine",
+    "argmax_match", "in_top_k",
+)  # fmt: skip
 
 # x (samples, ...), y (samples,) class ids or (samples, outputs), sample_weight or None
 Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
@@ -87,6 +90,7 @@ class Trainer:
         self.stop_training = False
         self.resume_epoch = 0
         self._metrics: list[Metric] = []
+        self._measures: Measures | None = None  # of these, once they are known for the network
         self._hyper_sent: Mapping[str, Any] | None = None
         self._rows_forward: int | None = None  # of the activations that the network keeps
         self._has_gradients = False
@@ -136,8 +140,10 @@ class Trainer:
             Of a function of your own, f(y_true, y_pred) -> (loss of each sample, its gradient to
             y_pred); see `fastnn.losses.FunctionLoss`. None is enough for `forward`, `backward`
             and `apply_gradients`.
-        metrics : list of str or Metric, optional
-            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. At most 8.
+        metrics : list of str, Metric or callable, optional
+            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. Of a
+            function of your own, f(y_true, y_pred) -> a number, or one a sample, called once an
+            epoch; see `fastnn.metrics.FunctionMetric`.
         **keras
             Keras's other arguments, at the values that ask for nothing.
 
@@ -164,16 +170,20 @@ class Trainer:
     def _forget(self) -> None:
         """A new network, or one compiled anew, has no activations, gradients or numbers."""
         self._rows_forward, self._has_gradients, self._hyper_sent = None, False, None
+        self._measures = None
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """What `compile` was called with, as plain data but for a function as loss; None before."""
+        """What `compile` was called with, as plain data but for functions; None before."""
         if self.optimizer is None:
             return None
         own = isinstance(self.loss, losses.FunctionLoss)
         return {
             "optimizer": serialize(self.optimizer),
             "loss": self.loss if self.loss is None or own else serialize(self.loss),
-            "metrics": [serialize(metric) for metric in self._metrics],
+            "metrics": [
+                metric if isinstance(metric, FunctionMetric) else serialize(metric)
+                for metric in self._metrics
+            ],
         }
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
@@ -189,9 +199,15 @@ class Trainer:
         """What trains and evaluates: the network, around it what calls a loss of one's own."""
         if not isinstance(self.loss, losses.FunctionLoss):
             return self._network
-        names = engine_names(self._metrics, self.loss, self._network.output_size)
         optimizer: Any = self._optimizer
+        names = self._measured().names
         return OwnLossEngine(self._network, self.loss, optimizer, names, self._shapes[1])
+
+    def _measured(self) -> Measures:
+        """What the engine measures for the metrics."""
+        if self._measures is None:
+            self._measures = Measures(self._metrics, self.loss, self._network.output_size)
+        return self._measures
 
     def _send_hyper(self) -> None:
         """Pass a changed learning rate on."""
@@ -219,12 +235,17 @@ class Trainer:
         if y is None:
             raise ValueError(f"{prefix}y: expected targets, got None")
         self._check_axes(outputs)
-        if self.loss.sparse:  # type: ignore[union-attr]
-            y = as_labels(y, rows, outputs[-1], prefix + "y")
-        elif isinstance(self.loss, losses.FunctionLoss) and not self._metrics:
+        loss: Any = self.loss
+        free = all(isinstance(metric, FunctionMetric) for metric in self._metrics)
+        if loss.sparse:
+            y = as_labels(y, rows, outputs[-1], prefix + "y", loss.ignored)
+        elif isinstance(loss, losses.FunctionLoss) and free:
             y = as_any_targets(y, self._dtype, rows, outputs, prefix + "y")
         else:
-            y = as_targets(y, self._dtype, rows, outputs, prefix + "y")
+            targets = outputs if len(outputs) > 1 else (loss.target_columns(outputs[0]),)
+            y = as_targets(y, self._dtype, rows, targets, prefix + "y")
+        for metric in self._metrics:
+            metric.check_targets(y, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
 
     def _check_axes(self, outputs: Shape) -> None:
@@ -232,11 +253,12 @@ class Trainer:
         if len(outputs) == 1:
             return
         own = isinstance(self.loss, losses.FunctionLoss)
-        for part, name in [
-            ("loss", "" if own else self.loss.engine_name),  # type: ignore[union-attr]
-            *(("metrics", name) for name in engine_names(self._metrics, self.loss, prod(outputs))),
-        ]:
-            if name in _OF_ONE_AXIS:
+        names = [] if own else [("loss", self.loss.engine_name)]  # type: ignore[union-attr]
+        measures = Measures(self._metrics, self.loss, prod(outputs))
+        names += [("metrics", split_measure(measure)[0]) for measure in measures.names]
+        whole = [metric.name for metric in self._metrics if isinstance(metric, OutputMetric)]
+        for part, name in names + [("metrics", name) for name in whole]:
+            if name in (*_OF_ONE_AXIS, *whole):
                 raise ValueError(
                     f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
                     f"Flatten() last"
@@ -380,16 +402,22 @@ class Trainer:
     def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
         """The first `samples` of the data, weighted by class."""
         x, y, weight = _first(data, samples)
-        outputs = self._output_shape_for(x.shape[1:])
+        outputs, loss = self._output_shape_for(x.shape[1:]), self.loss
         if len(outputs) > 1:
             raise ValueError(
                 f"class_weight: expected a model with outputs of one axis, got shape {outputs}"
             )
         if y.ndim == 1:  # a loss of one's own has targets of any shape
-            classes = as_labels(y, samples, outputs[0])
+            ignored: int | None = loss.ignored  # type: ignore[union-attr]
+            classes = as_labels(y, samples, outputs[0], "y", ignored)
+            counted = classes != ignored
+            weights = class_weights(class_weight, classes[counted], outputs[0], self._dtype)
+            by_class = np.zeros(samples, self._dtype)
+            by_class[counted] = weights
         else:
-            classes = as_targets(y, self._dtype, samples, outputs)
-        by_class = class_weights(class_weight, classes, outputs[0], self._dtype)
+            columns = loss.target_columns(outputs[0])  # type: ignore[union-attr]
+            classes = as_targets(y, self._dtype, samples, (columns,))
+            by_class = class_weights(class_weight, classes, columns, self._dtype)
         return x, y, by_class if weight is None else by_class * weight
 
     def _check_validation(self, validation_data: Any, shape: Shape) -> Data:
@@ -436,7 +464,7 @@ class Trainer:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
         train, each_batch = self._engine().train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
-        stop, sums = 0, self._sums()
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
         logs: dict[str, float] = {}
         while stop < len(index) and not self.stop_training:
@@ -444,24 +472,42 @@ class Trainer:
                 hooks.on_train_batch_begin(stop // batch_size, logs)
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums, rates)
+            stop, loss, values = train(
+                *data, index, batch_size, stop, seconds, None, sums, rates, outputs
+            )
             logs = self._means(loss, values, stop)
             if each_batch:
                 hooks.on_train_batch_end((stop - 1) // batch_size, logs)
             hooks.on_progress(stop, logs)
+        if outputs is not None and stop:
+            logs = self._means(loss, values, stop, data[1][index[:stop]], outputs)
         return logs
 
     def _sums(self) -> np.ndarray:
         """Zeros for the sums of the loss and of what the engine measures."""
-        outputs = self._network.output_size
-        return np.zeros(1 + len(engine_names(self._metrics, self.loss, outputs)))
+        return np.zeros(1 + len(self._measured().names))
 
-    def _means(self, loss: float, values: list[float], samples: int) -> dict[str, float]:
-        """Sums over the samples since the pass began, as means with their names."""
+    def _room(self, samples: int) -> np.ndarray | None:
+        """Memory for the outputs for so many samples, where a metric wants them."""
+        if not self._measured().of_outputs:
+            return None
+        return np.empty((samples, self._network.output_size), self._dtype)
+
+    def _means(
+        self,
+        loss: float,
+        values: list[float],
+        samples: int,
+        y: np.ndarray | None = None,
+        outputs: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        """Sums over the samples since the pass began, as means with their names.
+
+        Metrics of outputs are among them where `y` and the outputs are those of the samples.
+        """
         means = [float(value) / samples for value in values]
-        outputs = self._network.output_size
-        found = metric_results(self._metrics, self.loss, outputs, means) if means else []
-        return dict(zip(self.metrics_names, (float(loss) / samples, *found), strict=True))
+        seen = None if outputs is None else outputs[:samples]
+        return {"loss": float(loss) / samples, **self._measured().results(means, y, seen)}
 
     # ---- evaluate and predict -----------------------------------------------------------------
 
@@ -518,10 +564,10 @@ class Trainer:
     def _evaluate(self, data: Data) -> dict[str, float]:
         self._rows_forward = None  # the engine overwrites the activations
         evaluate, index = self._engine().evaluate, np.arange(len(data[0]))
-        stop, sums = 0, self._sums()
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         while stop < len(index):
-            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
-        return self._means(loss, values, stop)
+            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums, outputs)
+        return self._means(loss, values, stop, data[1], outputs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", **keras: Any
@@ -607,8 +653,12 @@ class Trainer:
             data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            _, loss, values = self._engine().train(*data, np.arange(rows), rows, 0, 0.0, None)
-        return _results(self._means(loss, values, rows), return_dict)
+            outputs = self._room(rows)
+            _, loss, values = self._engine().train(
+                *data, np.arange(rows), rows, 0, 0.0, None, None, None, outputs
+            )
+            logs = self._means(loss, values, rows, data[1], outputs)
+        return _results(logs, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
@@ -681,9 +731,13 @@ def compile_network(
     """Pass on what `compile` chose; of a loss of one's own, the engine knows nothing."""
     if isinstance(loss, losses.FunctionLoss):
         loss, metrics = None, []
-    names = engine_names(metrics, loss, network.output_size)
-    engine_loss, params = (loss.engine_name, loss.params) if loss else (None, ())
-    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper, params)
+    measures = Measures(metrics, loss, network.output_size).names
+    if loss is None:
+        network.compile(None, optimizer.engine_name, measures, optimizer.hyper)
+        return
+    loss.target_columns(network.output_size)
+    chosen = (loss.engine_name, optimizer.engine_name, measures, optimizer.hyper)
+    network.compile(*chosen, loss.params, loss.ignored)
 
 
 def _results(logs: dict[str, float], return_dict: bool) -> Any:

@@ -99,6 +99,17 @@ LOSSES = [
     ),
     ("CategoricalCrossentropy", {"label_smoothing": 0.2}, "softmax", ONE_HOT),
     ("CategoricalCrossentropy", {"label_smoothing": 0.2, "from_logits": True}, "linear", ONE_HOT),
+    ("CategoricalFocalCrossentropy", {}, "softmax", ONE_HOT),
+    ("CategoricalFocalCrossentropy", {"gamma": 0.5, "label_smoothing": 0.1}, "sigmoid", ONE_HOT),
+    ("CategoricalFocalCrossentropy", {"alpha": 0.7, "from_logits": True}, "linear", ONE_HOT),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "softmax", LABELS),
+    ("SparseCategoricalCrossentropy", {"ignore_class": -1}, "softmax", LABELS - (LABELS == 0)),
+    (
+        "SparseCategoricalCrossentropy",
+        {"ignore_class": 255, "from_logits": True},
+        "linear",
+        np.where(LABELS == 2, 255, LABELS),
+    ),
 ]
 
 
@@ -205,7 +216,8 @@ def test_losses(name, arguments, last, y):
         optimizer=lambda library: library.optimizers.SGD(5e-4 if "Percentage" in name else 0.05),
     )
     assert_train_alike(models, y)
-    for theirs, ours in zip(*(model.evaluate(X, y, verbose=0) for model in models), strict=True):
+    found = [model.evaluate(X, y, verbose=0, batch_size=len(X)) for model in models]
+    for theirs, ours in zip(*found, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
@@ -216,6 +228,89 @@ def test_losses_have_keras_defaults(name):
     for argument in defaults[0].keys() - {"self", "name"}:
         assert defaults[0][argument].default == defaults[1][argument].default
     assert ours().name == theirs().name
+
+
+def test_class_that_is_ignored_with_weights():
+    """With sample and class weights, and a validation of several batches."""
+    y = np.where(LABELS == 1, -1, LABELS)
+    models = both(
+        loss=lambda library: library.losses.SparseCategoricalCrossentropy(ignore_class=-1),
+        optimizer=lambda library: library.optimizers.SGD(0.05),
+    )
+    assert_train_alike(models, y, sample_weight=np.linspace(0.5, 2, len(X)))
+
+
+# what a metric is made with, the last activation, the targets
+METRICS = [
+    ("TopKCategoricalAccuracy", {"k": 2}, "softmax", ONE_HOT),
+    ("SparseTopKCategoricalAccuracy", {"k": 2}, "softmax", LABELS),
+    ("BinaryAccuracy", {"threshold": 0.3}, "sigmoid", BINARY),
+    ("Precision", {"thresholds": 0.3}, "sigmoid", BINARY),
+    ("Recall", {"thresholds": 0.7}, "sigmoid", BINARY),
+    ("R2Score", {}, "linear", NUMBERS),
+    ("R2Score", {"class_aggregation": "variance_weighted_average"}, "linear", NUMBERS),
+    ("R2Score", {"num_regressors": 9}, "linear", NUMBERS),
+    ("MeanAbsolutePercentageError", {}, "linear", COUNTS + 1),
+    ("MeanSquaredLogarithmicError", {}, "softplus", COUNTS),
+    ("LogCoshError", {}, "linear", NUMBERS),
+    ("KLDivergence", {}, "softmax", ONE_HOT * 0.8 + 0.1),
+    ("Poisson", {}, "softplus", COUNTS),
+    ("CosineSimilarity", {}, "linear", NUMBERS),
+    ("BinaryCrossentropy", {"label_smoothing": 0.1}, "sigmoid", BINARY),
+    ("BinaryCrossentropy", {"from_logits": True}, "linear", BINARY),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "softmax", ONE_HOT),
+    ("CategoricalCrossentropy", {"from_logits": True}, "linear", ONE_HOT),
+    ("SparseCategoricalCrossentropy", {}, "softmax", LABELS),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, "linear", LABELS),
+    ("AUC", {"curve": "ROC"}, "sigmoid", BINARY),
+    ("AUC", {"curve": "PR"}, "sigmoid", BINARY),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "last", "y"), METRICS)
+def test_metrics(name, arguments, last, y):
+    """In training, of which each sees what the step before left, and in evaluation."""
+    if name == "AUC":
+        pytest.importorskip("sklearn", reason="AUC is scikit-learn's: pip install scikit-learn")
+    results, histories = [], []
+    loss = "sparse_categorical_crossentropy" if y is LABELS else "mse"
+    start = both(last=last, optimizer=lambda library: library.optimizers.SGD(0.01))
+    for model, library in zip(start, (keras, fastnn), strict=True):
+        more = {"num_thresholds": 5000} if library is keras and name == "AUC" else {}
+        metric = getattr(library.metrics, name)(name="metric", **arguments, **more)
+        model.compile(library.optimizers.SGD(0.01), loss, metrics=[metric])
+        settings = {"epochs": 2, "batch_size": 32, "shuffle": False, "verbose": 0}
+        histories.append(model.fit(X, y, **settings).history)
+        results.append(model.evaluate(X, y, verbose=0, batch_size=32))
+    near = 1e-2 if arguments.get("curve") == "PR" else 2e-3  # Keras interpolates between thresholds
+    for key in ("loss", "metric"):
+        np.testing.assert_allclose(histories[1][key], histories[0][key], rtol=near, err_msg=key)
+    np.testing.assert_allclose(results[1], results[0], rtol=near)
+
+
+@pytest.mark.parametrize("name", {name: None for name, *_ in METRICS})
+def test_metrics_have_keras_defaults(name):
+    ours, theirs = (getattr(library.metrics, name) for library in (fastnn, keras))
+    defaults = [inspect.signature(cls.__init__).parameters for cls in (ours, theirs)]
+    for argument in defaults[0].keys() - {"self", "name"}:
+        assert defaults[0][argument].default == defaults[1][argument].default
+    assert ours().name == theirs().name.rstrip("_0123456789")
+
+
+def test_functions_as_metrics():
+    """Of each sample a number: then Keras's mean over batches is that over the samples."""
+
+    def of_keras(y_true: Any, y_pred: Any) -> Any:
+        return keras.ops.max(keras.ops.abs(y_true - y_pred), axis=-1)
+
+    def of_ours(y_true: Any, y_pred: Any) -> Any:
+        return np.abs(y_true - y_pred).max(axis=-1)
+
+    of_ours.__name__ = of_keras.__name__ = "worst"
+    models = both(last="linear", optimizer=lambda library: library.optimizers.SGD(0.01))
+    for model, function in zip(models, (of_keras, of_ours), strict=True):
+        model.compile("sgd", "mse", metrics=[function])
+    assert_train_alike(models, NUMBERS, validation_split=0.2)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -118,6 +118,9 @@ MORE_LOSSES = [
     ("focal", "sigmoid"),
     ("focal", "softmax"),
     ("focal_logits", "linear"),
+    ("focal_xent", "softmax"),
+    ("focal_xent", "sigmoid"),
+    ("focal_xent_logits", "linear"),
 ]
 
 

@@ -54,7 +54,19 @@ LOSSES = {
     "kld": lambda p, t: torch.nn.functional.kl_div(p.log(), t, reduction="none").sum(1),
     "cosine": lambda p, t: -torch.nn.functional.cosine_similarity(p, t),
     "quantile": lambda p, t: torch.maximum(0.8 * (t - p), -0.2 * (t - p)).mean(1),
+    "focal_xent": lambda p, t: -(0.25 * smoothed(t) * (1 - p) ** 1.5 * p.log()).sum(1),
+    # conftest's numbers: variances are at least exp(-3), and 0.9 is added
+    "gaussian_nll": lambda p, t: (
+        torch.nn.functional.gaussian_nll_loss(
+            p[:, :3], t, p[:, 3:].exp(), eps=np.exp(-3), reduction="none"
+        ).mean(1)
+        + 0.9
+    ),
 }
+
+
+def smoothed(t):
+    return t + 0.1 * (1 / t.shape[1] - t)
 
 
 class TorchNetwork:
@@ -113,6 +125,9 @@ def network_ops(activation, last):
         ("kld", "softmax", False),
         ("cosine", "linear", False),
         ("quantile", "linear", False),
+        ("focal_xent", "softmax", False),
+        ("gaussian_nll", "linear", False),
+        ("gaussian_nll", "tanh", False),
     ],
 )
 def test_gradients(engine, build, compile_with, problem, activation, loss, last, labels):

@@ -72,11 +72,13 @@ typedef struct {
     int labels;       /* takes class ids too */
     int smooths;      /* its first parameter is the labels' smoothing */
     double param[FNN_LOSS_PARAMS];
+    int halves;       /* p has twice as many columns as t */
 } loss_spec;
 
 typedef struct {
-    double (*f)(ptrdiff_t cols, const double *p, const double *t, double threshold);
+    double (*f)(ptrdiff_t cols, const double *p, const double *t, double number);
     int labels;
+    double number;
 } metric_spec;
 
 /* one weight's state, and the errors allowed, in epsilons */

@@ -72,7 +72,7 @@ cdef extern from "fnn.h" nogil:
         const void *t
         ptrdiff_t t_panel
         const int32_t *label
-        double threshold
+        double number
         void *value
     ctypedef void (*fnn_metric)(const fnn_metric_args *args) noexcept nogil
     ctypedef struct fnn_noise_args:
@@ -188,7 +188,8 @@ cdef extern from "fnn.h" nogil:
         fnn_prelu prelu, prelu_backward, prelu_gradient
         fnn_loss mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile
         fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
-        fnn_metric argmax_match, threshold_match, squared_error, absolute_error
+        fnn_loss focal_xent, focal_xent_logits, gaussian_nll
+        fnn_metric argmax_match, in_top_k, threshold_match, squared_error, absolute_error
         fnn_metric true_positive, predicted_positive, actual_positive
         fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion
         fnn_norm norm

@@ -9,6 +9,7 @@ from libc.string cimport memset
 
 import numpy as np
 
+from fastnn._measures import THRESHOLDED, split_measure
 from fastnn._slots import initial_value, slot_names
 
 from fastnn._native.arrays cimport Array, look
@@ -21,9 +22,9 @@ from fastnn._native.core cimport (
 )
 from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE,
-    LAYER_NORM, MAX_METRICS, NADAM_CORRECTION, NO_CORRECTION, NOISE, PRELU, ROW_BLOCK, SCALE,
-    UNIT_PANELS, Correction, Plan, Rows, Step, Terms, Unit, Workspace, add_rows, has_weights,
-    measure_penalties, pair_weights, penalty, transpose_weights,
+    LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, PRELU, ROW_BLOCK, SCALE, UNIT_PANELS,
+    Correction, Measure, Plan, Rows, Step, Terms, Unit, Workspace, add_rows, has_weights,
+    measure_penalties, pair_weights, penalty, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
 from fastnn._native.team cimport Part, pays
@@ -538,12 +539,14 @@ cdef class Network:
                 raise ValueError(f"y: expected {n} class ids, got {labels.shape[0]}")
             if start == 0:  # once an epoch; no kernel takes a class id for an address
                 for i in range(n):
+                    if self.plan.ignores and labels[i] == self.plan.ignored:
+                        continue
                     if not 0 <= labels[i] < self.output_size:
                         raise ValueError(
                             f"y: class id {labels[i]} outside 0 .. {self.output_size - 1}")
             b.label = &labels[0]
         elif y is not None:
-            b.y = self.matrix(y, n, self.output_size, "y")
+            b.y = self.matrix(y, n, self.plan.target_cols, "y")
         if weight is not None:
             b.weight = self.matrix(np.reshape(weight, (1, -1)), 1, n, "sample_weight")
         positions = index
@@ -559,26 +562,38 @@ cdef class Network:
 
     # Training
 
-    def compile(self, loss, optimizer, metrics, hyper, loss_params=()):
+    def compile(self, loss, optimizer, metrics, hyper, loss_params=(), ignored=None):
         # All that can fail comes first, so that a failure changes nothing.
         cdef Plan *p = &self.plan
         cdef Step *last = &p.steps[p.n_steps - 1]
         cdef Step *s
         cdef int l
+        cdef int32_t ignored_class = 0 if ignored is None else ignored
         cdef bint fused = ((loss in ("bce", "focal") and last.kind == ACTIVATE
                             and last.f.act == p.k.sigmoid)
-                           or (loss == "xent" and last.f.rows == p.k.softmax))
+                           or (loss in ("xent", "focal_xent") and last.f.rows == p.k.softmax))
         cdef fnn_loss loss_kernel = loss_of(p.k, loss + "_logits" if fused else loss)
         cdef fnn_optim optim = optim_of(p.k, optimizer)
         if len(loss_params) > FNN_LOSS_PARAMS:
             raise ValueError(
                 f"loss_params: expected at most {FNN_LOSS_PARAMS}, got {len(loss_params)}")
         numbers_of_loss = [float(value) for value in loss_params]
-        if len(metrics) > MAX_METRICS:
-            raise ValueError(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")
-        metric_kernels = zeros(MAX_METRICS, sizeof(fnn_metric))
-        for l, name in enumerate(metrics):
-            (<fnn_metric *>address(metric_kernels))[l] = metric_of(p.k, name)
+        target_cols = self.output_size
+        if loss == "gaussian_nll":
+            if target_cols % 2:
+                raise ValueError(f"loss: gaussian_nll needs an even number of outputs, got {target_cols}")
+            target_cols //= 2
+        measures = [split_measure(metric) for metric in metrics]
+        # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
+        on_logits = fused and all(
+            name in ("argmax_match", "in_top_k")
+            or (loss in ("bce", "focal") and name in THRESHOLDED and numbers == (0.5,))
+            for name, numbers in measures)
+        measure_memory = zeros(len(measures), sizeof(Measure))
+        for l, (name, numbers) in enumerate(measures):
+            if on_logits and name in THRESHOLDED:
+                numbers = (0.0,)
+            fill_measure(p.k, name, numbers, &(<Measure *>address(measure_memory))[l])
         names = slot_names(optimizer, hyper)
         slots = {name: zeros(len(self.params["w"]), 1) for name in names}
         for name in names if initial_value(hyper) else ():
@@ -591,15 +606,11 @@ cdef class Network:
         for l, value in enumerate(numbers_of_loss):
             p.loss_param[l] = value
         p.loss_step = p.n_steps - fused
-        # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
-        readable = {"argmax_match"}
-        if loss == "bce":
-            readable |= {"threshold_match", "true_positive", "predicted_positive", "actual_positive"}
-        on_logits = fused and set(metrics) <= readable
-        p.metric_step = p.n_steps - on_logits
-        p.threshold = 0.0 if on_logits else 0.5
-        self.metrics_memory = metric_kernels
-        p.metrics, p.n_metrics = <fnn_metric *>address(metric_kernels), len(metrics)
+        p.ignores, p.ignored, p.target_cols = ignored is not None, ignored_class, target_cols
+        p.metric_step = p.n_steps - <bint>on_logits
+        self.metrics_memory = measure_memory
+        p.metrics = <Measure *>address(measure_memory) if measures else NULL
+        p.n_metrics = len(measures)
         self.slots, self.slot_names = slots, names
         p.parameter_bytes = (1 + len(slots)) * len(self.params["w"])
         for l in range(p.n_steps):
@@ -650,6 +661,12 @@ cdef class Network:
             return 1
         return max(1, min(<ptrdiff_t>n, rows))
 
+    cdef int take_outputs(self, Job *job, object outputs, ptrdiff_t n) except -1:
+        """Where the outputs of n positions go, if they are wanted."""
+        job.out_cols = self.output_size
+        job.out = NULL if outputs is None else self.matrix(outputs, n, self.output_size, "outputs")
+        return 0
+
     cdef double *totals(self, sums) except NULL:
         cdef double[::1] view = sums
         if view.shape[0] != 1 + self.plan.n_metrics:
@@ -657,7 +674,8 @@ cdef class Network:
         return &view[0]
 
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
-              double max_seconds, num_threads=None, sums=None, learning_rates=None):
+              double max_seconds, num_threads=None, sums=None, learning_rates=None,
+              outputs=None):
         cdef Job job
         cdef const double[::1] rates
         cdef ptrdiff_t n = len(index), steps, rows
@@ -682,6 +700,7 @@ cdef class Network:
         in_parts = flops > self.slice_flops(threads) and self.plan.n_couplings == 0
         unsure = num_threads is None and flops < UNSURE_FLOPS
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
+        self.take_outputs(&job, outputs, n)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
         memory = self.memory_for(batch_size)
@@ -816,7 +835,7 @@ cdef class Network:
         pace.steps[1] = 0
 
     def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
-                 num_threads=None, sums=None):
+                 num_threads=None, sums=None, outputs=None):
         cdef Job job
         cdef ptrdiff_t n = len(index)
         cdef double began = fnn_now(), blocks
@@ -826,12 +845,18 @@ cdef class Network:
         if y is None:
             raise ValueError("evaluate: expected y")
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
+        self.take_outputs(&job, outputs, n)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
         self.forward_rows = -1
         self.refresh()
         memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
         job.plan, job.w, job.start = &self.plan, &memory.w, start
+        if self.plan.ignores:
+            job.start, job.stop = 0, n
+            check_index(&job, len(x))
+            job.start = start
+        job.factor = weight_factor(&self.plan, &job.rows, 0, n)
         while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
             # As many rows as a batch of the workspace has, and again, up to EVALUATE_BLOCKS times.
             job.batch = job.w.rows
@@ -1051,6 +1076,12 @@ cdef fnn_loss loss_of(const fnn_kernels *k, name) except? NULL:
         return k.focal
     if name == "focal_logits":
         return k.focal_logits
+    if name == "focal_xent":
+        return k.focal_xent
+    if name == "focal_xent_logits":
+        return k.focal_xent_logits
+    if name == "gaussian_nll":
+        return k.gaussian_nll
     raise ValueError(f"loss: unknown {name!r}")
 
 
@@ -1082,9 +1113,28 @@ cdef Correction correction_of(name):
     return corrections.get(name, NO_CORRECTION)
 
 
-cdef fnn_metric metric_of(const fnn_kernels *k, name) except NULL:
+cdef int fill_measure(const fnn_kernels *k, name, numbers, Measure *measure) except -1:
+    """A metric's kernel or a loss's, whose outputs are as many as its targets, with its numbers."""
+    cdef int i
+    if len(numbers) > FNN_LOSS_PARAMS or name == "gaussian_nll":
+        raise ValueError(f"metrics: unknown {(name, *numbers)!r}")
+    measure.metric = metric_of(k, name)
+    if measure.metric == NULL:
+        try:
+            measure.loss = loss_of(k, name)
+        except ValueError:
+            raise ValueError(f"metrics: unknown {name!r}") from None
+    for i, number in enumerate(numbers):
+        measure.number[i] = number
+    return 0
+
+
+cdef fnn_metric metric_of(const fnn_kernels *k, name) except? NULL:
+    """NULL: none is called so."""
     if name == "argmax_match":
         return k.argmax_match
+    if name == "in_top_k":
+        return k.in_top_k
     if name == "threshold_match":
         return k.threshold_match
     if name == "squared_error":
@@ -1097,4 +1147,4 @@ cdef fnn_metric metric_of(const fnn_kernels *k, name) except NULL:
         return k.predicted_positive
     if name == "actual_positive":
         return k.actual_positive
-    raise ValueError(f"metrics: unknown {name!r}")
+    return NULL

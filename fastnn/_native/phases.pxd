@@ -87,6 +87,12 @@ ctypedef struct Unit:
     double squares[2]
     double penalty
 
+# What is reported beside the loss: a metric's kernel, or, where that is NULL, a loss's.
+ctypedef struct Measure:
+    fnn_metric metric
+    fnn_loss loss
+    double number[FNN_LOSS_PARAMS]
+
 ctypedef struct Plan:
     const fnn_kernels *k
     int n_steps
@@ -101,10 +107,12 @@ ctypedef struct Plan:
     fnn_loss loss
     double loss_param[FNN_LOSS_PARAMS]
     int loss_step           # the loss reads x[loss_step]: before the last activation where fused
+    bint ignores            # rows of class id `ignored` do not count
+    int32_t ignored
+    ptrdiff_t target_cols   # of dense targets
     int n_metrics
-    fnn_metric *metrics
-    int metric_step         # the metrics read x[metric_step]
-    double threshold
+    Measure *metrics
+    int metric_step         # the metrics read x[metric_step], its first target_cols columns
     fnn_optim optim
     Correction correction
     fnn_hyper hyper
@@ -141,8 +149,10 @@ ctypedef struct Rows:
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                         ptrdiff_t r1) noexcept nogil
-cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
-                         ptrdiff_t r1) noexcept nogil
+# What the weights of so many rows from position `at` on are multiplied by, because some do not count.
+cdef double weight_factor(Plan *p, Rows *b, ptrdiff_t at, ptrdiff_t rows) noexcept nogil
+cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1,
+                         double factor) noexcept nogil
 # `kept`: backward is to follow. `iteration`: the optimizer step that the pass is part of, 1, 2, ...;
 # 0: none, it is not training.
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
@@ -175,7 +185,6 @@ cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
 # Rows that one thread carries through all layers at a time, so that they stay in its cache.
 cdef enum:
     ROW_BLOCK = 128
-    MAX_METRICS = 8
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
     # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.

@@ -38,9 +38,24 @@ cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t 
                w.panel, w.x[1 if scales else 0] + r0 * p.k.panel * size)
 
 
-cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
-                         ptrdiff_t r1) noexcept nogil:
-    cdef ptrdiff_t size = p.k.itemsize, cols = p.steps[p.n_steps - 1].outputs, r, i
+cdef inline bint ignores(Plan *p, Rows *b) noexcept nogil:
+    return p.ignores and b.label != NULL
+
+
+cdef double weight_factor(Plan *p, Rows *b, ptrdiff_t at, ptrdiff_t rows) noexcept nogil:
+    cdef ptrdiff_t r, counted = 0
+    if not ignores(p, b):
+        return 1
+    for r in range(at, at + rows):
+        counted += b.label[b.index[r]] != p.ignored
+    return rows / <double>counted if counted > 0 else 0
+
+
+cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1,
+                         double factor) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, cols = p.target_cols, r, i
+    cdef bint ignoring = ignores(p, b)
+    cdef double weight
     if b.y != NULL:
         i = 0 if b.index != NULL else at + r0
         p.k.gather(r1 - r0, cols, b.index + at + r0 if b.index != NULL else NULL,
@@ -50,11 +65,17 @@ cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t
         i = b.index[at + r] if b.index != NULL else at + r
         if b.label != NULL:
             w.label[r] = b.label[i]
-        if b.weight != NULL:
-            if size == 4:
-                (<float *>w.weight)[r] = (<const float *>b.weight)[i]
-            else:
-                (<double *>w.weight)[r] = (<const double *>b.weight)[i]
+        if b.weight == NULL and not ignoring:
+            continue
+        weight = factor
+        if ignoring and b.label[i] == p.ignored:
+            weight = 0
+        elif b.weight != NULL:
+            weight *= (<const float *>b.weight)[i] if size == 4 else (<const double *>b.weight)[i]
+        if size == 4:
+            (<float *>w.weight)[r] = <float>weight
+        else:
+            (<double *>w.weight)[r] = weight
 
 
 cdef void pair_rows(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x,
@@ -143,21 +164,28 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
     cdef int i
     cdef fnn_loss_args a
     cdef fnn_metric_args m
+    cdef char *value
     a.rows, a.cols = r1 - r0, p.steps[p.n_steps - 1].outputs
     a.p, a.p_panel = (w.x if gradient else w.x_calm)[p.loss_step] + row, w.panel
     a.t, a.t_panel = w.target + row if b.y != NULL else NULL, w.panel
     a.label = w.label + r0 if b.label != NULL else NULL
-    a.weight = w.weight + r0 * size if b.weight != NULL else NULL
+    a.weight = w.weight + r0 * size if b.weight != NULL or ignores(p, b) else NULL
     a.scale, a.param = scale, p.loss_param
     a.dp = w.d[p.loss_step] + row if gradient else NULL
     a.loss = w.loss + r0 * size
     p.loss(&a)
-    m.rows, m.cols, m.p_panel = a.rows, a.cols, a.p_panel
-    m.p = (w.x if gradient else w.x_calm)[p.metric_step] + row
-    m.t, m.t_panel, m.label, m.threshold = a.t, a.t_panel, a.label, p.threshold
+    a.cols, a.weight, a.scale, a.dp = p.target_cols, NULL, 1, NULL
+    a.p = (w.x if gradient else w.x_calm)[p.metric_step] + row
+    m.rows, m.cols, m.p, m.p_panel = a.rows, a.cols, a.p, a.p_panel
+    m.t, m.t_panel, m.label = a.t, a.t_panel, a.label
     for i in range(p.n_metrics):
-        m.value = w.metric + (i * w.rows + r0) * size
-        p.metrics[i](&m)
+        value = w.metric + (i * w.rows + r0) * size
+        if p.metrics[i].metric != NULL:
+            m.number, m.value = p.metrics[i].number[0], value
+            p.metrics[i].metric(&m)
+        else:
+            a.param, a.loss = p.metrics[i].number, value
+            p.metrics[i].loss(&a)
     if gradient:
         through_activation(p, w, r0, r1, p.loss_step)
 

@@ -14,7 +14,7 @@ from fastnn._native.features cimport couple
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
     gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
-    through_activation, weights_phase,
+    through_activation, weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
 
@@ -35,6 +35,20 @@ cdef double begin_of(fnn_share *shares, int tid, int size) noexcept nogil:
     if shares == NULL:
         return equal(tid, size)
     return shares[tid - 1].end if tid > 0 else 0
+
+
+cdef int last_step(Job *job) noexcept nogil:
+    """What forward goes on to before losses and metrics, and before outputs where they are wanted."""
+    return job.plan.n_steps if job.out != NULL else max(job.plan.loss_step, job.plan.metric_step)
+
+
+cdef void keep_outputs(Job *job, char **x, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1) noexcept nogil:
+    """The outputs of rows r0 .. r1 of the batch at position `at`, where they are wanted."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t itemsize = p.k.itemsize, cols = job.out_cols
+    if job.out != NULL:
+        p.k.unpack(r1 - r0, cols, x[p.n_steps] + r0 * p.k.panel * itemsize, cols, job.w.panel,
+                   job.out + (at + r0) * cols * itemsize)
 
 
 cdef int coupled_forward(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
@@ -98,15 +112,17 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
     """Phase 1 on rows r0 .. r1 of the batch of `rows` rows that begins at position `at`."""
     cdef Plan *p = job.plan
     cdef ptrdiff_t r = r0, end
+    cdef double factor = weight_factor(p, &job.rows, at, rows)
     cdef int start = coupled_forward(job, at, rows, r0, r1, iteration, tid, size)
     cdef int low = last_coupling(p) + 1, stop = p.first_trained + 1
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         if start < 0:
             gather_inputs(p, job.w, &job.rows, at, r, end)
-        gather_targets(p, job.w, &job.rows, at, r, end)
-        forward(p, job.w, r, end, max(start, 0), max(p.loss_step, p.metric_step), True, iteration)
+        gather_targets(p, job.w, &job.rows, at, r, end, factor)
+        forward(p, job.w, r, end, max(start, 0), last_step(job), True, iteration)
         losses(p, job.w, &job.rows, r, end, 1.0 / rows, True)
+        keep_outputs(job, job.w.x, at, r, end)
         backward(p, job.w, r, end, p.loss_step, max(low, stop), iteration)
         if stop > low:
             first_rows(p, job.w, r, end, stop)
@@ -220,9 +236,10 @@ cdef void evaluate_worker(void *what, int tid, int size) noexcept nogil:
         while r < r1:
             end = min(r + ROW_BLOCK, r1)
             gather_inputs(p, job.w, &job.rows, at, r, end)
-            gather_targets(p, job.w, &job.rows, at, r, end)
-            forward(p, job.w, r, end, 0, max(p.loss_step, p.metric_step), False, 0)
+            gather_targets(p, job.w, &job.rows, at, r, end, job.factor)
+            forward(p, job.w, r, end, 0, last_step(job), False, 0)
             losses(p, job.w, &job.rows, r, end, 1.0, False)
+            keep_outputs(job, job.w.x_calm, at, r, end)
             r = end
         fnn_barrier_wait(&job.barrier, size)
         maybe_delay(tid)

@@ -900,6 +900,75 @@ def focal_logits(
     return _weighted((factor * bce_of).mean(axis=1), dp, weight, scale / p.shape[1])
 
 
+def _focal_classes(
+    q: Array, log_q: Array, t: Array, gamma: float, alpha: float
+) -> tuple[Array, Array]:
+    """Return t alpha (1 - q)^gamma (-log q), and its derivative to q, times q."""
+    rest = np.maximum(1 - q, q.dtype.type(1e-30))
+    factor = t * alpha * rest**gamma
+    h = factor * (gamma * q * log_q / rest - 1)
+    return np.where(t == 0, 0, -factor * log_q), np.where(t == 0, 0, h)
+
+
+def focal_xent(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+) -> tuple[Array, Array]:
+    """Return -sum over columns of alpha t (1 - q)^gamma log q, and dp; q as in `xent`."""
+    t = _smooth(_dense_targets(p, t), smoothing, 1 / p.shape[1])
+    total = p.sum(axis=1, keepdims=True)
+    q = p / total
+    clipped = q.clip(CLIP, 1 - CLIP)
+    loss, h = _focal_classes(clipped, np.log(clipped), t, gamma, alpha)
+    h *= clipped == q
+    dp = (h / clipped - h.sum(axis=1, keepdims=True)) / total
+    return _weighted(loss.sum(axis=1), dp, weight, scale)
+
+
+def focal_xent_logits(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+) -> tuple[Array, Array]:
+    """Return `focal_xent` of q = softmax(p), fused so that nothing is clipped, and dp."""
+    t = _smooth(_dense_targets(p, t), smoothing, 1 / p.shape[1])
+    log_q = log_softmax(p)
+    q = np.exp(log_q)
+    loss, h = _focal_classes(q, log_q, t, gamma, alpha)
+    dp = h - q * h.sum(axis=1, keepdims=True)
+    return _weighted(loss.sum(axis=1), dp, weight, scale)
+
+
+def gaussian_nll(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    low: float = -math.inf,
+    base: float = 0.0,
+) -> tuple[Array, Array]:
+    """Return the mean over columns of (s + (m - t)^2 exp(-s)) / 2 + base, and dp.
+
+    `p` (n, 2k) are means m, then logarithms of variances, for targets (n, k); s is such a one, at
+    least `low`. The derivative to it is that to s also where it is less.
+    """
+    k = t.shape[1]
+    e, s = p[:, :k] - t, np.maximum(p[:, k:], p.dtype.type(low))
+    slope = e * np.exp(-s)
+    loss = (s + e * slope).mean(axis=1) / 2 + p.dtype.type(base)
+    dp = np.concatenate([slope, (1 - e * slope) / 2], axis=1)
+    return _weighted(loss, dp, weight, scale / k)
+
+
 # ---- metrics: a value for each row -----------------------------------------------------------
 
 
@@ -908,6 +977,19 @@ def argmax_match(p: Array, t: Array) -> Array:
     label = t if t.ndim == 1 else t.argmax(axis=1)
     match: Array = p.argmax(axis=1) == label
     return match.astype(p.dtype)
+
+
+def in_top_k(p: Array, t: Array, k: float) -> Array:
+    """Return 1 where fewer than `k` p are larger than that of the class, as in `argmax_match`.
+
+    A class that is no column, or whose p is NaN, is not among them; other NaNs are the largest.
+    """
+    label = t if t.ndim == 1 else t.argmax(axis=1)
+    known = (label >= 0) & (label < p.shape[1])
+    own = p[np.arange(len(p)), np.where(known, label, 0)][:, None]
+    larger = np.count_nonzero(~(p <= own), axis=1)
+    among: Array = known & (larger < k) & ~np.isnan(own[:, 0])
+    return among.astype(p.dtype)
 
 
 def threshold_match(p: Array, t: Array, threshold: float = 0.5) -> Array:
@@ -1256,8 +1338,17 @@ def fma_peak(n: int) -> float:
     return 2.0 * n * x.size
 
 
+LOSSES: dict[str, Callable[..., Any]] = {
+    kernel.__name__: kernel
+    for kernel in (
+        mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
+        poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
+        focal_xent, focal_xent_logits, gaussian_nll,
+    )
+}  # fmt: skip
 KERNELS: dict[str, Callable[..., Any]] = {
     **FORWARD,
+    **LOSSES,
     **{f"{name}_backward": backward for name, backward in BACKWARD.items()},
 } | {
     kernel.__name__: kernel
@@ -1273,9 +1364,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         layer_norm, layer_norm_backward, layer_norm_gradient,
         batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward,
         prelu, prelu_backward, prelu_gradient,
-        mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
-        poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
-        argmax_match, threshold_match, squared_error, absolute_error,
+        argmax_match, in_top_k, threshold_match, squared_error, absolute_error,
         true_positive, predicted_positive, actual_positive,
         sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,
         norm,

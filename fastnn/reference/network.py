@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._measures import Measure, split_measure
 from fastnn._slots import initial_value, slot_names
 from fastnn.reference import kernels
 from fastnn.reference.kernels import Array
@@ -25,6 +26,7 @@ FUSED: dict[tuple[str | None, str], Callable[..., tuple[Array, Array]]] = {
     ("bce", "sigmoid"): kernels.bce_logits,
     ("focal", "sigmoid"): kernels.focal_logits,
     ("xent", "softmax"): kernels.xent_logits,
+    ("focal_xent", "softmax"): kernels.focal_xent_logits,
 }
 
 
@@ -270,7 +272,9 @@ class Network:
         self._loss: Callable[..., tuple[Array, Array]] = _no_loss
         self._loss_params: tuple[float, ...] = ()
         self._fused = False
-        self._metrics: list[str] = []
+        self._target_size = features
+        self._ignored: int | None = None
+        self._metrics: list[Measure] = []
         self._optimizer: str | None = None
         self._hyper: dict[str, Any] = {}
         self.iterations = 0
@@ -415,19 +419,27 @@ class Network:
         self,
         loss: str | None,
         optimizer: str | None,
-        metrics: Sequence[str],
+        metrics: Sequence[Measure],
         hyper: Mapping[str, Any],
         loss_params: Sequence[float] = (),
+        ignored: int | None = None,
     ) -> None:
         """Choose the loss ("mse", "bce", ... or None) and its numbers, the optimizer, the metrics.
 
-        The optimizer's slots and `iterations` start from zero. "bce" and "focal" after a sigmoid
-        and "xent" after a softmax are computed from the logits.
+        The optimizer's slots and `iterations` start from zero. "bce" and "focal" after a sigmoid,
+        "xent" and "focal_xent" after a softmax are computed from the logits. Rows of the class
+        `ignored` do not count in the loss.
         """
+        if loss == "gaussian_nll" and self.output_size % 2:
+            raise ValueError(
+                f"loss: gaussian_nll needs an even number of outputs, got {self.output_size}"
+            )
         fused = FUSED.get((loss, self._ops[-1].name))
         self._fused = fused is not None
         self._loss = fused or (kernels.KERNELS[loss] if loss else _no_loss)
         self._loss_params = tuple(loss_params)
+        self._target_size = self.output_size // 2 if loss == "gaussian_nll" else self.output_size
+        self._ignored = ignored
         self._metrics = list(metrics)
         self._optimizer = optimizer
         self.set_hyper(hyper)
@@ -465,10 +477,12 @@ class Network:
         num_threads: int | None = None,
         sums: Array | None = None,
         learning_rates: Array | None = None,
+        outputs: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Train on batches of rows `index` from position `start` on.
 
         `learning_rates` are those of the steps from position 0 on, instead of the optimizer's.
+        `outputs` (len(index), output_size) takes what the network gives for each position.
 
         Returns
         -------
@@ -481,15 +495,15 @@ class Network:
         """
         batches = self._batches(x, y, sample_weight, index, batch_size, start, max_seconds)
         if learning_rates is None:
-            return self._run(self._step, batches, sums, start)
+            return self._run(self._step, batches, sums, start, outputs)
         hyper, rates = self._hyper, iter(learning_rates[start // batch_size :])
 
-        def step(*batch: Any) -> list[float]:
+        def step(*batch: Any) -> tuple[list[float], Array]:
             self._hyper = {**hyper, "learning_rate": float(next(rates))}
             return self._step(*batch)
 
         try:
-            return self._run(step, batches, sums, start)
+            return self._run(step, batches, sums, start, outputs)
         finally:
             self._hyper = hyper
 
@@ -503,10 +517,19 @@ class Network:
         max_seconds: float = math.inf,
         num_threads: int | None = None,
         sums: Array | None = None,
+        outputs: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Return what `train` does, without training."""
+        if self._ignored is not None and y.ndim == 1:  # all rows are one batch to what is left out
+            sample_weight = self._counted(y, sample_weight, y.take(index))
         batches = self._batches(x, y, sample_weight, index, BLOCK_ROWS, start, max_seconds)
-        return self._run(self._measure, batches, sums, start)
+        return self._run(self._measure, batches, sums, start, outputs)
+
+    def _counted(self, y: Array, weight: Array | None, batch: Array) -> Array:
+        """Weights of the rows of `y`: 0 of the class that is ignored, more of others in turn."""
+        counted = int(np.count_nonzero(batch != self._ignored))
+        weights = np.where(y == self._ignored, 0, len(batch) / max(counted, 1)).astype(self.dtype)
+        return weights if weight is None else weights * weight
 
     def _batches(
         self,
@@ -529,44 +552,56 @@ class Network:
             if perf_counter() >= deadline:
                 return
 
+    def _any(self, y: Array) -> Array:
+        """Return `y` with an id that exists in place of the class that is ignored."""
+        if self._ignored is None or y.ndim > 1:
+            return y
+        return np.where(y == self._ignored, 0, y)
+
     def _run(
         self,
-        step: Callable[[Array, Array, Array | None], list[float]],
+        step: Callable[[Array, Array, Array | None], tuple[list[float], Array]],
         batches: Iterator[Batch],
         sums: Array | None,
         start: int,
+        outputs: Array | None,
     ) -> tuple[int, float, list[float]]:
-        """Call `step` on each batch and add what it returns to `sums`, by default to zeros."""
+        """Call `step` on each batch and add the sums it returns to `sums`, by default to zeros."""
         if sums is None:
             sums = np.zeros(1 + len(self._metrics))
         for x, y, weight in batches:
-            sums += step(x, y, weight)
+            found, p = step(x, y, weight)
+            sums += found
+            if outputs is not None:
+                outputs[start : start + len(x)] = p
             start += len(x)
         return start, float(sums[0]), sums[1:].tolist()
 
-    def _step(self, x: Array, y: Array, weight: Array | None) -> list[float]:
-        """Take one optimizer step on a batch; return the sums of its losses and metrics."""
+    def _step(self, x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
+        """Take one optimizer step on a batch; return sums of losses and metrics, and outputs."""
+        if self._ignored is not None and y.ndim == 1:
+            weight = self._counted(y, weight, y)
         output, kept = self._forward(x, activate_last=not self._fused, step=self.iterations + 1)
-        loss, dp = self._loss(output, y, weight, 1.0 / len(x), *self._loss_params)
+        loss, dp = self._loss(output, self._any(y), weight, 1.0 / len(x), *self._loss_params)
         total = float(loss.sum()) + len(x) * self.penalty()
-        sums = [total, *self._metric_sums(output, y)]
+        sums, p = self._metric_sums(output, y)
         self._backward(kept, dp, need_dx=False)
         self.apply_gradients()
-        return sums
+        return [total, *sums], p
 
-    def _measure(self, x: Array, y: Array, weight: Array | None) -> list[float]:
-        """Return the sums of losses and metrics of a block of rows."""
+    def _measure(self, x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
+        """Return the sums of losses and metrics of a block of rows, and their outputs."""
         output, _ = self._forward(x, activate_last=not self._fused)
-        loss, _ = self._loss(output, y, weight, 1.0, *self._loss_params)
+        loss, _ = self._loss(output, self._any(y), weight, 1.0, *self._loss_params)
         total = float(loss.sum()) + len(x) * self.penalty()
-        return [total, *self._metric_sums(output, y)]
+        sums, p = self._metric_sums(output, y)
+        return [total, *sums], p
 
-    def _metric_sums(self, output: Array, y: Array) -> list[float]:
-        """Sum each metric over the batch; `output` is logits where the loss is fused."""
-        p = output
-        if self._fused and set(self._metrics) - {"argmax_match"}:  # logits rank as p does
-            p = self._ops[-1].apply(output.copy())[0]
-        return [float(kernels.KERNELS[name](p, y).sum()) for name in self._metrics]
+    def _metric_sums(self, output: Array, y: Array) -> tuple[list[float], Array]:
+        """Sum each metric, and return the outputs; `output` is logits where the loss is fused."""
+        p = self._ops[-1].apply(output.copy())[0] if self._fused else output
+        seen = p[:, : self._target_size]
+        return [float(measure(metric, seen, y).sum()) for metric in self._metrics], p
 
     def predict(self, x: Array, out: Array, num_threads: int | None = None) -> None:
         """Write the outputs for `x` (n, input_size) into `out` (n, output_size)."""
@@ -649,10 +684,22 @@ class Network:
         if index.size and not 0 <= index.min() <= index.max() < len(x):
             raise ValueError(f"index must lie in [0, {len(x)})")
         if y.ndim == 1:
-            if y.size and not 0 <= y.min() <= y.max() < self.output_size:
+            counted = y if self._ignored is None else y[y != self._ignored]
+            if counted.size and not 0 <= counted.min() <= counted.max() < self.output_size:
                 raise ValueError(f"y must hold class ids in [0, {self.output_size})")
-        elif y.shape[1] != self.output_size:
-            raise ValueError(f"y must have {self.output_size} columns, got {y.shape[1]}")
+        elif y.shape[1] != self._target_size:
+            raise ValueError(f"y must have {self._target_size} columns, got {y.shape[1]}")
+
+
+def measure(metric: Measure, p: Array, t: Array) -> Array:
+    """Return the value of each row (n,) of a metric, or of a loss that is reported as one."""
+    name, numbers = split_measure(metric)
+    kernel = kernels.KERNELS[name]
+    if name in kernels.LOSSES:
+        losses: Array = kernel(p, t, None, 1.0, *numbers)[0]
+        return losses
+    values: Array = kernel(p, t, *numbers)
+    return values
 
 
 def _clip(gradients: list[list[Array]], hyper: Mapping[str, Any]) -> None:
