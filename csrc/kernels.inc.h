@@ -54,6 +54,8 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #else
 #include "few.inc.h"
 #include "pack.inc.h"
+#include "convert.inc.h"
+#include "sparse.inc.h"
 #include "dropout.inc.h"
 #include "loss.inc.h"
 #endif
@@ -77,6 +79,9 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #define FNN_FEW FNN_FILL_REAL
 #define FNN_PACK FNN_FILL_REAL
 #define FNN_GATHER FNN_FILL_REAL
+#define FNN_GATHER_FROM FNN_FILL_REAL
+#define FNN_SPARSE FNN_FILL_REAL
+#define FNN_SCATTER FNN_FILL_REAL
 #define FNN_SCALE FNN_FILL_REAL
 #define FNN_COLSUM FNN_FILL_REAL
 #define FNN_DROPOUT FNN_FILL_REAL
