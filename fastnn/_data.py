@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._sparse import CSR, as_csr, is_sparse
+
 NUMERIC_KINDS = "fiub"
 
 
@@ -130,9 +132,40 @@ def _ready(array: np.ndarray, dtype: Any) -> np.ndarray:
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
-def as_features(x: Any, dtype: np.dtype, columns: int | None, name: str = "x") -> np.ndarray:
-    """`x` as an array (samples, features) of `dtype`; `columns` None takes any feature count."""
-    array = x if type(x) is np.ndarray and x.dtype == dtype else numeric(x, name)
+def _has_readable_rows(array: np.ndarray) -> bool:
+    """Whether the engine can read the rows where they lie: it converts numbers of any type."""
+    size = array.dtype.itemsize
+    return (
+        size <= 8
+        and array.dtype.isnative
+        and array.flags.aligned
+        and (array.shape[1] <= 1 or array.strides[1] == size)
+        and array.strides[0] % size == 0
+    )
+
+
+def as_features(
+    x: Any, dtype: np.dtype, columns: int | None, name: str = "x", *, sparse: bool = False
+) -> Any:
+    """`x` as the engine takes it: an array (samples, features) of numbers, or a `CSR` of `dtype`.
+
+    It is copied, to `dtype`, only where its rows cannot be read as they lie: those of an array that is
+    not in the order of C, not aligned, of foreign byte order or of numbers of more than 8 bytes.
+
+    Parameters
+    ----------
+    columns : int or None
+        The features expected; None takes any number.
+    sparse : bool
+        Whether SciPy's sparse matrices are taken, too.
+    """
+    array: Any
+    if is_sparse(x):
+        if not sparse:
+            raise TypeError(f"{name}: expected a dense array, got {type(x).__name__}")
+        array = as_csr(x, dtype, name)
+    else:
+        array = x if type(x) is np.ndarray and x.dtype == dtype else numeric(x, name)
     if array.ndim != 2:
         raise ValueError(
             f"{name}: expected a 2-D array (samples, features), got shape {array.shape}"
@@ -141,6 +174,8 @@ def as_features(x: Any, dtype: np.dtype, columns: int | None, name: str = "x") -
         raise ValueError(f"{name}: expected at least one feature, got shape {array.shape}")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{name}: expected {columns} features, got shape {array.shape}")
+    if isinstance(array, CSR) or _has_readable_rows(array):
+        return array
     return _ready(array, dtype)
 
 

@@ -159,6 +159,15 @@ class Sequential(Trainer):
         """Outputs of the whole stack; refuses layers that do not fit."""
         return _sizes(self._layers, input_size)[-1]
 
+    def _check_takes_sparse(self, name: str) -> None:
+        """Refuse sparse rows where no product is what they go into first."""
+        if self._layers and self._layers[0].op()[0] != "dense":
+            first = self._layers[0]
+            raise ValueError(
+                f"{name}: expected a dense array, got a sparse one: only a model that begins with "
+                f"Dense takes that, this one begins with {first.name!r} ({type(first).__name__})"
+            )
+
     # ---- building -----------------------------------------------------------------------------
 
     @property

@@ -22,6 +22,7 @@ from fastnn._data import (
 from fastnn._lock import ModelLock
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
+from fastnn._sparse import CSR
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
 from fastnn.metrics import Metric, engine_names
 from fastnn.metrics import get_list as metric_list
@@ -48,8 +49,8 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "predict": {"steps": (None,), "callbacks": (None, [])},
 }
 
-# x (samples, features), y (samples,) class ids or (samples, outputs), sample_weight or None
-Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+# x (samples, features), an array or a CSR, y (samples,) class ids or (samples, outputs), sample_weight or None
+Data = tuple[Any, np.ndarray, np.ndarray | None]
 
 
 class Trainer:
@@ -68,6 +69,7 @@ class Trainer:
     count_params: Any
     _output_size_for: Any
     _build_for: Any
+    _check_takes_sparse: Any
     input_size: int | None
 
     def __init__(self) -> None:
@@ -202,7 +204,7 @@ class Trainer:
         self, x: Any, y: Any, sample_weight: Any, *, columns: int | None, prefix: str = ""
     ) -> Data:
         """Training or test data as the engine takes them."""
-        x = as_features(x, self._dtype, columns, prefix + "x")
+        x = self._features(x, columns, prefix + "x")
         rows, outputs = len(x), self._output_size_for(x.shape[1])
         if rows == 0:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
@@ -216,9 +218,16 @@ class Trainer:
             y = as_targets(y, self._dtype, rows, outputs, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
 
-    def _inputs(self, x: Any) -> np.ndarray:
+    def _features(self, x: Any, columns: int | None, name: str) -> Any:
+        """`x` as the engine takes it, an array or, where the first layer takes that, a `CSR`."""
+        array = as_features(x, self._dtype, columns, name, sparse=True)
+        if isinstance(array, CSR):
+            self._check_takes_sparse(name)
+        return array
+
+    def _inputs(self, x: Any) -> Any:
         """`x` as the engine takes it; builds the model at its first data."""
-        array = as_features(x, self._dtype, self.input_size)
+        array = self._features(x, self.input_size, "x")
         if self._network is None:
             with self._lock:
                 self._build_for(array.shape[1])
@@ -249,7 +258,11 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features)
+        x : array_like (samples, features) or SciPy sparse matrix
+            Numbers of any type; they are converted row by row as they are read, so that neither an
+            array of uint8 nor a `numpy.memmap` larger than memory is copied. Copied is one whose
+            rows are not contiguous (Fortran order) or whose bytes are swapped. A sparse matrix
+            stays sparse; CSR is the format that is not copied. The first layer must be Dense then.
         y : array_like
             Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
             there is one output.
@@ -490,7 +503,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features)
+        x : array_like (samples, features) or SciPy sparse matrix
         batch_size, verbose
             Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
         **keras
@@ -574,7 +587,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), at least one row
+        x : array_like (samples, features) or SciPy sparse matrix, at least one row
         training : bool
             Whether layers such as `Dropout` do what they do in training.
 
@@ -591,7 +604,7 @@ class Trainer:
             self._rows_forward = len(x)
         return y
 
-    def backward(self, dy: Any) -> np.ndarray:
+    def backward(self, dy: Any) -> np.ndarray | None:
         """Gradients of the weights, for the gradient `dy` of the total loss to the outputs.
 
         Overwrites the gradients of before.
@@ -603,15 +616,15 @@ class Trainer:
 
         Returns
         -------
-        ndarray (samples, features)
-            The gradient to `x`.
+        ndarray (samples, features) or None
+            The gradient to `x`; None where `x` was sparse, for that would be dense.
         """
         with self._lock:
             if self._rows_forward is None:
                 raise ValueError("backward: expected a forward before it, got none")
             outputs = self._network.output_size
             dy = as_targets(dy, self._dtype, self._rows_forward, outputs, "dy")
-            dx: np.ndarray = self._network.backward(dy, None)
+            dx: np.ndarray | None = self._network.backward(dy, None)
             self._has_gradients = True
         return dx
 

@@ -42,7 +42,7 @@ cdef extern from "fnn.h" nogil:
     ctypedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index,
                                 const void *x, ptrdiff_t ldx, const void *scale,
                                 const void *shift, ptrdiff_t panel, void *dst) noexcept nogil
-    ctypedef enum fnn_source:
+    enum fnn_source:
         FNN_FROM_U8, FNN_FROM_I8, FNN_FROM_U16, FNN_FROM_I16, FNN_FROM_U32, FNN_FROM_I32
         FNN_FROM_U64, FNN_FROM_I64, FNN_FROM_F16, FNN_FROM_F32, FNN_FROM_F64, FNN_SOURCES
     ctypedef void (*fnn_gather_from)(fnn_source source, ptrdiff_t rows, ptrdiff_t cols,

@@ -10,6 +10,7 @@ from fastnn._native.core cimport (
     ceil_div, flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_now, fnn_share, fnn_share_anew,
     fnn_take, maybe_delay, restore_fp, round_up,
 )
+from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
     gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
@@ -94,6 +95,8 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
             now = fnn_now()
         maybe_delay(tid)
         rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
+        if job.w.sparse and tid == 0:
+            sort_nonzeros(p, job.w, &job.rows, at, rows)
         rows_phase(job, at, rows, r0, r1, iteration)
         if measures:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
@@ -130,6 +133,8 @@ cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
+    if job.w.sparse and tid == 0 and job.part0 == 0:
+        sort_nonzeros(job.plan, job.w, &job.rows, job.start, job.stop - job.start)
     equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1,
                job.iteration + 1)
@@ -197,6 +202,8 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     cdef Plan *p = job.plan
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, cols = job.out_cols
     maybe_delay(tid)
+    if job.w.sparse and tid == 0:
+        sort_nonzeros(p, job.w, &job.rows, 0, job.stop)
     equal_rows(job.stop, tid, size, &r0, &r1)
     r = r0
     while r < r1:
@@ -209,7 +216,8 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
 
 
 cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
-    """Gradients of the weights, and of the input to out, from the output's in rows.y."""
+    """Gradients of the weights, and of the input to out, unless it is sparse, from the output's in
+    rows.y."""
     cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
     cdef Workspace *w = job.w
@@ -223,9 +231,10 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
         through_activation(p, w, r, end, p.n_steps)
-        backward(p, w, r, end, p.n_steps, 0, job.iteration)
-        p.k.unpack(end - r, n_in, w.d[0] + r * P * itemsize, n_in, w.panel,
-                   job.out + r * n_in * itemsize)
+        backward(p, w, r, end, p.n_steps, 1 if w.sparse else 0, job.iteration)
+        if not w.sparse:
+            p.k.unpack(end - r, n_in, w.d[0] + r * P * itemsize, n_in, w.panel,
+                       job.out + r * n_in * itemsize)
         r = end
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)

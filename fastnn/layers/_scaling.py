@@ -1,6 +1,6 @@
 """Layers that scale and shift features and are not trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ from fastnn._data import (
     numeric,
 )
 from fastnn.layers._base import Layer
+
+
+BLOCK_NUMBERS = 2**20  # of the data that adapt looks at, at a time
 
 
 class Normalization(Layer):
@@ -125,10 +128,7 @@ class Normalization(Layer):
         data = as_features(data, np.dtype(self.dtype), size, "data")
         if len(data) == 0:
             raise ValueError(f"data: expected at least one row, got shape {data.shape}")
-        if not np.isfinite(data).all():
-            raise ValueError("data: expected finite numbers, got NaN or infinity")
-        mean = data.mean(axis=0, dtype=np.float64)
-        variance = data.var(axis=0, dtype=np.float64)
+        mean, variance = _moments(data, self.dtype)
         with np.errstate(over="ignore"):  # what the layer's dtype cannot hold is refused
             self.set_weights_for(data.shape[1], [mean, variance, float(len(data))])
 
@@ -150,6 +150,27 @@ class Normalization(Layer):
     def get_config(self) -> dict[str, Any]:
         mean, variance = (given.tolist() for given in self._given) if self._given else (None, None)
         return {**super().get_config(), "axis": self.axis, "mean": mean, "variance": variance}
+
+
+def _blocks(data: np.ndarray, dtype: str) -> Iterator[np.ndarray]:
+    """The rows in blocks of `dtype`, so that no array as large as the data is made."""
+    rows = max(1, BLOCK_NUMBERS // data.shape[1])
+    for start in range(0, len(data), rows):
+        yield data[start : start + rows].astype(dtype, copy=False)
+
+
+def _moments(data: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each feature, (features,), in float64."""
+    total = np.zeros(data.shape[1])
+    for block in _blocks(data, dtype):
+        if not np.isfinite(block).all():
+            raise ValueError("data: expected finite numbers, got NaN or infinity")
+        total += block.sum(axis=0, dtype=np.float64)
+    mean = total / len(data)
+    squares = np.zeros(data.shape[1])
+    for block in _blocks(data, dtype):
+        squares += ((block - mean) ** 2).sum(axis=0)
+    return mean, squares / len(data)
 
 
 def _statistic(value: Any, name: str) -> np.ndarray:
