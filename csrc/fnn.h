@@ -137,6 +137,41 @@ typedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index,
                            ptrdiff_t ldx, const void *scale, const void *shift, ptrdiff_t panel,
                            void *dst);
 
+/* What gather_from reads: integers, IEEE halves, reals; each number is rounded to nearest once. */
+enum fnn_source {
+    FNN_FROM_U8 = 0, FNN_FROM_I8 = 1, FNN_FROM_U16 = 2, FNN_FROM_I16 = 3, FNN_FROM_U32 = 4,
+    FNN_FROM_I32 = 5, FNN_FROM_U64 = 6, FNN_FROM_I64 = 7, FNN_FROM_F16 = 8, FNN_FROM_F32 = 9,
+    FNN_FROM_F64 = 10, FNN_SOURCES = 11
+};
+
+/* As fnn_gather, from an x of another type, aligned to that. */
+typedef void (*fnn_gather_from)(enum fnn_source source, ptrdiff_t rows, ptrdiff_t cols,
+                                const int64_t *index, const void *x, ptrdiff_t ldx,
+                                const void *scale, const void *shift, ptrdiff_t panel, void *dst);
+
+/* C (m,n) = X B + bias for sparse rows. Row r of X is i = index[r] (index NULL: r) of rows whose
+ * non-zeros are z = begin[i] .. begin[i+1]-1: value[z] in column column[z]. Their order is that of the
+ * additions; a column may come several times.
+ *   b is B (k,n) in panels, row stride P; c: panels; bias as for fnn_gemm */
+typedef struct {
+    ptrdiff_t m, n;
+    const int64_t *index, *begin;
+    const int32_t *column;
+    const void *value;
+    const void *b;
+    ptrdiff_t b_panel;
+    const void *bias;
+    ptrdiff_t bias_panel;
+    void *c;
+    ptrdiff_t c_panel;
+} fnn_sparse_args;
+typedef void (*fnn_sparse)(const fnn_sparse_args *args);
+
+/* y[to[i],:] += value[i] x[from[i],:] for i = 0 .. n-1 in this order; rows of cols <= P elements of one
+ * panel each, row stride P */
+typedef void (*fnn_scatter)(ptrdiff_t n, ptrdiff_t cols, const int32_t *to, const int32_t *from,
+                            const void *value, const void *x, void *y);
+
 /* y[r,c] = x[r,c] * scale[c] + shift[c] (shift NULL: none), equal strides; y may be x.
  * scale and shift are plain vectors of cols elements. */
 typedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
@@ -347,6 +382,9 @@ typedef struct {
 #define FNN_FEW(name) fnn_few name;
 #define FNN_PACK(name) fnn_pack name;
 #define FNN_GATHER(name) fnn_gather name;
+#define FNN_GATHER_FROM(name) fnn_gather_from name;
+#define FNN_SPARSE(name) fnn_sparse name;
+#define FNN_SCATTER(name) fnn_scatter name;
 #define FNN_SCALE(name) fnn_scale name;
 #define FNN_COLSUM(name) fnn_colsum name;
 #define FNN_LAYER_NORM(name) fnn_layer_norm name;

@@ -54,6 +54,8 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #else
 #include "few.inc.h"
 #include "pack.inc.h"
+#include "convert.inc.h"
+#include "sparse.inc.h"
 #include "curve.inc.h"
 #include "noise.inc.h"
 #include "normalize.inc.h"
@@ -79,6 +81,9 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #define FNN_FEW FNN_FILL_REAL
 #define FNN_PACK FNN_FILL_REAL
 #define FNN_GATHER FNN_FILL_REAL
+#define FNN_GATHER_FROM FNN_FILL_REAL
+#define FNN_SPARSE FNN_FILL_REAL
+#define FNN_SCATTER FNN_FILL_REAL
 #define FNN_SCALE FNN_FILL_REAL
 #define FNN_COLSUM FNN_FILL_REAL
 #define FNN_CURVE FNN_FILL_REAL

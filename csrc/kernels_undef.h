@@ -8,6 +8,9 @@
 #undef FNN_FEW
 #undef FNN_PACK
 #undef FNN_GATHER
+#undef FNN_GATHER_FROM
+#undef FNN_SPARSE
+#undef FNN_SCATTER
 #undef FNN_SCALE
 #undef FNN_COLSUM
 #undef FNN_LAYER_NORM

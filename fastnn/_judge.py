@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import as_features, as_labels, as_sample_weight, as_targets, numeric
+from fastnn._data import as_features, as_labels, as_rows, as_sample_weight, as_targets, numeric
 from fastnn._measures import Measure
 from fastnn._native.network import Network
 
 
 def as_predictions(y_pred: Any) -> np.ndarray:
     """Predictions (samples, outputs), of (samples,) one a sample; float32 stays, else float64."""
-    array = np.asarray(y_pred)
+    array = numeric(y_pred, "y_pred")
     dtype = np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
-    array = as_features(array[:, None] if array.ndim == 1 else array, dtype, None, "y_pred")
+    array = np.require(array[:, None] if array.ndim == 1 else array, dtype, "C")
+    array = as_rows(as_features(array, dtype, None, "y_pred"))
     if len(array) == 0:
         raise ValueError(f"y_pred: expected at least one row, got shape {array.shape}")
     return array

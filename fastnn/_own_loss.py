@@ -92,7 +92,7 @@ class OwnLossEngine:
         deadline = perf_counter() + max_seconds
         while True:
             rows = index[start : start + EVALUATE_ROWS]
-            p = np.empty((len(rows), self._network.output_size), x.dtype)
+            p = np.empty((len(rows), self._network.output_size), self._network.dtype)
             self._network.predict(x[rows], p, num_threads)
             losses, _ = self._judge(p, y, sample_weight, rows, sums)
             if outputs is not None:

@@ -25,6 +25,7 @@ from fastnn._lock import ModelLock
 from fastnn._measures import split_measure
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
+from fastnn._sparse import CSR
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
 from fastnn.metrics import FunctionMetric, Measures, Metric, OutputMetric
 from fastnn.metrics import get_list as metric_list
@@ -58,8 +59,9 @@ _OF_ONE_AXIS = (
     "argmax_match", "in_top_k",
 )  # fmt: skip
 
-# x (samples, ...), y (samples,) class ids or (samples, outputs), sample_weight or None
-Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+# x (samples, ...), an array or a CSR, y (samples,) class ids or (samples, outputs), sample_weight
+# or None
+Data = tuple[Any, np.ndarray, np.ndarray | None]
 
 
 class Trainer:
@@ -78,6 +80,7 @@ class Trainer:
     count_params: Any
     _output_shape_for: Any
     _build_for: Any
+    _check_takes_sparse: Any
     _sample_shape: Shape | None  # None before it is known
     _shapes: tuple[Shape, Shape]  # of a built model's inputs and outputs
     _has_axes: bool  # whether one of them is of more than one axis
@@ -228,7 +231,7 @@ class Trainer:
         self, x: Any, y: Any, sample_weight: Any, *, shape: Shape | None, prefix: str = ""
     ) -> Data:
         """Training or test data as the engine takes them, but for the shape of x."""
-        x = as_features(x, self._dtype, shape, prefix + "x")
+        x = self._features(x, shape, prefix + "x")
         rows, outputs = len(x), self._output_shape_for(x.shape[1:])
         if rows == 0:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
@@ -269,9 +272,16 @@ class Trainer:
         self._build_for(data[0].shape[1:])
         return _as_rows(data)
 
-    def _inputs(self, x: Any) -> np.ndarray:
+    def _features(self, x: Any, shape: Shape | None, name: str) -> Any:
+        """`x` as the engine takes it, an array or, where the first layer takes that, a `CSR`."""
+        array = as_features(x, self._dtype, shape, name, sparse=True)
+        if isinstance(array, CSR):
+            self._check_takes_sparse(name)
+        return array
+
+    def _inputs(self, x: Any) -> Any:
         """`x` as the engine takes it; builds the model at its first data."""
-        array = as_features(x, self._dtype, self._sample_shape)
+        array = self._features(x, self._sample_shape, "x")
         if self._network is None:
             with self._lock:
                 self._build_for(array.shape[1:])
@@ -307,7 +317,11 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
+            Numbers of any type; they are converted row by row as they are read, so that neither an
+            array of uint8 nor a `numpy.memmap` larger than memory is copied. Copied is one whose
+            rows are not contiguous (Fortran order) or whose bytes are swapped. A sparse matrix
+            stays sparse; CSR is the format that is not copied. The first layer must be Dense then.
         y : array_like
             Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
             there is one output.
@@ -576,7 +590,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
         batch_size, verbose
             Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
         **keras
@@ -671,7 +685,8 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input, at least one row
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
+            At least one row.
         training : bool
             Whether layers such as `Dropout` do what they do in training.
 
@@ -688,7 +703,7 @@ class Trainer:
             self._rows_forward = len(x)
         return self._outputs(y)
 
-    def backward(self, dy: Any) -> np.ndarray:
+    def backward(self, dy: Any) -> np.ndarray | None:
         """Gradients of the weights, for the gradient `dy` of the total loss to the outputs.
 
         Overwrites the gradients of before.
@@ -700,16 +715,16 @@ class Trainer:
 
         Returns
         -------
-        ndarray (samples, features)
-            The gradient to `x`.
+        ndarray (samples, features) or None
+            The gradient to `x`; None where `x` was sparse, for that would be dense.
         """
         with self._lock:
             if self._rows_forward is None:
                 raise ValueError("backward: expected a forward before it, got none")
             dy = as_targets(dy, self._dtype, self._rows_forward, self._shapes[1], "dy")
-            dx: np.ndarray = self._network.backward(dy, None)
+            dx: np.ndarray | None = self._network.backward(dy, None)
             self._has_gradients = True
-        return dx.reshape(len(dx), *self._shapes[0])
+        return None if dx is None else dx.reshape(len(dx), *self._shapes[0])
 
     def apply_gradients(self) -> None:
         """One optimizer step with the gradients of the last `backward`."""

@@ -109,6 +109,9 @@ typedef struct {
 #define FNN_FEW(name) extern const few_spec spec_##name;
 #define FNN_PACK(name) extern const pack_spec spec_##name;
 #define FNN_GATHER(name)
+#define FNN_GATHER_FROM(name)
+#define FNN_SPARSE(name)
+#define FNN_SCATTER(name)
 #define FNN_SCALE(name)
 #define FNN_COLSUM(name)
 #define FNN_CURVE(name) extern const curve_spec spec_##name;
@@ -135,6 +138,9 @@ void test_few(kernels k, const char *name, fnn_few f, const few_spec *spec);
 void test_pair(kernels k, const char *name, fnn_pair f, const pair_spec *spec);
 void test_pack(kernels k, const char *name, fnn_pack f, const pack_spec *spec);
 void test_gather(kernels k, const char *name, fnn_gather f);
+void test_gather_from(kernels k, const char *name, fnn_gather_from f);
+void test_sparse(kernels k, const char *name, fnn_sparse f);
+void test_scatter(kernels k, const char *name, fnn_scatter f);
 void test_scale(kernels k, const char *name, fnn_scale f);
 void test_colsum(kernels k, const char *name, fnn_colsum f);
 void test_curve(kernels k, const char *name, fnn_curve f, const curve_spec *spec);

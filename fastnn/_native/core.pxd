@@ -47,6 +47,29 @@ cdef extern from "fnn.h" nogil:
     ctypedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index,
                                 const void *x, ptrdiff_t ldx, const void *scale,
                                 const void *shift, ptrdiff_t panel, void *dst) noexcept nogil
+    enum fnn_source:
+        FNN_FROM_U8, FNN_FROM_I8, FNN_FROM_U16, FNN_FROM_I16, FNN_FROM_U32, FNN_FROM_I32
+        FNN_FROM_U64, FNN_FROM_I64, FNN_FROM_F16, FNN_FROM_F32, FNN_FROM_F64, FNN_SOURCES
+    ctypedef void (*fnn_gather_from)(fnn_source source, ptrdiff_t rows, ptrdiff_t cols,
+                                     const int64_t *index, const void *x, ptrdiff_t ldx,
+                                     const void *scale, const void *shift, ptrdiff_t panel,
+                                     void *dst) noexcept nogil
+    ctypedef struct fnn_sparse_args:
+        ptrdiff_t m, n
+        const int64_t *index
+        const int64_t *begin
+        const int32_t *column
+        const void *value
+        const void *b
+        ptrdiff_t b_panel
+        const void *bias
+        ptrdiff_t bias_panel
+        void *c
+        ptrdiff_t c_panel
+    ctypedef void (*fnn_sparse)(const fnn_sparse_args *args) noexcept nogil
+    ctypedef void (*fnn_scatter)(ptrdiff_t n, ptrdiff_t cols, const int32_t *to,
+                                 const int32_t *from_, const void *value, const void *x,
+                                 void *y) noexcept nogil
     ctypedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                                const void *x, const void *scale, const void *shift,
                                void *y) noexcept nogil
@@ -178,6 +201,9 @@ cdef extern from "fnn.h" nogil:
         fnn_few few_nn, few_nt
         fnn_pack pack, pack_transpose, unpack
         fnn_gather gather
+        fnn_gather_from gather_from
+        fnn_sparse sparse_nn
+        fnn_scatter scatter_add
         fnn_scale scale_shift
         fnn_colsum colsum
         fnn_curve ramp, exp_tail

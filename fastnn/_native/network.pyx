@@ -11,15 +11,17 @@ import numpy as np
 
 from fastnn._measures import THRESHOLDED, split_measure
 from fastnn._slots import initial_value, slot_names
+from fastnn._sparse import CSR
 
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
     FNN_BATCH_NORM_STATE, FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS,
-    FNN_MOVING_MEAN, FNN_MOVING_VARIANCE, Activation, activation, address,
+    FNN_MOVING_MEAN, FNN_MOVING_VARIANCE, FNN_SOURCES, Activation, activation, address,
     ceil_div, fnn_hyper,
     fnn_kernels, fnn_loss, fnn_metric, fnn_noise_args, fnn_now, fnn_optim, fnn_share,
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
+from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE,
     LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, PRELU, ROW_BLOCK, SCALE, UNIT_PANELS,
@@ -63,6 +65,8 @@ cdef enum:
     SERIAL_STEP_FLOPS = 1000000
     # An update, alone, costs about as much as the products on so many rows.
     UPDATE_ROWS = 4
+    # A product with a sparse row's non-zero costs about as much as so many others.
+    SPARSE_COST = 4
     # A prediction of fewer is made at once, without the GIL's release and threads.
     FEW_FLOPS = 1000000
     FEW_ROWS = 16
@@ -86,9 +90,10 @@ cdef class Memory:
     """A workspace: x and d for every step of a plan and the rows' losses, for batches of `rows`."""
 
     cdef Workspace w
-    cdef object arena, pointers
+    cdef object arena, pointers, chunks, nonzeros
+    cdef ptrdiff_t itemsize
 
-    def __cinit__(self, Network network, ptrdiff_t rows, bint training):
+    def __cinit__(self, Network network, ptrdiff_t rows, bint training, bint sparse):
         cdef Plan *p = &network.plan
         cdef ptrdiff_t P = p.k.panel, size = p.k.itemsize, cols, items
         cdef int l
@@ -96,7 +101,9 @@ cdef class Memory:
         self.w.rows = rows
         self.w.panel = panel_stride(rows, P, size)
         self.w.rows_panel = panel_stride(ceil_div(rows, 2), P, size)
-        widths = [p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
+        self.w.sparse, self.itemsize = sparse, size
+        # Sparse rows do not go through panels.
+        widths = [0 if sparse else p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
         panels = [ceil_div(cols, P) * self.w.panel for cols in widths]
         paired = [l for l in range(p.n_steps) if p.steps[l].bf16]
         pairs = max([max(panels[l], panels[l + 1]) for l in paired], default=0)
@@ -141,6 +148,22 @@ cdef class Memory:
         base += round_up(rows, 16) * size
         self.w.loss = base
         self.w.metric = base + round_up(rows, 16) * size
+        if sparse:
+            self.w.chunks = ceil_div(p.steps[0].inputs, UNIT_PANELS * P)
+            self.chunks = zeros(self.w.chunks, sizeof(int64_t))
+            self.w.chunk_end = <int64_t *>address(self.chunks)
+
+    cdef int reserve(self, ptrdiff_t n) except -1:
+        """Room for so many non-zeros of a batch."""
+        if n <= self.w.room:
+            return 0
+        n += n // 4
+        self.nonzeros = zeros(n, self.itemsize + 2 * sizeof(int32_t))
+        self.w.nonzero = address(self.nonzeros)
+        self.w.to_row = <int32_t *>(self.w.nonzero + n * self.itemsize)
+        self.w.from_row = self.w.to_row + n
+        self.w.room = n
+        return 0
 
 
 cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NULL:
@@ -524,12 +547,18 @@ cdef class Network:
         doubles = a
         return <char *>&doubles[0, 0]
 
+    cdef int take_x(self, Rows *b, object x) except -1:
+        look_at_x(x, self.type, self.input_size, b)
+        if b.begin != NULL and self.plan.steps[0].kind != DENSE:
+            raise ValueError(f"x: sparse rows go into a dense op, got {self.ops[0]!r} first")
+        return 0
+
     cdef void take_rows(self, Rows *b, object x, object y, object weight, object index,
                         ptrdiff_t start) except *:
         cdef const int32_t[::1] labels
         cdef const int64_t[::1] positions
         cdef ptrdiff_t i, n = len(x)
-        b.x = self.matrix(x, n, self.input_size, "x")
+        self.take_x(b, x)
         b.y, b.label, b.weight = NULL, NULL, NULL
         if y is not None and y.ndim == 1:
             if self.plan.loss not in (self.plan.k.xent, self.plan.k.xent_logits):
@@ -554,10 +583,11 @@ cdef class Network:
             raise ValueError(f"start: expected 0 .. {positions.shape[0]}, got {start}")
         b.index = &positions[0]
 
-    cdef Memory memory_for(self, ptrdiff_t rows):
+    cdef Memory memory_for(self, ptrdiff_t rows, bint sparse):
         """The training workspace, grown where it is too small."""
-        if self.memory is None or (<Memory>self.memory).w.rows < rows:
-            self.memory = Memory(self, rows, True)
+        cdef Memory memory = self.memory
+        if memory is None or memory.w.rows < rows or memory.w.sparse != sparse:
+            self.memory = Memory(self, rows, True, sparse)
         return self.memory
 
     # Training
@@ -640,23 +670,32 @@ cdef class Network:
         for l in range(self.plan.n_steps):  # until norms are known
             self.plan.steps[l].of_kernel.factor = self.plan.steps[l].of_bias.factor = 0
 
-    def train_threads(self, ptrdiff_t batch_size, num_threads=None):
-        """Threads that a step on batch_size rows is divided among."""
+    def train_threads(self, ptrdiff_t batch_size, num_threads=None, x=None):
+        """Threads that a step on batch_size rows (of x, if they are sparse) is divided among."""
         cdef int n = n_threads(num_threads)
-        if num_threads is None and self.flops(batch_size, 6) < SERIAL_STEP_FLOPS:
+        if num_threads is None and self.flops(batch_size, 6, x) < SERIAL_STEP_FLOPS:
             return 1
         return max(1, min(<ptrdiff_t>n, batch_size))
 
-    cdef double flops(self, ptrdiff_t rows, int per_weight):
-        return per_weight * <double>rows * (len(self.params["w"]) // self.plan.k.itemsize)
+    cdef double flops(self, ptrdiff_t rows, int per_weight, object x=None):
+        """Of products on so many rows (of x, if they are sparse)."""
+        cdef double weights = len(self.params["w"]) // self.plan.k.itemsize, first
+        if type(x) is not CSR:
+            return per_weight * <double>rows * weights
+        first = <double>self.plan.steps[0].inputs * self.plan.steps[0].outputs
+        weights -= first
+        weights += SPARSE_COST * self.plan.steps[0].outputs * (x.nonzeros / <double>max(1, len(x)))
+        # The update of all weights, which products on dense rows outweigh, is most of a step here.
+        return per_weight * (rows * weights + (UPDATE_ROWS * first if per_weight == 6 else 0))
 
     cdef double slice_flops(self, int threads):
         return SLICE_FLOPS * threads * self.plan.k.vl
 
-    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads) except -1:
-        """Threads that one pass over the rows is divided among."""
+    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads,
+                     object x=None) except -1:
+        """Threads that one pass over the rows (of x, if they are sparse) is divided among."""
         cdef int n = n_threads(num_threads)
-        cdef double work = self.flops(rows, flops_per_weight) / SERIAL_FLOPS
+        cdef double work = self.flops(rows, flops_per_weight, x) / SERIAL_FLOPS
         if num_threads is None and (work < 1 or not pays(2 * work)):
             return 1
         return max(1, min(<ptrdiff_t>n, rows))
@@ -695,15 +734,15 @@ cdef class Network:
                 raise ValueError(f"learning_rates: expected {ceil_div(n, batch_size)}, one a step, "
                                  f"got {rates.shape[0]}")
             job.rates = &rates[0]
-        threads = self.train_threads(batch_size, num_threads)
-        flops = self.flops(batch_size, 6)
+        threads = self.train_threads(batch_size, num_threads, x)
+        flops = self.flops(batch_size, 6, x)
         in_parts = flops > self.slice_flops(threads) and self.plan.n_couplings == 0
         unsure = num_threads is None and flops < UNSURE_FLOPS
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
         self.take_outputs(&job, outputs, n)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
-        memory = self.memory_for(batch_size)
+        memory = self.memory_for(batch_size, job.rows.begin != NULL)
         self.forward_rows = -1
         self.refresh()
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
@@ -721,10 +760,12 @@ cdef class Network:
             steps = 1 if in_parts else self.steps_in(seconds, team > 1)
             job.stop = min(n, job.start + steps * batch_size)
             check_index(&job, len(x))
+            if memory.w.sparse:
+                memory.reserve(most_nonzeros(&job.rows, job.start, job.stop, batch_size))
             job.iteration = self.iterations
             then = fnn_now()
             if in_parts:
-                self.step_in_parts(&job, team)
+                self.step_in_parts(&job, team, flops)
             else:
                 with nogil:
                     run(train_worker, &job, team)
@@ -740,12 +781,12 @@ cdef class Network:
         self.stale = True
         return job.start, sums[0], sums[1:].tolist()
 
-    cdef int step_in_parts(self, Job *job, int threads) except -1:
+    cdef int step_in_parts(self, Job *job, int threads, double flops) except -1:
         """One step too long to be waited for: in parts, with a look for Ctrl-C after each.
 
         Until the update, which is short, an interrupted step leaves the weights as they were."""
         cdef ptrdiff_t rows = job.stop - job.start, units = self.plan.n_units, size
-        cdef ptrdiff_t parts = <ptrdiff_t>(self.flops(rows, 6) / self.slice_flops(threads)) + 1, total
+        cdef ptrdiff_t parts = <ptrdiff_t>(flops / self.slice_flops(threads)) + 1, total
         cdef Part worker
         cdef bint by_units
         for by_units in range(2):
@@ -839,7 +880,7 @@ cdef class Network:
         cdef Job job
         cdef ptrdiff_t n = len(index)
         cdef double began = fnn_now(), blocks
-        cdef int threads = self.threads(n - start, 2, num_threads)
+        cdef int threads = self.threads(n - start, 2, num_threads, x)
         if self.plan.loss == NULL:
             raise RuntimeError("evaluate: compile with a loss first")
         if y is None:
@@ -850,7 +891,7 @@ cdef class Network:
         job.sums = self.totals(sums)
         self.forward_rows = -1
         self.refresh()
-        memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
+        memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)), job.rows.begin != NULL)
         job.plan, job.w, job.start = &self.plan, &memory.w, start
         if self.plan.ignores:
             job.start, job.stop = 0, n
@@ -861,7 +902,7 @@ cdef class Network:
             # As many rows as a batch of the workspace has, and again, up to EVALUATE_BLOCKS times.
             job.batch = job.w.rows
             # Of no weights they are endless: the least is taken before the conversion.
-            blocks = self.slice_flops(threads) / self.flops(job.batch, 2)
+            blocks = self.slice_flops(threads) / self.flops(job.batch, 2, x)
             job.stop = min(n, job.start + max(1, <ptrdiff_t>min(blocks, EVALUATE_BLOCKS)) * job.batch)
             check_index(&job, len(x))
             with nogil:
@@ -879,14 +920,15 @@ cdef class Network:
     def predict(self, x, out, num_threads=None):
         cdef Job job
         cdef ptrdiff_t n = len(x)
-        cdef int threads = self.threads(n, 2, num_threads)
-        job.rows.x = self.matrix(x, n, self.input_size, "x")
+        cdef int threads = self.threads(n, 2, num_threads, x)
+        self.take_x(&job.rows, x)
         job.rows.index = NULL
         job.out = self.matrix(out, n, self.output_size, "out")
         if n == 0:
             return
         self.refresh()
-        memory = Memory(self, n if threads == 1 and n < ROW_BLOCK else threads * ROW_BLOCK, False)
+        memory = Memory(self, n if threads == 1 and n < ROW_BLOCK else threads * ROW_BLOCK, False,
+                        job.rows.begin != NULL)
         job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, n
         job.out_cols = self.output_size
         with nogil:
@@ -906,8 +948,9 @@ cdef class Network:
         try:
             memory = self.idle.pop()
         except IndexError:
-            memory = Memory(self, FEW_ROWS, False)
-        job.rows.x, job.rows.index = rows.data, NULL
+            memory = Memory(self, FEW_ROWS, False, False)
+        job.rows.x, job.rows.index, job.rows.begin = rows.data, NULL, NULL
+        job.rows.source, job.rows.x_size, job.rows.x_row = FNN_SOURCES, self.plan.k.itemsize, rows.cols
         job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, rows.rows
         job.out, job.out_cols = y.data, self.output_size
         run(predict_worker, &job, 1)
@@ -917,12 +960,15 @@ cdef class Network:
     def forward(self, x, num_threads=None, bint training=False):
         cdef Job job
         cdef ptrdiff_t n = len(x)
-        cdef int threads = self.threads(n, 2, num_threads)
-        job.rows.x = self.matrix(x, n, self.input_size, "x")
+        cdef int threads = self.threads(n, 2, num_threads, x)
+        cdef Memory memory
+        self.take_x(&job.rows, x)
         job.rows.index = NULL
         self.forward_rows = -1
         self.refresh()
-        memory = self.memory_for(max(n, 1))
+        memory = self.memory_for(max(n, 1), job.rows.begin != NULL)
+        if memory.w.sparse and n > 0:
+            memory.reserve(most_nonzeros(&job.rows, 0, n, n))
         out = np.empty((n, self.output_size), self.dtype)
         job.out = self.matrix(out, n, self.output_size, "out")
         job.plan, job.w, job.stop, job.out_cols = &self.plan, &memory.w, n, self.output_size
@@ -937,16 +983,20 @@ cdef class Network:
         cdef Job job
         cdef ptrdiff_t n = self.forward_rows
         cdef int threads
+        cdef Memory memory
         if n < 0:
             raise RuntimeError("backward: call forward first")
         threads = self.threads(n, 6, num_threads)
-        memory = self.memory_for(max(n, 1))
-        dx = np.empty((n, self.input_size), self.dtype)
+        memory = <Memory>self.memory
         job.rows.y = self.matrix(dy, n, self.output_size, "dy")
-        job.out = self.matrix(dx, n, self.input_size, "dx")
+        dx, job.out = None, NULL
+        if not memory.w.sparse:
+            dx = np.empty((n, self.input_size), self.dtype)
+            job.out = self.matrix(dx, n, self.input_size, "dx")
         job.plan, job.w, job.stop = &self.plan, &memory.w, n
         job.iteration = self.forward_iteration
-        self.refresh_input_weights()
+        if not memory.w.sparse:
+            self.refresh_input_weights()
         with nogil:
             run(backward_worker, &job, threads)
         return dx

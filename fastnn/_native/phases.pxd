@@ -138,10 +138,23 @@ ctypedef struct Workspace:
     char *weight
     char *loss              # a value a row
     char *metric            # [n_metrics][rows]
+    # Of sparse x, which has no panels. In training its batch's non-zeros, sorted by chunks of columns (a
+    # unit's rows of weights): the row of weights in the chunk, the row of x, the number. Chunk i
+    # ends before chunk_end[i]. There is room for so many.
+    bint sparse
+    ptrdiff_t chunks, room
+    int64_t *chunk_end
+    int32_t *to_row
+    int32_t *from_row
+    char *nonzero
 
 # Rows to work on: x[index[i]], y or label and weight likewise; index NULL: i itself.
 ctypedef struct Rows:
-    const char *x
+    const char *x           # of sparse rows the non-zeros
+    int source              # x's type: FNN_SOURCES where it is the network's, else an fnn_source
+    ptrdiff_t x_size, x_row # bytes of an element, elements from one row to the next
+    const int64_t *begin    # of sparse rows: see fnn_sparse_args; else NULL
+    const int32_t *column
     const char *y           # NULL where the targets are class ids
     const int32_t *label
     const char *weight      # NULL: all 1

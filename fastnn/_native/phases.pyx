@@ -12,10 +12,11 @@ from libc.math cimport pow, sqrt
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_MAX_PANEL, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args, fnn_noise,
-    fnn_noise_args,
+    FNN_MAX_PANEL, FNN_SOURCES, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args,
+    fnn_metric_args, fnn_noise, fnn_noise_args, fnn_source,
 )
 from fastnn._native.features cimport features_backward, features_forward, features_gradient
+from fastnn._native.inputs cimport sparse_gradient, sparse_inputs
 
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
@@ -28,14 +29,25 @@ cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                         ptrdiff_t r1) noexcept nogil:
-    """x[0] rows r0 .. r1 from rows at + r0 ... of b; through the first step where that only scales."""
-    cdef ptrdiff_t size = p.k.itemsize, cols = p.steps[0].inputs
+    """x[0] rows r0 .. r1 from rows at + r0 ... of b; through the first step where that only scales
+    or where x is sparse."""
+    cdef ptrdiff_t cols = p.steps[0].inputs
     cdef ptrdiff_t first = 0 if b.index != NULL else at + r0
     cdef bint scales = p.steps[0].kind == SCALE
-    p.k.gather(r1 - r0, cols, b.index + at + r0 if b.index != NULL else NULL,
-               b.x + first * cols * size, cols,
-               p.steps[0].scale if scales else NULL, p.steps[0].shift if scales else NULL,
-               w.panel, w.x[1 if scales else 0] + r0 * p.k.panel * size)
+    cdef const int64_t *index = b.index + at + r0 if b.index != NULL else NULL
+    cdef const char *x
+    cdef const char *scale = p.steps[0].scale if scales else NULL
+    cdef const char *shift = p.steps[0].shift if scales else NULL
+    cdef char *to
+    if b.begin != NULL:
+        sparse_inputs(p, w, b, at, r0, r1)
+        return
+    x = b.x + first * b.x_row * b.x_size
+    to = w.x[1 if scales else 0] + r0 * p.k.panel * p.k.itemsize
+    if b.source == FNN_SOURCES:
+        p.k.gather(r1 - r0, cols, index, x, b.x_row, scale, shift, w.panel, to)
+    else:
+        p.k.gather_from(<fnn_source>b.source, r1 - r0, cols, index, x, b.x_row, scale, shift, w.panel, to)
 
 
 cdef inline bint ignores(Plan *p, Rows *b) noexcept nogil:
@@ -117,7 +129,8 @@ cdef void disturb(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int6
 
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil:
-    """x[l + 1] from x[l] for the steps start .. stop; a first step that scales is the gather's."""
+    """x[l + 1] from x[l] for the steps start .. stop; a first step that scales, or whose x is
+    sparse, is the gather's."""
     cdef char **xs = w.x if kept else w.x_calm
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j
     cdef int l
@@ -126,7 +139,8 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
     cdef char *y
     cdef fnn_gemm_args g
     memset(&g, 0, sizeof(g))
-    for l in range(1 if start == 0 and p.steps[0].kind == SCALE else start, stop):
+    cdef bint gathered = start == 0 and (p.steps[0].kind == SCALE or w.sparse)
+    for l in range(1 if gathered else start, stop):
         s = &p.steps[l]
         x = xs[l] + row
         y = xs[l + 1] + row
@@ -317,13 +331,16 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
     if s.kind != DENSE:
         features_gradient(p, w, rows, u, dw)
         return
-    unit_operands(p, w, rows, u, &o)
-    memset(&g, 0, sizeof(g))
-    g.m, g.n, g.k = o.rows, o.cols, o.k
-    g.a, g.a_panel, g.b = o.a, o.a_panel, o.b
-    g.b_row = g.c_row = p.k.panel
-    g.c = dw
-    s.k.gemm_tn(&g)
+    if w.sparse and u.l == 0:
+        sparse_gradient(p, w, u, dw)
+    else:
+        unit_operands(p, w, rows, u, &o)
+        memset(&g, 0, sizeof(g))
+        g.m, g.n, g.k = o.rows, o.cols, o.k
+        g.a, g.a_panel, g.b = o.a, o.a_panel, o.b
+        g.b_row = g.c_row = p.k.panel
+        g.c = dw
+        s.k.gemm_tn(&g)
     if u.i1 > s.kernel_rows:
         bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
@@ -370,7 +387,8 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     cdef fnn_gradient_args g
     cdef fnn_hyper h
     # What has no kernel of both.
-    if s.kind != DENSE or (p.optim != p.k.sgd and p.optim != p.k.adam):
+    if (s.kind != DENSE or (p.optim != p.k.sgd and p.optim != p.k.adam)
+            or (w.sparse and u.l == 0)):
         to = s.g + at if keeps else <char *>dw
         gradient(p, w, rows, u, to)
         update(p, u, u.i0, hyper, to)

@@ -11,6 +11,7 @@ from fastnn._native.core cimport (
     fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.features cimport couple
+from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
     gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
@@ -171,6 +172,8 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
             now = fnn_now()
         maybe_delay(tid)
         rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
+        if job.w.sparse and tid == 0:
+            sort_nonzeros(p, job.w, &job.rows, at, rows)
         rows_phase(job, at, rows, r0, r1, iteration, tid, size)
         if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
@@ -207,6 +210,8 @@ cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
+    if job.w.sparse and tid == 0 and job.part0 == 0:
+        sort_nonzeros(job.plan, job.w, &job.rows, job.start, job.stop - job.start)
     equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1,
                job.iteration + 1, tid, size)
@@ -276,6 +281,8 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, cols = job.out_cols
     cdef int start
     maybe_delay(tid)
+    if job.w.sparse and tid == 0:
+        sort_nonzeros(p, job.w, &job.rows, 0, job.stop)
     equal_rows(job.stop, tid, size, &r0, &r1)
     start = coupled_forward(job, 0, job.stop, r0, r1, job.iteration, tid, size)
     r = r0
@@ -290,12 +297,14 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
 
 
 cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
-    """Gradients of the weights, and of the input to out, from the output's in rows.y."""
+    """Gradients of the weights, and of the input to out, unless it is sparse, from the output's in
+    rows.y."""
     cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
     cdef Workspace *w = job.w
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
     cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
+    cdef int stop = 1 if w.sparse else 0
     maybe_delay(tid)
     equal_rows(job.stop, tid, size, &r0, &r1)
     r = r0
@@ -304,11 +313,12 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
         through_activation(p, w, r, end, p.n_steps)
-        backward(p, w, r, end, p.n_steps, last_coupling(p) + 1, job.iteration)
+        backward(p, w, r, end, p.n_steps, max(last_coupling(p) + 1, stop), job.iteration)
         r = end
-    coupled_backward(job, job.stop, r0, r1, job.iteration, 0, tid, size)
-    p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
-               job.out + r0 * n_in * itemsize)
+    coupled_backward(job, job.stop, r0, r1, job.iteration, stop, tid, size)
+    if not w.sparse:
+        p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
+                   job.out + r0 * n_in * itemsize)
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
     weights_phase(p, w, job.stop, NULL, True, True, False, 0, p.n_units, equal(tid, size), equal(tid + 1, size))

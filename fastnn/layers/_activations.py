@@ -239,5 +239,8 @@ class Softmax(Layer):
     def op(self) -> tuple[Any, ...]:
         return ("activation", "softmax")
 
+    def takes_shape(self, input_shape: Shape) -> bool:
+        return len(input_shape) == 1
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}

@@ -1,6 +1,7 @@
 """Layers that scale and shift features and are not trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from fastnn._data import (
     numeric,
 )
 from fastnn.layers._base import Layer
+
+BLOCK_NUMBERS = 2**20  # of the data that adapt looks at, at a time
 
 
 class Normalization(Layer):
@@ -129,10 +132,7 @@ class Normalization(Layer):
             )
         if len(data) == 0:
             raise ValueError(f"data: expected at least one row, got shape {data.shape}")
-        if not np.isfinite(data).all():
-            raise ValueError("data: expected finite numbers, got NaN or infinity")
-        mean = data.mean(axis=0, dtype=np.float64)
-        variance = data.var(axis=0, dtype=np.float64)
+        mean, variance = _moments(data, self.dtype)
         with np.errstate(over="ignore"):  # what the layer's dtype cannot hold is refused
             self.set_weights_for(data.shape[1:], [mean, variance, float(len(data))])
 
@@ -211,17 +211,21 @@ class Rescaling(Layer):
     def op(self) -> tuple[Any, ...]:
         return ("scale_shift",)
 
-    def check_input_size(self, input_size: int) -> None:
-        super().check_input_size(input_size)
+    def takes_shape(self, input_shape: Shape) -> bool:
+        one_for_all = all(numbers.size == 1 for numbers in self._numbers.values())
+        return len(input_shape) == 1 or one_for_all
+
+    def check_input(self, input_shape: Shape) -> None:
+        super().check_input(input_shape)
         for name, numbers in self._numbers.items():
-            if numbers.size not in (1, input_size):
+            if numbers.size not in (1, input_shape[0]):
                 raise ValueError(
                     f"layer {self.name!r}: expected {numbers.size} inputs, as many as {name} has, "
-                    f"got {input_size}"
+                    f"got {input_shape[0]}"
                 )
 
     def _push(self, weights: list[np.ndarray]) -> None:
-        size = self.input_shape[1]
+        size = prod(self._shape or ())
         self._network.set_scale_shift(
             self._op, *(np.full(size, each, self.dtype) for each in self._numbers.values())
         )
@@ -233,6 +237,27 @@ class Rescaling(Layer):
 def _plain(numbers: np.ndarray) -> Any:
     """One number, or a list of them, as a config has it."""
     return numbers.item() if numbers.size == 1 else numbers.tolist()
+
+
+def _blocks(data: np.ndarray, dtype: str) -> Iterator[np.ndarray]:
+    """The rows in blocks of `dtype`, so that no array as large as the data is made."""
+    rows = max(1, BLOCK_NUMBERS // data.shape[1])
+    for start in range(0, len(data), rows):
+        yield data[start : start + rows].astype(dtype, copy=False)
+
+
+def _moments(data: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each feature, (features,), in float64."""
+    total = np.zeros(data.shape[1])
+    for block in _blocks(data, dtype):
+        if not np.isfinite(block).all():
+            raise ValueError("data: expected finite numbers, got NaN or infinity")
+        total += block.sum(axis=0, dtype=np.float64)
+    mean = total / len(data)
+    squares = np.zeros(data.shape[1])
+    for block in _blocks(data, dtype):
+        squares += ((block - mean) ** 2).sum(axis=0)
+    return mean, squares / len(data)
 
 
 def _statistic(value: Any, name: str) -> np.ndarray:

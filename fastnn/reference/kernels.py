@@ -404,8 +404,9 @@ def exp_tail_backward(
 ) -> Array:
     """Return dy where y > 0, else dy rate (y + height)."""
     y = _real(y)
-    d = np.where(y > 0, y.dtype.type(1), y.dtype.type(rate) * (y + y.dtype.type(height)))
-    return np.multiply(d, dy, out=out)
+    slope = np.where(y > 0, y.dtype.type(1), y.dtype.type(rate) * (y + y.dtype.type(height)))
+    dx: Array = np.multiply(slope, dy, out=out)
+    return dx
 
 
 def softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -596,6 +597,36 @@ def gather(x: Array, index: Array, scale: Array | None = None, shift: Array | No
     """Return the rows x[index], scaled and shifted by feature where asked for."""
     rows: Array = x.take(index, axis=0)
     return rows if scale is None else scale_shift(rows, scale, shift)
+
+
+def gather_from(
+    x: Array,
+    index: Array,
+    dtype: Any = np.float32,
+    scale: Array | None = None,
+    shift: Array | None = None,
+) -> Array:
+    """Return the rows x[index] of another type as `dtype`, scaled and shifted where asked for."""
+    rows: Array = x.take(index, axis=0).astype(dtype)
+    return rows if scale is None else scale_shift(rows, scale, shift)
+
+
+def sparse_nn(
+    begin: Array, column: Array, value: Array, b: Array, bias: Array | None = None
+) -> Array:
+    """Return X B + bias; row r of X has value[z] in column[z], begin[r] <= z < begin[r + 1]."""
+    c = np.zeros((len(begin) - 1, b.shape[1]), b.dtype)
+    if bias is not None:
+        c += bias
+    inner = slice(begin[0], begin[-1])
+    row = np.repeat(np.arange(len(c)), np.diff(begin))
+    np.add.at(c, row, value[inner, None] * b[column[inner]])
+    return c
+
+
+def scatter_add(to: Array, source: Array, value: Array, x: Array, y: Array) -> None:
+    """y[to[i]] += value[i] x[source[i]], for one i after the other."""
+    np.add.at(y, to, value[:, None] * x[source])
 
 
 def scale_shift(x: Array, scale: Array, shift: Array | None = None) -> Array:
@@ -1358,7 +1389,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         gemm_nn, gemm_tn,
         pair_columns, pair_rows,
         few_nn, few_nt,
-        pack, pack_transpose, unpack, gather,
+        pack, pack_transpose, unpack, gather, gather_from,
+        sparse_nn, scatter_add,
         scale_shift, colsum,
         dropout, alpha_dropout, gaussian_noise, gaussian_dropout,
         layer_norm, layer_norm_backward, layer_norm_gradient,

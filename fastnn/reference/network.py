@@ -16,6 +16,7 @@ import numpy as np
 
 from fastnn._measures import Measure, split_measure
 from fastnn._slots import initial_value, slot_names
+from fastnn._sparse import CSR
 from fastnn.reference import kernels
 from fastnn.reference.kernels import Array
 
@@ -110,6 +111,8 @@ class _Dense(_Weighted):
         self.rounded = kernels.round_bfloat16 if operands == "bfloat16" else np.asarray
 
     def linear(self, x: Array) -> Array:
+        if isinstance(x, CSR):  # in the network's own dtype, whatever the operands of others
+            return kernels.sparse_nn(x.begin, x.column, x.value, self.kernel, self.bias)
         z: Array = self.rounded(x) @ self.rounded(self.kernel)
         if self.bias is not None:
             z += self.bias
@@ -118,6 +121,13 @@ class _Dense(_Weighted):
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
         if self.dbias is not None and self.trainable:
             dz.sum(axis=0, out=self.dbias)
+        if isinstance(x, CSR):
+            if self.trainable:
+                self.dkernel[:] = 0
+                used = slice(x.begin[0], x.begin[-1])
+                rows = np.repeat(np.arange(len(x)), np.diff(x.begin))
+                kernels.scatter_add(x.column[used], rows, x.value[used], dz, self.dkernel)
+            return None
         dz = self.rounded(dz)
         if self.trainable:
             np.matmul(self.rounded(x).T, dz, out=self.dkernel)
@@ -225,7 +235,8 @@ class _Noise(_Activation):
             return dz
         if self.kind == "alpha_dropout":
             kept = kernels.dropout(np.ones_like(dz), 0, self._key(), self.amount) > 0
-            return dz * kept * dz.dtype.type(kernels.alpha_numbers(self.amount)[0])
+            dx: Array = dz * kept * dz.dtype.type(kernels.alpha_numbers(self.amount)[0])
+            return dx
         return self.linear(dz)
 
 
@@ -547,7 +558,7 @@ class Network:
         while start < len(index):
             rows = index[start : start + batch_size]
             weight = None if sample_weight is None else sample_weight.take(rows)
-            yield x.take(rows, axis=0), y.take(rows, axis=0), weight
+            yield self._read(x.take(rows, axis=0)), y.take(rows, axis=0), weight
             start += len(rows)
             if perf_counter() >= deadline:
                 return
@@ -607,7 +618,7 @@ class Network:
         """Write the outputs for `x` (n, input_size) into `out` (n, output_size)."""
         for start in range(0, len(x), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
-            out[rows], _ = self._forward(x[rows])
+            out[rows], _ = self._forward(self._read(x[rows]))
 
     def predict_few(self, x: object) -> Array | None:
         """Return None: this twin knows no short way for a few rows."""
@@ -615,14 +626,17 @@ class Network:
 
     def forward(self, x: Array, num_threads: int | None = None, training: bool = False) -> Array:
         """Return the outputs for `x` and keep the activations for `backward`."""
-        y, self._kept = self._forward(x, step=self.iterations + 1 if training else 0)
+        y, self._kept = self._forward(self._read(x), step=self.iterations + 1 if training else 0)
         return y.copy()
 
-    def backward(self, dy: Array, num_threads: int | None = None) -> Array:
-        """Store the gradients of the weights for the gradient `dy` of the output; return dx."""
+    def backward(self, dy: Array, num_threads: int | None = None) -> Array | None:
+        """Store the gradients of the weights for the gradient `dy` of the output; return dx.
+
+        After a forward of sparse rows there is no dx: it is None.
+        """
         if self._kept is None or dy.shape != (len(self._kept[0][0]), self.output_size):
             raise ValueError(f"dy must have the shape of the last forward's output: {dy.shape}")
-        return _required(self._backward(self._kept, dy, need_dx=True))
+        return self._backward(self._kept, dy, need_dx=True)
 
     def apply_gradients(self, num_threads: int | None = None) -> None:
         """Take one optimizer step with the stored gradients."""
@@ -671,7 +685,15 @@ class Network:
             dx = op.linear_backward(x, dz, need_dx or number > 0)
             if dx is not None:
                 dy = dx
-        return dy if need_dx else None
+        return dx if need_dx else None
+
+    def _read(self, x: Any) -> Any:
+        """Rows as the ops take them: numbers of other types are converted, sparse rows stay so."""
+        if not isinstance(x, CSR):
+            return x.astype(self.dtype, copy=False)
+        if not isinstance(self._ops[0], _Dense):
+            raise ValueError(f"x: sparse rows go into a dense op, got {self.ops[0]!r} first")
+        return x
 
     def _check(self, x: Array, y: Array, sample_weight: Array | None, index: Array) -> None:
         """Refuse what NumPy would read silently wrong: lengths that differ, ids out of range."""
