@@ -4,13 +4,15 @@ expected and what came; nothing has changed when one is raised."""
 import operator
 import os
 from collections.abc import Mapping
-from math import isfinite
+from math import isfinite, prod
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 NUMERIC_KINDS = "fiub"
+
+Shape = tuple[int, ...]  # of a sample: without the batch axis
 
 
 def as_int(value: Any, name: str, minimum: int, maximum: int = 2**31 - 1) -> int:
@@ -84,11 +86,13 @@ def check_neutral(
             )
 
 
-def as_shape(value: Any, name: str) -> int:
-    """The number of features in a shape without the batch axis, such as (10,)."""
-    if not isinstance(value, (tuple, list)) or len(value) != 1:
-        raise ValueError(f"{name}: expected a tuple of one integer such as (10,), got {value!r}")
-    return as_int(value[0], name, 1)
+def as_shape(value: Any, name: str) -> Shape:
+    """A shape without the batch axis, such as (10,) or (28, 28)."""
+    if not isinstance(value, (tuple, list)) or not value:
+        raise ValueError(f"{name}: expected a tuple such as (10,) or (28, 28), got {value!r}")
+    shape = tuple(as_int(size, name, 1) for size in value)
+    as_int(prod(shape), f"{name}, as one row", 1)
+    return shape
 
 
 def numeric(value: Any, name: str) -> np.ndarray:
@@ -130,18 +134,26 @@ def _ready(array: np.ndarray, dtype: Any) -> np.ndarray:
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
-def as_features(x: Any, dtype: np.dtype, columns: int | None, name: str = "x") -> np.ndarray:
-    """`x` as an array (samples, features) of `dtype`; `columns` None takes any feature count."""
+def as_features(x: Any, dtype: np.dtype, shape: Shape | None, name: str = "x") -> np.ndarray:
+    """`x` as an array (samples, *shape) of `dtype`; `shape` None takes any."""
     array = x if type(x) is np.ndarray and x.dtype == dtype else numeric(x, name)
-    if array.ndim != 2:
+    if array.ndim < 2 or (shape is not None and array.ndim != 1 + len(shape)):
+        axes = "features" if shape is None or len(shape) == 1 else ", ".join(map(str, shape))
         raise ValueError(
-            f"{name}: expected a 2-D array (samples, features), got shape {array.shape}"
+            f"{name}: expected a {2 if shape is None else 1 + len(shape)}-D array "
+            f"(samples, {axes}), got shape {array.shape}"
         )
-    if columns is None and array.shape[1] == 0:
+    if shape is None and 0 in array.shape[1:]:
         raise ValueError(f"{name}: expected at least one feature, got shape {array.shape}")
-    if columns is not None and array.shape[1] != columns:
-        raise ValueError(f"{name}: expected {columns} features, got shape {array.shape}")
+    if shape is not None and array.shape[1:] != shape:
+        expected = " x ".join(map(str, shape))
+        raise ValueError(f"{name}: expected {expected} features, got shape {array.shape}")
     return _ready(array, dtype)
+
+
+def as_rows(array: np.ndarray) -> np.ndarray:
+    """A C-contiguous (samples, ...) as (samples, features), without a copy."""
+    return array if array.ndim == 2 else array.reshape(len(array), prod(array.shape[1:]))
 
 
 def _check_rows(array: np.ndarray, rows: int, name: str) -> None:
@@ -149,26 +161,29 @@ def _check_rows(array: np.ndarray, rows: int, name: str) -> None:
         raise ValueError(f"{name}: expected {rows} rows, as many as x, got {len(array)}")
 
 
-def as_targets(y: Any, dtype: np.dtype, rows: int, outputs: int, name: str = "y") -> np.ndarray:
-    """`y` as an array (rows, outputs) of `dtype`. (rows,) becomes (rows, 1): nothing broadcasts."""
+def as_targets(y: Any, dtype: np.dtype, rows: int, outputs: Shape, name: str = "y") -> np.ndarray:
+    """`y` (rows, *outputs) as rows of `dtype`. (rows,) becomes (rows, 1): nothing broadcasts."""
     array = numeric(y, name)
-    if array.ndim == 1 and outputs == 1:
+    if array.ndim == 1 and outputs == (1,):
         array = array[:, None]
-    if array.ndim != 2 or array.shape[1] != outputs:
+    if array.ndim == 0 or array.shape[1:] != outputs:
+        axes = ", ".join(map(str, outputs))
         raise ValueError(
-            f"{name}: expected shape (samples, {outputs}), one column for each value to be "
+            f"{name}: expected shape (samples, {axes}), one column for each value to be "
             f"predicted, got shape {array.shape}"
         )
     _check_rows(array, rows, name)
-    return _ready(array, dtype)
+    return as_rows(_ready(array, dtype))
 
 
-def as_any_targets(y: Any, dtype: np.dtype, rows: int, outputs: int, name: str = "y") -> np.ndarray:
+def as_any_targets(
+    y: Any, dtype: np.dtype, rows: int, outputs: Shape, name: str = "y"
+) -> np.ndarray:
     """`y` with `rows` rows of any shape; floats in `dtype`. (rows,) for one output is a column."""
     array = numeric(y, name)
     if array.ndim == 0:
         raise ValueError(f"{name}: expected an array of {rows} rows, got one number")
-    if array.ndim == 1 and outputs == 1:
+    if array.ndim == 1 and outputs == (1,):
         array = array[:, None]
     _check_rows(array, rows, name)
     return array.astype(dtype) if array.dtype.kind == "f" else array

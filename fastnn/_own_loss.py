@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._data import Shape, as_rows
 from fastnn._judge import call
 from fastnn._measures import Measure
 from fastnn.losses import FunctionLoss
@@ -26,13 +27,25 @@ class OwnLossEngine:
     optimizer : Optimizer
     metrics : sequence of Measure
         The engine's words for them; computed by the kernels' NumPy twins.
+    output_shape : tuple of int
+        Of a sample's outputs, as the function sees them.
+    targets_are_free : bool
+        Whether the function sees the targets as they come; else they come as rows, and it sees them
+        in the outputs' shape.
     """
 
     def __init__(
-        self, network: Any, loss: FunctionLoss, optimizer: Optimizer, metrics: Sequence[Measure]
+        self,
+        network: Any,
+        loss: FunctionLoss,
+        optimizer: Optimizer,
+        metrics: Sequence[Measure],
+        output_shape: Shape,
+        targets_are_free: bool,
     ) -> None:
         self._network, self._loss, self._optimizer = network, loss, optimizer
-        self._metrics = metrics
+        self._metrics, self._output_shape = metrics, output_shape
+        self._targets_are_free = targets_are_free
 
     def train(
         self,
@@ -106,7 +119,10 @@ class OwnLossEngine:
         target = y[rows]
         for i, name in enumerate(self._metrics, 1):
             sums[i] += measure(name, p, target).sum()
-        losses, dp = call(self._loss.function, f"loss {self._loss.name}", target, p)
+        shape = (len(p), *self._output_shape)
+        target = target if self._targets_are_free else target.reshape(shape)
+        losses, dp = call(self._loss.function, f"loss {self._loss.name}", target, p.reshape(shape))
+        dp = as_rows(dp)
         if sample_weight is not None:
             weight = sample_weight[rows]
             losses, dp = losses * weight, dp * weight[:, None]

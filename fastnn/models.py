@@ -1,18 +1,19 @@
 """Models, under Keras's names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import prod
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from fastnn import layers as layers_module
-from fastnn._data import as_int
+from fastnn._data import Shape, as_int, as_shape
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
 from fastnn.config import dtype_policy
-from fastnn.layers import Dense, InputLayer, Layer
-from fastnn.layers._base import as_name
+from fastnn.layers import InputLayer, Layer
+from fastnn.layers._base import as_name, shapes_through
 from fastnn.trainer import Trainer, compile_network
 
 
@@ -47,6 +48,8 @@ class Sequential(Trainer):
         self._layers: list[Layer] = []
         self._input: InputLayer | None = None
         self._network: Any = None
+        self._shapes: tuple[Shape, Shape] = ((), ())  # of the network's inputs and outputs
+        self._has_axes = False  # whether one of them is of more than one axis
         self._append(list(layers or ()))
 
     def __init_subclass__(cls) -> None:
@@ -74,7 +77,7 @@ class Sequential(Trainer):
         return list(self._layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of this name, or at this place.
+        """The layer of this name, also one inside another, or at this place.
 
         Raises
         ------
@@ -85,10 +88,11 @@ class Sequential(Trainer):
             raise ValueError("get_layer: expected either a name or an index")
         if index is not None:
             return self._layers[as_int(index, "index", 0, len(self._layers) - 1)]
-        for layer in self._layers:
+        inner = [each for layer in self._layers for each in layer.leaves()]
+        for layer in inner:
             if layer.name == name:
                 return layer
-        names = ", ".join(layer.name for layer in self._layers)
+        names = ", ".join(layer.name for layer in inner)
         raise ValueError(f"name: expected one of {names}; got {name!r}")
 
     def add(self, layer: Layer) -> None:
@@ -116,22 +120,22 @@ class Sequential(Trainer):
             if isinstance(layer, InputLayer):
                 first = layer
                 continue
-            if not stack and first is None and layer.input_size_argument:
-                first = InputLayer((layer.input_size_argument,), dtype=layer.dtype_policy)
+            if not stack and first is None and layer.input_shape_argument:
+                first = InputLayer(layer.input_shape_argument, dtype=layer.dtype_policy)
             stack.append(layer)
             if first is not None:
-                _sizes(stack, first.input_size)
+                shapes_through(stack, first.known_shape())
         self._change(first, stack)
 
     def _known_input(self) -> InputLayer | None:
-        """The Input. One built at its first data keeps that size when it changes."""
+        """The Input. One built at its first data keeps that shape when it changes."""
         if self._input is None and self._network is not None:
-            return InputLayer((self._network.input_size,), dtype=self._dtype)
+            return InputLayer(self._shapes[0], dtype=self._dtype)
         return self._input
 
     def _change(self, first: InputLayer | None, stack: list[Layer]) -> None:
         """Have this Input and these layers from now on, built where the input is known."""
-        made = self._make_network(stack, first.input_size) if first and stack else None
+        made = self._make_network(stack, first.known_shape()) if first and stack else None
         # nothing has changed before this line
         for layer in ([first] if first else []) + stack:
             if layer.owner is not self:
@@ -144,20 +148,24 @@ class Sequential(Trainer):
             self._forget()
 
     @property
-    def input_size(self) -> int | None:  # type: ignore[override]
-        """How many features the model takes; None before it is known."""
+    def input_size(self) -> int | None:
+        """How many numbers a sample has; None before it is known."""
+        return None if self._sample_shape is None else prod(self._sample_shape)
+
+    @property
+    def _sample_shape(self) -> Shape | None:  # type: ignore[override]
         if self._network is not None:
-            return int(self._network.input_size)
-        return self._input.input_size if self._input else None
+            return self._shapes[0]
+        return self._input.known_shape() if self._input else None
 
     @property
     def _dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         first = self._input or (self._layers[0] if self._layers else None)
         return np.dtype(first.dtype if first else dtype_policy().variable_dtype)
 
-    def _output_size_for(self, input_size: int) -> int:
+    def _output_shape_for(self, input_shape: Shape) -> Shape:
         """Outputs of the whole stack; refuses layers that do not fit."""
-        return _sizes(self._layers, input_size)[-1]
+        return shapes_through(self._layers, input_shape)[-1]
 
     # ---- building -----------------------------------------------------------------------------
 
@@ -167,48 +175,54 @@ class Sequential(Trainer):
         return self._network is not None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the weights, for inputs of shape (None, features).
+        """Make the weights, for inputs of shape (None, features), or (None, ...) of more axes.
 
         Raises
         ------
         ValueError
             If the shape is another, or the model was built for another.
         """
-        if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 2:
+        if not isinstance(input_shape, (tuple, list)) or len(input_shape) < 2:
             raise ValueError(f"input_shape: expected (None, features), got {input_shape!r}")
-        features = as_int(input_shape[1], "input_shape", 1)
+        shape = as_shape(input_shape[1:], "input_shape")
         with self._lock:
-            if self.input_size not in (None, features):
+            if self._sample_shape not in (None, shape):
                 raise ValueError(
-                    f"input_shape: expected (None, {self.input_size}), got {input_shape}"
+                    f"input_shape: expected {(None, *self._sample_shape)}, got {input_shape}"
                 )
-            self._build_for(features)
+            self._build_for(shape)
 
-    def _build_for(self, input_size: int) -> None:
+    def _build_for(self, input_shape: Shape) -> None:
         """Make the network, unless it is there; layers bring their weights or draw them."""
         if self._network is not None:
             return
         if not self._layers:
             raise ValueError("model: expected at least one layer, got none")
-        self._enter(*self._make_network(self._layers, input_size))
+        self._enter(*self._make_network(self._layers, input_shape))
 
     def _make_network(
-        self, stack: list[Layer], input_size: int
-    ) -> tuple[Any, list[list[np.ndarray]]]:
-        """A network for these layers, compiled, and the weights that go in; changes nothing."""
-        sizes = _sizes(stack, input_size)
-        weights = [layer.first_weights(size) for layer, size in zip(stack, sizes, strict=False)]
-        network = self._network_class(stack[0].dtype, input_size, [x.op() for x in stack])
+        self, stack: list[Layer], input_shape: Shape
+    ) -> tuple[Any, list[Shape], list[list[np.ndarray]]]:
+        """A network for these layers, compiled, the shapes between them, and the weights that go
+        in; changes nothing."""
+        shapes = shapes_through(stack, input_shape)
+        weights = [layer.first_weights(shape) for layer, shape in zip(stack, shapes, strict=False)]
+        ops = [op for layer, shape in zip(stack, shapes, strict=False) for op in layer.ops(shape)]
+        network = self._network_class(
+            stack[0].dtype, prod(input_shape), ops or [("activation", "linear")]
+        )
         if self.optimizer is not None:
             compile_network(network, self.optimizer, self.loss, self._metrics)
-        return network, weights
+        return network, shapes, weights
 
-    def _enter(self, network: Any, weights: list[list[np.ndarray]]) -> None:
+    def _enter(self, network: Any, shapes: list[Shape], weights: list[list[np.ndarray]]) -> None:
         """Move the layers into a network made for them."""
-        sizes = _sizes(self._layers, network.input_size)
-        for number, layer in enumerate(self._layers):
-            layer.attach(network, number, sizes[number], weights[number])
-        self._network = network
+        op = 0
+        for layer, shape, values in zip(self._layers, shapes, weights, strict=False):
+            layer.attach(network, op, shape, values)
+            op += len(layer.ops(shape))
+        self._network, self._shapes = network, (shapes[0], shapes[-1])
+        self._has_axes = max(map(len, self._shapes)) > 1
         self._forget()
 
     def _built_network(self, call: str) -> Any:
@@ -220,14 +234,16 @@ class Sequential(Trainer):
         return self._network
 
     @property
-    def input_shape(self) -> tuple[None, int]:
-        """(None, features)."""
-        return (None, self._built_network("input_shape").input_size)
+    def input_shape(self) -> tuple[int | None, ...]:
+        """(None, features), or (None, ...) of more axes."""
+        self._built_network("input_shape")
+        return (None, *self._shapes[0])
 
     @property
-    def output_shape(self) -> tuple[None, int]:
-        """(None, outputs)."""
-        return (None, self._built_network("output_shape").output_size)
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(None, outputs), or (None, ...) of more axes."""
+        self._built_network("output_shape")
+        return (None, *self._shapes[1])
 
     # ---- weights ------------------------------------------------------------------------------
 
@@ -408,7 +424,7 @@ class Sequential(Trainer):
             state = {**vars(self), "_lock": None, "_history": None}
             if self._network is not None:
                 state["_network"] = {
-                    "input_size": self.input_size,
+                    "input_shape": self._shapes[0],
                     "iterations": self.iterations,
                     "weights": self.get_weights(),
                     "slots": [
@@ -426,27 +442,18 @@ class Sequential(Trainer):
         if self._optimizer is not None:
             self._optimizer.join(self)
         if kept := state["_network"]:
-            self._build_for(kept["input_size"])
+            self._build_for(kept["input_shape"])
             self.set_weights(kept["weights"])
             for slot, number, arrays in kept["slots"]:
                 self._layers[number].set_slot(slot, arrays)
             self._network.iterations = kept["iterations"]
 
-    def _slots(self) -> Iterator[tuple[str, int, Dense]]:
+    def _slots(self) -> Iterator[tuple[str, int, Layer]]:
         """Slot, number and layer of all that the optimizer keeps."""
         for slot in self._network.slot_names if self._network is not None else ():
             for number, layer in enumerate(self._layers):
-                if isinstance(layer, Dense):
+                if layer.stepped_names:
                     yield slot, number, layer
-
-
-def _sizes(stack: list[Layer], input_size: int) -> list[int]:
-    """What goes into each layer, and what comes out last; refuses layers that do not fit."""
-    sizes = [input_size]
-    for layer in stack:
-        layer.check_input_size(sizes[-1])
-        sizes.append(layer.output_size_for(sizes[-1]))
-    return sizes
 
 
 def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> None:
@@ -466,8 +473,11 @@ def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> No
     if isinstance(layer, InputLayer):
         if known:
             raise ValueError(f"layer {layer.name!r}: expected the Input first")
-    elif any(layer.name == other.name for other in stack):
-        raise ValueError(f"name: expected a name no other layer has, got {layer.name!r}")
+        return
+    names = {each.name for other in stack for each in other.leaves()}
+    for each in layer.leaves():
+        if each.name in names:
+            raise ValueError(f"name: expected a name no other layer has, got {each.name!r}")
 
 
 class Model:

@@ -1,25 +1,28 @@
 """Training, evaluation and prediction of a model: everything that takes data."""
 
 from collections.abc import Callable, Iterator, Mapping
-from math import ceil, floor
+from math import ceil, floor, prod
 from typing import Any
 
 import numpy as np
 
 from fastnn import losses, optimizers
 from fastnn._data import (
+    Shape,
     as_any_targets,
     as_bool,
     as_features,
     as_int,
     as_labels,
     as_number,
+    as_rows,
     as_sample_weight,
     as_targets,
     check_neutral,
     class_weights,
 )
 from fastnn._lock import ModelLock
+from fastnn._measures import split_measure
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
@@ -32,6 +35,8 @@ SLICE_SECONDS = 0.05
 # predict does about so many multiply-adds at a time, for the same reason, but not fewer rows.
 SLICE_WORK = 10**9
 SLICE_ROWS = 256
+# The engine predicts no more rows than these at once, without its threads.
+FEW_ROWS = 16
 
 # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
 _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
@@ -47,7 +52,19 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "predict": {"steps": (None,), "callbacks": (None, [])},
 }
 
-# x (samples, features), y (samples,) class ids or (samples, outputs), sample_weight or None
+# What takes all outputs of a sample as one vector; Keras takes the last axis as one.
+_OF_ONE_AXIS = (
+    "xent",
+    "focal_xent",
+    "kld",
+    "categorical_hinge",
+    "cosine",
+    "gaussian_nll",
+    "argmax_match",
+    "in_top_k",
+)
+
+# x (samples, ...), y (samples,) class ids or (samples, outputs), sample_weight or None
 Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
@@ -65,9 +82,11 @@ class Trainer:
     _network: Any
     _dtype: np.dtype[Any]
     count_params: Any
-    _output_size_for: Any
+    _output_shape_for: Any
     _build_for: Any
-    input_size: int | None
+    _sample_shape: Shape | None  # None before it is known
+    _shapes: tuple[Shape, Shape]  # of a built model's inputs and outputs
+    _has_axes: bool  # whether one of them is of more than one axis
 
     def __init__(self) -> None:
         self._lock = ModelLock()
@@ -186,8 +205,17 @@ class Trainer:
         """What trains and evaluates: the network, around it what calls a loss of one's own."""
         if not isinstance(self.loss, losses.FunctionLoss):
             return self._network
-        names = self._measured().names
-        return OwnLossEngine(self._network, self.loss, self._optimizer, names)  # type: ignore[arg-type]
+        optimizer: Any = self._optimizer
+        names, shape = self._measured().names, self._shapes[1]
+        return OwnLossEngine(
+            self._network, self.loss, optimizer, names, shape, self._targets_are_free()
+        )
+
+    def _targets_are_free(self) -> bool:
+        """Whether functions alone read the targets, which may have any shape then."""
+        return isinstance(self.loss, losses.FunctionLoss) and all(
+            isinstance(metric, FunctionMetric) for metric in self._metrics
+        )
 
     def _measured(self) -> Measures:
         """What the engine measures for the metrics."""
@@ -211,34 +239,60 @@ class Trainer:
             raise ValueError(f"{call}: expected a model compiled with a loss, got loss=None")
 
     def _check_data(
-        self, x: Any, y: Any, sample_weight: Any, *, columns: int | None, prefix: str = ""
+        self, x: Any, y: Any, sample_weight: Any, *, shape: Shape | None, prefix: str = ""
     ) -> Data:
-        """Training or test data as the engine takes them."""
-        x = as_features(x, self._dtype, columns, prefix + "x")
-        rows, outputs = len(x), self._output_size_for(x.shape[1])
+        """Training or test data as the engine takes them, but for the shape of x."""
+        x = as_features(x, self._dtype, shape, prefix + "x")
+        rows, outputs = len(x), self._output_shape_for(x.shape[1:])
         if rows == 0:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
         if y is None:
             raise ValueError(f"{prefix}y: expected targets, got None")
+        self._check_axes(outputs)
         loss: Any = self.loss
-        free = all(isinstance(metric, FunctionMetric) for metric in self._metrics)
         if loss.sparse:
-            y = as_labels(y, rows, outputs, prefix + "y", loss.ignored)
-        elif isinstance(loss, losses.FunctionLoss) and free:
+            y = as_labels(y, rows, outputs[-1], prefix + "y", loss.ignored)
+        elif self._targets_are_free():
             y = as_any_targets(y, self._dtype, rows, outputs, prefix + "y")
         else:
-            y = as_targets(y, self._dtype, rows, loss.target_columns(outputs), prefix + "y")
+            y = as_targets(y, self._dtype, rows, loss.target_shape(outputs), prefix + "y")
         for metric in self._metrics:
             metric.check_targets(y, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
 
+    def _check_axes(self, outputs: Shape) -> None:
+        """Refuse outputs of several axes where the engine would take them all for one."""
+        if len(outputs) == 1:
+            return
+        own = isinstance(self.loss, losses.FunctionLoss)
+        measures = Measures(self._metrics, self.loss, prod(outputs)).names
+        for part, name in [
+            ("loss", "" if own else self.loss.engine_name),  # type: ignore[union-attr]
+            *(("metrics", split_measure(measure)[0]) for measure in measures),
+        ]:
+            if name.removesuffix("_logits") in _OF_ONE_AXIS:
+                raise ValueError(
+                    f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
+                    f"Flatten() last"
+                )
+
+    def _enter_data(self, data: Data) -> Data:
+        """Data as the engine takes them; builds the model at its first."""
+        self._build_for(data[0].shape[1:])
+        return _as_rows(data)
+
     def _inputs(self, x: Any) -> np.ndarray:
         """`x` as the engine takes it; builds the model at its first data."""
-        array = as_features(x, self._dtype, self.input_size)
+        array = as_features(x, self._dtype, self._sample_shape)
         if self._network is None:
             with self._lock:
-                self._build_for(array.shape[1])
-        return array
+                self._build_for(array.shape[1:])
+        return as_rows(array)
+
+    def _outputs(self, rows: np.ndarray) -> np.ndarray:
+        """The engine's outputs in the model's shape."""
+        shape = self._shapes[1]
+        return rows if len(shape) == 1 else rows.reshape(len(rows), *shape)
 
     # ---- fit ----------------------------------------------------------------------------------
 
@@ -265,7 +319,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features)
+        x : array_like (samples, features), or of the shape of the model's Input
         y : array_like
             Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
             there is one output.
@@ -320,10 +374,10 @@ class Trainer:
             frequency = _check_frequency(validation_freq)
             shown = _check_verbose(verbose)
             chosen = _callback_list(callbacks)
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
+            data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
             samples, validation = len(data[0]), None
             if validation_data is not None:
-                validation = self._check_validation(validation_data, data[0].shape[1])
+                validation = self._check_validation(validation_data, data[0].shape[1:])
             elif validation_split:
                 samples, validation = _split(data, validation_split)
             if validation_batch_size is not None:
@@ -336,7 +390,7 @@ class Trainer:
             rows = samples
             if steps_per_epoch is not None:
                 rows = as_int(steps_per_epoch, "steps_per_epoch", 1) * batch_size
-            self._build_for(data[0].shape[1])
+            data, validation = self._enter_data(data), validation and _as_rows(validation)
             params = {
                 "epochs": epochs,
                 "steps": ceil(rows / batch_size),
@@ -360,20 +414,26 @@ class Trainer:
     def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
         """The first `samples` of the data, weighted by class."""
         x, y, weight = _first(data, samples)
-        outputs, loss = self._output_size_for(x.shape[1]), self.loss
+        outputs, loss = self._output_shape_for(x.shape[1:]), self.loss
+        if len(outputs) > 1:
+            raise ValueError(
+                f"class_weight: expected a model with outputs of one axis, got shape {outputs}"
+            )
         if y.ndim == 1:  # a loss of one's own has targets of any shape
             ignored: int | None = loss.ignored  # type: ignore[union-attr]
-            classes = as_labels(y, samples, outputs, "y", ignored)
+            classes = as_labels(y, samples, outputs[0], "y", ignored)
             counted = classes != ignored
             by_class = np.zeros(samples, self._dtype)
-            by_class[counted] = class_weights(class_weight, classes[counted], outputs, self._dtype)
+            by_class[counted] = class_weights(
+                class_weight, classes[counted], outputs[0], self._dtype
+            )
         else:
-            columns = loss.target_columns(outputs)  # type: ignore[union-attr]
+            columns = loss.target_shape(outputs)  # type: ignore[union-attr]
             classes = as_targets(y, self._dtype, samples, columns)
-            by_class = class_weights(class_weight, classes, columns, self._dtype)
+            by_class = class_weights(class_weight, classes, columns[0], self._dtype)
         return x, y, by_class if weight is None else by_class * weight
 
-    def _check_validation(self, validation_data: Any, columns: int) -> Data:
+    def _check_validation(self, validation_data: Any, shape: Shape) -> Data:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError(
                 "validation_data: expected a tuple (x, y) or (x, y, sample_weight), got "
@@ -381,7 +441,7 @@ class Trainer:
             )
         x, y, *weight = validation_data
         return self._check_data(
-            x, y, weight[0] if weight else None, columns=columns, prefix="validation_"
+            x, y, weight[0] if weight else None, shape=shape, prefix="validation_"
         )
 
     def _fit(
@@ -417,7 +477,7 @@ class Trainer:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
         train, each_batch = self._engine().train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
-        stop, sums, outputs = 0, self._sums(), self._outputs(len(index))
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
         logs: dict[str, float] = {}
         while stop < len(index) and not self.stop_training:
@@ -440,7 +500,7 @@ class Trainer:
         """Zeros for the sums of the loss and of what the engine measures."""
         return np.zeros(1 + len(self._measured().names))
 
-    def _outputs(self, samples: int) -> np.ndarray | None:
+    def _room(self, samples: int) -> np.ndarray | None:
         """Memory for the outputs for so many samples, where a metric wants them."""
         if not self._measured().of_outputs:
             return None
@@ -459,8 +519,10 @@ class Trainer:
         Metrics of outputs are among them where `y` and the outputs are those of the samples.
         """
         means = [float(value) / samples for value in values]
-        seen = None if outputs is None else outputs[:samples]
-        return {"loss": float(loss) / samples, **self._measured().results(means, y, seen)}
+        if y is not None and outputs is not None:
+            outputs = self._outputs(outputs[:samples])
+            y = y if self._targets_are_free() else self._outputs(y)
+        return {"loss": float(loss) / samples, **self._measured().results(means, y, outputs)}
 
     # ---- evaluate and predict -----------------------------------------------------------------
 
@@ -504,8 +566,8 @@ class Trainer:
                 as_int(batch_size, "batch_size", 1)
             shown = _check_verbose(verbose)
             chosen = _callback_list(callbacks)
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
-            self._build_for(data[0].shape[1])
+            data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
+            data = self._enter_data(data)
             hooks = CallbackList(chosen, self, {"verbose": verbose})
             hooks.on_test_begin()
             logs = self._evaluate(data)
@@ -517,7 +579,7 @@ class Trainer:
     def _evaluate(self, data: Data) -> dict[str, float]:
         self._rows_forward = None  # the engine overwrites the activations
         evaluate, index = self._engine().evaluate, np.arange(len(data[0]))
-        stop, sums, outputs = 0, self._sums(), self._outputs(len(index))
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         while stop < len(index):
             stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums, outputs)
         return self._means(loss, values, stop, data[1], outputs)
@@ -529,7 +591,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features)
+        x : array_like (samples, features), or of the shape of the model's Input
         batch_size, verbose
             Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
         **keras
@@ -559,11 +621,19 @@ class Trainer:
             step = max(step, SLICE_WORK // max(1, self.count_params()))
         for start in range(0, len(x), step):
             network.predict(x[start : start + step], out[start : start + step], None)
-        return out
+        return self._outputs(out)
 
     def _predict_few(self, x: Any) -> np.ndarray | None:
         """Outputs for a few rows that the engine can read where they lie, else None."""
-        return None if self._network is None else self._network.predict_few(x)
+        if self._network is None:
+            return None
+        if not self._has_axes:
+            few: np.ndarray | None = self._network.predict_few(x)
+            return few
+        if not isinstance(x, np.ndarray) or x.shape[1:] != self._shapes[0] or len(x) > FEW_ROWS:
+            return None
+        few = self._network.predict_few(as_rows(x))
+        return None if few is None else self._outputs(few)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Outputs for `x`, in one call of the engine; the fastest way for a few rows."""
@@ -575,7 +645,7 @@ class Trainer:
         out = np.empty((len(x), network.output_size), self._dtype)
         if len(x):
             network.predict(x, out, None)
-        return out
+        return self._outputs(out)
 
     def __call__(self, x: Any, training: bool = False) -> np.ndarray:
         """Outputs for `x`; with `training` as the next step of training would have them."""
@@ -594,12 +664,11 @@ class Trainer:
         """One optimizer step on these samples; returns this batch's results as `evaluate` does."""
         with self._lock:
             self._check_compiled("train_on_batch")
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
-            rows, columns = data[0].shape
-            self._build_for(columns)
+            data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
+            data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            outputs = self._outputs(rows)
+            outputs = self._room(rows)
             _, loss, values = self._engine().train(
                 *data, np.arange(rows), rows, 0, 0.0, None, None, None, outputs
             )
@@ -617,7 +686,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), at least one row
+        x : array_like (samples, features), or of the shape of the model's Input, at least one row
         training : bool
             Whether layers such as `Dropout` do what they do in training.
 
@@ -632,7 +701,7 @@ class Trainer:
                 raise ValueError(f"x: expected at least one row, got shape {x.shape}")
             y: np.ndarray = self._network.forward(x, None, training)
             self._rows_forward = len(x)
-        return y
+        return self._outputs(y)
 
     def backward(self, dy: Any) -> np.ndarray:
         """Gradients of the weights, for the gradient `dy` of the total loss to the outputs.
@@ -652,11 +721,10 @@ class Trainer:
         with self._lock:
             if self._rows_forward is None:
                 raise ValueError("backward: expected a forward before it, got none")
-            outputs = self._network.output_size
-            dy = as_targets(dy, self._dtype, self._rows_forward, outputs, "dy")
+            dy = as_targets(dy, self._dtype, self._rows_forward, self._shapes[1], "dy")
             dx: np.ndarray = self._network.backward(dy, None)
             self._has_gradients = True
-        return dx
+        return dx.reshape(len(dx), *self._shapes[0])
 
     def apply_gradients(self) -> None:
         """One optimizer step with the gradients of the last `backward`."""
@@ -682,7 +750,7 @@ def compile_network(
     if loss is None:
         network.compile(None, optimizer.engine_name, measures, optimizer.hyper)
         return
-    loss.target_columns(network.output_size)
+    loss.target_shape((network.output_size,))
     chosen = (loss.engine_name, optimizer.engine_name, measures, optimizer.hyper)
     network.compile(*chosen, loss.params, loss.ignored)
 
@@ -707,6 +775,10 @@ def _orders(samples: int, rows: int, shuffle: bool) -> Iterator[np.ndarray]:
         order = np.concatenate(parts)
         left = order[rows:]
         yield order[:rows]
+
+
+def _as_rows(data: Data) -> Data:
+    return as_rows(data[0]), data[1], data[2]
 
 
 def _first(data: Data, rows: int) -> Data:

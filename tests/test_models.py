@@ -117,7 +117,7 @@ def test_add_and_pop_keep_the_other_weights():
         (lambda: Sequential([Dense(3, input_shape=(4,)), Dense(3, input_shape=(4,))]), "4 inputs"),
         (lambda: Sequential([Dense(3), Input((3,))]), "first"),
         (lambda: Sequential([Input((3,)), Normalization(mean=[0, 1], variance=[1, 1])]), "inputs"),
-        (lambda: Input((3, 4)), "shape"),
+        (lambda: Input(()), "shape"),
         (lambda: Input(3), "shape"),
         (lambda: Dense(3, input_shape=(0,)), "input_shape"),
         (lambda: Dense(3)(Input((3,))), "functional"),

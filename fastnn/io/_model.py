@@ -11,35 +11,43 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from math import prod
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from fastnn import layers as layers_module
-from fastnn._data import as_bool, as_int, as_path, as_weights
+from fastnn._data import Shape, as_bool, as_int, as_path, as_shape, as_weights
 from fastnn._registry import Configurable
 from fastnn.config import DTypePolicy
-from fastnn.layers import Dense, InputLayer, Layer
+from fastnn.layers import InputLayer, Layer
 from fastnn.losses import FunctionLoss
 from fastnn.models import Sequential
 
 FORMAT = "fastnn 1"  # in the metadata; another number for another layout
-PROOF = "input"  # an array as long as the input, in files without weights
+PROOF = "input"  # an array as long as the input, in files of fewer weights
 
 State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
-def _names(number: int, layer: Layer, prefix: str = "") -> list[str]:
-    return [f"{prefix}layers.{number}.{name}" for name in layer.weight_names]
+def _names(number: int, layer: Layer) -> list[str]:
+    return [f"layers.{number}.{name}" for name in layer.weight_names]
 
 
-def _slot_names(model: Sequential) -> list[tuple[str, Dense, list[str]]]:
+def _slot_names(model: Sequential) -> list[tuple[str, Layer, list[str]]]:
     """Slot, layer and array names of all that the optimizer keeps."""
     return [
-        (slot, layer, _names(number, layer, f"optimizer.{slot}."))
+        (slot, layer, [f"optimizer.{slot}.layers.{number}.{name}" for name in layer.stepped_names])
         for slot, number, layer in model._slots()
     ]
+
+
+def _slot_values(slot: str, layer: Layer, values: list[np.ndarray]) -> list[np.ndarray]:
+    """Arrays for a layer's slot, checked."""
+    shapes = dict(zip(layer.weight_names, layer.shapes, strict=True))
+    wanted = [shapes[name] for name in layer.stepped_names]
+    return as_weights(values, wanted, np.dtype(layer.dtype), slot)
 
 
 def _get_state(model: Sequential) -> State:
@@ -50,20 +58,22 @@ def _get_state(model: Sequential) -> State:
         for number, layer in enumerate(model.layers):
             if weights := layer.get_weights():
                 arrays |= zip(_names(number, layer), weights, strict=True)
-        if model.built and not arrays:  # no weights prove the input's size when it is loaded
-            arrays[PROOF] = np.zeros(model.input_shape[1], model._dtype)
-        for slot, dense, names in _slot_names(model):
-            arrays |= zip(names, dense.get_slot(slot), strict=True)
+        if model.built and not _prove(model.input_size, arrays):
+            arrays[PROOF] = np.zeros(prod(model._shapes[0]), model._dtype)
+        for slot, layer, names in _slot_names(model):
+            arrays |= zip(names, layer.get_slot(slot), strict=True)
         compiled = model.get_compile_config()
         if compiled and isinstance(model.loss, FunctionLoss):
             compiled["loss"] = None  # a file holds no code
         if compiled:
             compiled["metrics"] = [each for each in compiled["metrics"] if isinstance(each, dict)]
-        config = {
+        config: dict[str, Any] = {
             "model": model.get_config(),
             "compile": compiled,
             "iterations": model.iterations,
         }
+        if not model.built:
+            config["input_shapes"] = [layer._shape for layer in model.layers]
     return config, arrays
 
 
@@ -72,7 +82,8 @@ def _check_own(model: Sequential) -> None:
     parts: list[Any] = [*model.layers, model.optimizer, model.loss, *model._metrics]
     if model.optimizer is not None:
         parts += vars(model.optimizer).values()
-    parts += [setting for layer in model.layers for setting in vars(layer).values()]
+    inner = [each for layer in model.layers for each in layer.leaves()]
+    parts += [*inner, *(setting for layer in inner for setting in vars(layer).values())]
     for part in parts:
         kind = type(part)
         if isinstance(part, Configurable) and kind.__module__.partition(".")[0] != "fastnn":
@@ -93,17 +104,17 @@ def _model_from_state(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     rest = dict(arrays)
     stack = [layers_module.get(layer) for layer in config["model"]["layers"]]
     shape = config["model"]["build_input_shape"]
-    size = None if shape is None else as_int(shape[1], "build_input_shape", 1)
-    _check_sizes(stack, size, rest)
-    _set_weights([layer for layer in stack if not isinstance(layer, InputLayer)], size, rest)
+    sample = None if shape is None else as_shape(shape[1:], "build_input_shape")
+    _check_input(stack, sample, rest)
+    shapes = config.get("input_shapes") or [None] * len(stack)  # older files have none
+    _set_weights([x for x in stack if not isinstance(x, InputLayer)], sample, shapes, rest)
     model = Sequential(stack, name=config["model"]["name"])
     if shape is not None:
         model.build(shape)
     if config["compile"] is not None:
         model.compile_from_config(config["compile"])
-    for slot, dense, names in _slot_names(model):
-        values = [rest.pop(name) for name in names]
-        dense.set_slot(slot, as_weights(values, dense.shapes, np.dtype(dense.dtype), slot))
+    for slot, layer, names in _slot_names(model):
+        layer.set_slot(slot, _slot_values(slot, layer, [rest.pop(name) for name in names]))
     if model.built:
         model._network.iterations = as_int(config["iterations"], "iterations", 0, 2**62)
     if rest:
@@ -111,26 +122,40 @@ def _model_from_state(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     return model
 
 
-def _check_sizes(stack: list[Layer], size: int | None, rest: dict[str, np.ndarray]) -> None:
-    """Nothing is made for an input size that no array has: weights prove it, or else PROOF."""
-    known = {layer.input_size_argument for layer in stack} - {None}
-    if len(stack) > 1 and not known <= {size}:
-        raise ValueError(f"expected an input of {size}, as build_input_shape says, got {known}")
-    proved = size is None or any(layer.weight_names for layer in stack)
-    if not proved and rest.pop(PROOF).shape != (size,):
+def _prove(size: int | None, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a file with these arrays is as large as one with an input of this size."""
+    return size is None or sum(array.size for array in arrays.values()) >= size
+
+
+def _check_input(stack: list[Layer], shape: Shape | None, rest: dict[str, np.ndarray]) -> None:
+    """Nothing is made for an input that no array has: weights prove its size, or else PROOF."""
+    known = {layer.input_shape_argument for layer in stack} - {None}
+    if len(stack) > 1 and not known <= {shape}:
+        raise ValueError(f"expected an input of {shape}, as build_input_shape says, got {known}")
+    size = None if shape is None else prod(shape)
+    weights = {name: array for name, array in rest.items() if name.startswith("layers.")}
+    if not _prove(size, weights) and rest.pop(PROOF).shape != (size,):
         raise ValueError(f"{PROOF}: expected shape {(size,)}, as build_input_shape says")
 
 
-def _set_weights(layers: list[Layer], size: int | None, rest: dict[str, np.ndarray]) -> None:
-    """Build each layer that has weights among the arrays; all where the input's size is known."""
-    built = size is not None
+def _set_weights(
+    layers: list[Layer],
+    shape: Shape | None,
+    known: list[list[int] | None],
+    rest: dict[str, np.ndarray],
+) -> None:
+    """Build each layer that has weights among the arrays; all where the input is known."""
+    built = shape is not None
     for number, layer in enumerate(layers):
         names = _names(number, layer)
         if not built:
-            size = len(rest[names[0]]) if names and names[0] in rest else None
-        if size is not None:
-            layer.set_weights_for(size, [rest.pop(name) for name in names])
-            size = layer.output_size_for(size)
+            shape = None
+            if names and names[0] in rest:
+                shape = as_shape(known[number] or [len(rest[names[0]])], "input_shapes")
+        if shape is not None:
+            layer.check_input(shape)
+            layer.set_weights_for(shape, [rest.pop(name) for name in names])
+            shape = layer.output_shape_for(shape)
 
 
 def save_model(
@@ -238,16 +263,16 @@ def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
             compiled.get("optimizer", {}).get("class_name") == type(model.optimizer).__name__
         )
         if like and rest.keys() == {n for _, _, names in _slot_names(model) for n in names}:
-            for slot, dense, names in _slot_names(model):
-                values = [rest.pop(name) for name in names]
-                slots.append((slot, dense, as_weights(values, dense.shapes, model._dtype, slot)))
+            for slot, layer, names in _slot_names(model):
+                values = _slot_values(slot, layer, [rest.pop(name) for name in names])
+                slots.append((slot, layer, values))
         strangers = [name for name in rest if not name.startswith("optimizer.")]
         if strangers:
             raise ValueError(f"expected no more weights, got {', '.join(sorted(strangers))}")
         iterations = as_int(config["iterations"], "iterations", 0, 2**62)
         model.set_weights(weights)
-        for slot, dense, values in slots:
-            dense.set_slot(slot, values)
+        for slot, layer, values in slots:
+            layer.set_slot(slot, values)
         if like and len(slots) == len(_slot_names(model)):
             model._network.iterations = iterations
 

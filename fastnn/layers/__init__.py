@@ -10,20 +10,24 @@ from fastnn.layers._dense import Dense
 from fastnn.layers._input import Input, InputLayer
 from fastnn.layers._noise import Dropout
 from fastnn.layers._scaling import Normalization
+from fastnn.layers._shapes import Flatten, Reshape
 
 __all__ = [
     "Activation",
     "Dense",
     "Dropout",
+    "Flatten",
     "Input",
     "InputLayer",
     "Layer",
     "Normalization",
+    "Reshape",
     "get",
 ]
 
 _KNOWN: dict[str, type[Layer]] = {
-    cls.__name__: cls for cls in (InputLayer, Dense, Activation, Dropout, Normalization)
+    cls.__name__: cls
+    for cls in (InputLayer, Dense, Activation, Dropout, Normalization, Flatten, Reshape)
 }
 
 

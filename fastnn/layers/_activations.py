@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastnn import activations
+from fastnn._data import Shape
 from fastnn.layers._base import Layer
 
 
@@ -33,6 +34,10 @@ class Activation(Layer):
 
     def op(self) -> tuple[Any, ...]:
         return ("activation", activations.ENGINE_NAMES[self.activation])
+
+    def takes_shape(self, input_shape: Shape) -> bool:
+        row_by_row = self.activation in (activations.softmax, activations.log_softmax)
+        return len(input_shape) == 1 or not row_by_row
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation.__name__}

@@ -3,13 +3,14 @@ built."""
 
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from fastnn._data import (
+    Shape,
     as_bool,
     as_int,
     as_shape,
@@ -48,10 +49,10 @@ class Layer(Configurable):
     dtype : {"float32", "float64", "mixed_bfloat16"} or DTypePolicy, optional
         By default `fastnn.config.dtype_policy()`. The layers of a model are all of float64, or
         none is.
-    input_shape : tuple of one int, optional
-        On a model's first layer: the number of features, such as (10,).
+    input_shape : tuple of int, optional
+        On a model's first layer: the shape of a sample, such as (10,) or (28, 28).
     input_dim : int, optional
-        The same, as a number.
+        The number of features of a sample of one axis.
     trainable : bool
         Whether training changes the weights. May be changed later.
     **keras
@@ -80,13 +81,13 @@ class Layer(Configurable):
         check_neutral(type(self).__name__, keras, self._neutral)
         self._trainable = as_bool(trainable, "trainable")
         self.dtype_policy: DTypePolicy = standardize_policy(dtype)
-        self.input_size_argument: int | None = None
+        self.input_shape_argument: Shape | None = None
         if input_dim is not None:
-            self.input_size_argument = as_int(input_dim, "input_dim", 1)
+            self.input_shape_argument = (as_int(input_dim, "input_dim", 1),)
         if input_shape is not None:
-            self.input_size_argument = as_shape(input_shape, "input_shape")
+            self.input_shape_argument = as_shape(input_shape, "input_shape")
         self.name = as_name(name, type(self).__name__.lower())
-        self._input_size: int | None = None
+        self._shape: Shape | None = None  # of a sample that comes in, once it is known
         self._owner: weakref.ref[Any] | None = None  # weak: a model dies with its last user
         self._lock = ModelLock()  # the owner's, where there is one
         self._weights: list[np.ndarray] | None = None  # while there is no network
@@ -96,18 +97,26 @@ class Layer(Configurable):
     # ---- what each kind of layer says about itself --------------------------------------------
 
     def op(self) -> tuple[Any, ...]:
-        """This layer as the engine takes it."""
+        """This layer as the engine takes it, where it is one op."""
         raise TypeError(f"layer {self.name!r}: {_NO_OWN_LAYERS}; got a {type(self).__name__}")
 
-    def output_size_for(self, input_size: int) -> int:
-        """How many outputs so many inputs give."""
-        return input_size
+    def ops(self, input_shape: Shape) -> list[tuple[Any, ...]]:
+        """This layer as the engine takes it: any number of ops, one after the other."""
+        return [self.op()]
 
-    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
+    def takes_shape(self, input_shape: Shape) -> bool:
+        """Whether the layer works on samples of that many axes; one always goes."""
+        return True
+
+    def output_shape_for(self, input_shape: Shape) -> Shape:
+        """The shape of what comes out, without the batch axis; refuses what does not fit."""
+        return input_shape
+
+    def weight_shapes(self, input_shape: Shape) -> list[Shape]:
         """Shapes of the weights, in the order of `weight_names`."""
         return []
 
-    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
+    def _initial_weights(self, input_shape: Shape) -> list[np.ndarray]:
         return []
 
     def _push(self, weights: list[np.ndarray]) -> None:
@@ -117,30 +126,54 @@ class Layer(Configurable):
         """Copies of the weights in the network."""
         return []
 
+    # What the optimizer keeps of a layer, its slots: an array for each weight that it steps. Those
+    # weights are the first of `weight_names`; what follows them, training does not change so.
+
+    @property
+    def stepped_names(self) -> tuple[str, ...]:
+        """Names of the weights that the optimizer has slots for."""
+        return ()
+
+    def get_slot(self, slot: str) -> list[np.ndarray]:
+        """Copies of an optimizer slot, in the order and shapes of those weights."""
+        return []
+
+    def set_slot(self, slot: str, arrays: list[np.ndarray]) -> None:
+        """Write an optimizer slot."""
+
     # ---- the model's side ---------------------------------------------------------------------
 
-    def check_input_size(self, input_size: int) -> None:
+    def leaves(self) -> "Iterator[Layer]":
+        """This layer and those inside it."""
+        yield self
+
+    def check_input(self, input_shape: Shape) -> None:
         """Refuse an input that this layer was not made for."""
         fixed = self.built and self.weight_names
-        known = self.input_size if fixed else self.input_size_argument
-        if known is not None and known != input_size:
+        known = self._shape if fixed else self.input_shape_argument
+        if known is not None and known != input_shape:
             raise ValueError(
-                f"layer {self.name!r}: expected {known} inputs, got {input_size} from what is "
-                f"before it"
+                f"layer {self.name!r}: expected {_times(known)} inputs, got "
+                f"{_times(input_shape)} from what is before it"
+            )
+        if len(input_shape) > 1 and not self.takes_shape(input_shape):
+            raise ValueError(
+                f"layer {self.name!r}: expected inputs of one axis, (features,), got shape "
+                f"{input_shape}; put a Flatten() before it"
             )
 
-    def first_weights(self, input_size: int) -> list[np.ndarray]:
+    def first_weights(self, input_shape: Shape) -> list[np.ndarray]:
         """The weights to begin with: those the layer has, or new ones."""
         if self.built:
             return self.get_weights()
-        shapes = self.weight_shapes(input_size)
+        shapes = self.weight_shapes(input_shape)
         return as_weights(
-            self._initial_weights(input_size), shapes, np.dtype(self.dtype), "initial weights"
+            self._initial_weights(input_shape), shapes, np.dtype(self.dtype), "initial weights"
         )
 
-    def attach(self, network: Any, op: int, input_size: int, weights: list[np.ndarray]) -> None:
-        """Move into a network: from now on the weights live there."""
-        self._network, self._op, self._input_size, self._weights = network, op, input_size, None
+    def attach(self, network: Any, op: int, input_shape: Shape, weights: list[np.ndarray]) -> None:
+        """Move into a network, to its ops from number `op` on: now the weights live there."""
+        self._network, self._op, self._shape, self._weights = network, op, input_shape, None
         self._push(weights)
 
     def detach(self) -> None:
@@ -201,24 +234,28 @@ class Layer(Configurable):
     @property
     def input_size(self) -> int | None:
         """How many inputs there are; None before it is known."""
-        return self._input_size
+        return None if self._shape is None else prod(self._shape)
 
     @property
-    def input_shape(self) -> tuple[None, int]:
-        """(None, inputs)."""
-        if self.input_size is None:
+    def input_shape(self) -> tuple[int | None, ...]:
+        """(None, inputs), or (None, ...) of more axes."""
+        return (None, *self.known_shape())
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(None, outputs), or (None, ...) of more axes."""
+        return (None, *self.output_shape_for(self.known_shape()))
+
+    def known_shape(self) -> Shape:
+        """The shape of a sample that comes in."""
+        if self._shape is None:
             raise AttributeError(f"layer {self.name!r} is not built yet: its input is unknown")
-        return (None, self.input_size)
+        return self._shape
 
     @property
-    def output_shape(self) -> tuple[None, int]:
-        """(None, outputs)."""
-        return (None, self.output_size_for(self.input_shape[1]))
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
+    def shapes(self) -> list[Shape]:
         """Shapes of the weights; [] while the input is unknown."""
-        return [] if self.input_size is None else self.weight_shapes(self.input_size)
+        return [] if self._shape is None else self.weight_shapes(self._shape)
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights, in Keras's order; [] before the layer is built."""
@@ -234,7 +271,7 @@ class Layer(Configurable):
     @property
     def trainable_weights(self) -> list[np.ndarray]:
         """Copies of those weights that training changes."""
-        return self.get_weights() if self.trainable else []
+        return self.get_weights()[: len(self.stepped_names)] if self.trainable else []
 
     def set_weights(self, weights: list[Any]) -> None:
         """Replace the weights.
@@ -251,13 +288,13 @@ class Layer(Configurable):
             else:
                 self._weights = [array.copy() for array in arrays]
 
-    def set_weights_for(self, input_size: int, weights: list[Any]) -> None:
-        """Build a layer by giving it an input size and weights; one in a network has that size."""
-        before, self._input_size = self._input_size, input_size
+    def set_weights_for(self, input_shape: Shape, weights: list[Any]) -> None:
+        """Build a layer by giving it an input and weights; one in a network has that input."""
+        before, self._shape = self._shape, input_shape
         try:
             self.set_weights(weights)
         except BaseException:
-            self._input_size = before
+            self._shape = before
             raise
 
     def checked_weights(self, weights: Any, name: str = "weights") -> list[np.ndarray]:
@@ -266,7 +303,7 @@ class Layer(Configurable):
 
     def count_params(self) -> int:
         """How many numbers the weights are."""
-        if self.input_size is None:
+        if self._shape is None:
             raise ValueError(f"layer {self.name!r} is not built yet: its input is unknown")
         return sum(prod(shape) for shape in self.shapes)
 
@@ -288,6 +325,19 @@ class Layer(Configurable):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
         self._lock = ModelLock()
+
+
+def shapes_through(stack: Iterable[Layer], input_shape: Shape) -> list[Shape]:
+    """What goes into each layer, and what comes out last; refuses layers that do not fit."""
+    shapes = [input_shape]
+    for layer in stack:
+        layer.check_input(shapes[-1])
+        shapes.append(layer.output_shape_for(shapes[-1]))
+    return shapes
+
+
+def _times(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
 
 
 _NO_OWN_LAYERS = (

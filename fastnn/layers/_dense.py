@@ -7,14 +7,16 @@ import numpy as np
 
 from fastnn import activations, initializers, regularizers
 from fastnn._data import (
+    Shape,
     as_bool,
     as_int,
 )
 from fastnn._registry import serialize
 from fastnn.layers._base import Layer
+from fastnn.layers._weighted import WeightedLayer
 
 
-class Dense(Layer):
+class Dense(WeightedLayer):
     """y = activation(x @ kernel + bias).
 
     Parameters
@@ -79,68 +81,27 @@ class Dense(Layer):
         activation = activations.ENGINE_NAMES[self.activation]
         return ("dense", self.units, activation, self.use_bias, *operands)
 
-    def output_size_for(self, input_size: int) -> int:
-        return self.units
+    def takes_shape(self, input_shape: Shape) -> bool:
+        return len(input_shape) == 1
 
-    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
-        kernel = (input_size, self.units)
+    def output_shape_for(self, input_shape: Shape) -> Shape:
+        return (self.units,)
+
+    def weight_shapes(self, input_shape: Shape) -> list[Shape]:
+        kernel = (*input_shape, self.units)
         return [kernel, (self.units,)] if self.use_bias else [kernel]
-
-    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
-        weights = []
-        for name, shape in zip(self.weight_names, self.weight_shapes(input_size), strict=True):
-            initializer = getattr(self, f"{name}_initializer")
-            try:
-                weights.append(initializer(shape, self.dtype))
-            except ValueError as error:
-                raise ValueError(f"{name}_initializer of layer {self.name!r}: {error}") from None
-        return weights
-
-    def attach(self, network: Any, op: int, input_size: int, weights: list[np.ndarray]) -> None:
-        super().attach(network, op, input_size, weights)
-        penalties = [(r.l1, r.l2) if r else (0.0, 0.0) for r in self._regularizers]
-        network.set_penalty(op, *penalties)
-        if not self.trainable:  # a network trains its layers unless it is told
-            self._send_trainable()
-
-    def _send_trainable(self) -> None:
-        self._network.set_trainable(self._op, self.trainable)
-
-    @property
-    def _regularizers(self) -> tuple[regularizers.Regularizer | None, ...]:
-        return self.kernel_regularizer, self.bias_regularizer
-
-    def _push(self, weights: list[np.ndarray]) -> None:
-        self._network.set_kernel(self._op, weights[0])
-        if self.use_bias:
-            self._network.set_bias(self._op, weights[1])
-
-    def _pull(self) -> list[np.ndarray]:
-        kernel = self._network.get_kernel(self._op)
-        return [kernel, self._network.get_bias(self._op)] if self.use_bias else [kernel]
-
-    def get_slot(self, slot: str) -> list[np.ndarray]:
-        """Copies of an optimizer slot, in the weights' order and shapes."""
-        return list(self._network.get_slot(slot, self._op))[: len(self.weight_names)]
-
-    def set_slot(self, slot: str, arrays: list[np.ndarray]) -> None:
-        """Write an optimizer slot."""
-        self._network.set_slot(slot, self._op, arrays[0], arrays[1] if self.use_bias else None)
 
     @property
     def kernel(self) -> np.ndarray:
         """A copy of the kernel, (inputs, units)."""
-        return self._weight(0)
+        kernel: np.ndarray = self._weight("kernel")
+        return kernel
 
     @property
     def bias(self) -> np.ndarray | None:
         """A copy of the bias, (units,); None without one."""
-        return self._weight(1) if self.use_bias else None
-
-    def _weight(self, number: int) -> np.ndarray:
-        if not self.built:
-            raise AttributeError(f"layer {self.name!r} is not built yet: it has no weights")
-        return self.get_weights()[number]
+        bias: np.ndarray | None = self._weight("bias")
+        return bias
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ from fastnn.layers._base import Layer
 
 
 class InputLayer(Layer):
-    """Says how many features the model takes. Not listed in `model.layers`."""
+    """Says what shape a sample has. Not listed in `model.layers`."""
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
         "batch_size": (None,),
@@ -25,30 +25,26 @@ class InputLayer(Layer):
         self, shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None, **keras: Any
     ) -> None:
         super().__init__(name=name, dtype=dtype, **keras)
-        self._features = self.input_size_argument = as_shape(shape, "shape")
+        self._shape = self.input_shape_argument = as_shape(shape, "shape")
 
     @property
-    def input_size(self) -> int:
-        return self._features
-
-    @property
-    def shape(self) -> tuple[None, int]:
-        """(None, features)."""
+    def shape(self) -> tuple[int | None, ...]:
+        """(None, features), or (None, ...) of more axes."""
         return self.input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {"shape": [self.input_size], **super().get_config()}
+        return {"shape": list(self.known_shape()), **super().get_config()}
 
 
 def Input(
     shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None, **keras: Any
 ) -> InputLayer:
-    """The start of a model: how many features it takes.
+    """The start of a model: what shape a sample has.
 
     Parameters
     ----------
-    shape : tuple of one int
-        Such as (10,), without the batch axis.
+    shape : tuple of int
+        Such as (10,) or (28, 28), without the batch axis.
     name, dtype, **keras
         As for every layer.
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._data import (
+    Shape,
     as_features,
     numeric,
 )
@@ -64,21 +65,20 @@ class Normalization(Layer):
     def op(self) -> tuple[Any, ...]:
         return ("scale_shift",)
 
-    def weight_shapes(self, input_size: int) -> list[tuple[int, ...]]:
-        return [] if self._given else [(input_size,), (input_size,), ()]
+    def takes_shape(self, input_shape: Shape) -> bool:
+        return len(input_shape) == 1
 
-    def check_input_size(self, input_size: int) -> None:
-        super().check_input_size(input_size)
+    def weight_shapes(self, input_shape: Shape) -> list[Shape]:
+        return [] if self._given else [input_shape, input_shape, ()]
+
+    def check_input(self, input_shape: Shape) -> None:
+        super().check_input(input_shape)
         for given in self._given or ():
-            if given.size not in (1, input_size):
+            if given.size not in (1, *input_shape):
                 raise ValueError(
                     f"layer {self.name!r}: expected {given.size} inputs, as many as mean and "
-                    f"variance have, got {input_size}"
+                    f"variance have, got {input_shape[0]}"
                 )
-
-    @property
-    def trainable_weights(self) -> list[np.ndarray]:
-        return []
 
     def checked_weights(self, weights: Any, name: str = "weights") -> list[np.ndarray]:
         arrays = super().checked_weights(weights, name)
@@ -88,11 +88,11 @@ class Normalization(Layer):
             raise ValueError(f"{name}: expected a variance and a count >= 0, got negative ones")
         return arrays
 
-    def _initial_weights(self, input_size: int) -> list[np.ndarray]:
+    def _initial_weights(self, input_shape: Shape) -> list[np.ndarray]:
         if self._given:
             return []
-        shape = (input_size,)
-        return [np.zeros(shape, self.dtype), np.ones(shape, self.dtype), np.zeros((), self.dtype)]
+        mean, variance = np.zeros(input_shape, self.dtype), np.ones(input_shape, self.dtype)
+        return [mean, variance, np.zeros((), self.dtype)]
 
     def _push(self, weights: list[np.ndarray]) -> None:
         """The network keeps a scale and a shift; the statistics stay here."""
@@ -101,7 +101,7 @@ class Normalization(Layer):
         scale = 1 / np.maximum(np.sqrt(variance.astype(np.float64)), self.EPSILON)
         shift = -mean.astype(np.float64) * scale
         self._network.set_scale_shift(
-            self._op, *(np.full(self.input_shape[1], v, self.dtype) for v in (scale, shift))
+            self._op, *(np.full(self.known_shape(), v, self.dtype) for v in (scale, shift))
         )
 
     def _pull(self) -> list[np.ndarray]:
@@ -121,8 +121,12 @@ class Normalization(Layer):
         """
         if self._given:
             raise ValueError("adapt: expected a layer without mean and variance, got one with them")
-        size = self.input_size or self.input_size_argument
-        data = as_features(data, np.dtype(self.dtype), size, "data")
+        shape = self._shape or self.input_shape_argument
+        data = as_features(data, np.dtype(self.dtype), shape, "data")
+        if data.ndim != 2:
+            raise ValueError(
+                f"data: expected a 2-D array (samples, features), got shape {data.shape}"
+            )
         if len(data) == 0:
             raise ValueError(f"data: expected at least one row, got shape {data.shape}")
         if not np.isfinite(data).all():
@@ -130,7 +134,7 @@ class Normalization(Layer):
         mean = data.mean(axis=0, dtype=np.float64)
         variance = data.var(axis=0, dtype=np.float64)
         with np.errstate(over="ignore"):  # what the layer's dtype cannot hold is refused
-            self.set_weights_for(data.shape[1], [mean, variance, float(len(data))])
+            self.set_weights_for(data.shape[1:], [mean, variance, float(len(data))])
 
     @property
     def mean(self) -> np.ndarray | None:
