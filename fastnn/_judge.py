@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import as_features, as_labels, as_rows, as_sample_weight, as_targets, numeric
+from fastnn._data import Shape, as_features, as_labels, as_sample_weight, as_targets, numeric
 from fastnn._measures import Measure
 from fastnn._native.network import Network
 
@@ -13,9 +13,13 @@ from fastnn._native.network import Network
 def as_predictions(y_pred: Any) -> np.ndarray:
     """Predictions (samples, outputs), of (samples,) one a sample; float32 stays, else float64."""
     array = numeric(y_pred, "y_pred")
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise ValueError(
+            f"y_pred: expected a 2-D array (samples, outputs), got shape {array.shape}"
+        )
     dtype = np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
-    array = np.require(array[:, None] if array.ndim == 1 else array, dtype, "C")
-    array = as_rows(as_features(array, dtype, None, "y_pred"))
+    array = as_features(np.require(array, dtype, "C"), dtype, None, "y_pred")
     if len(array) == 0:
         raise ValueError(f"y_pred: expected at least one row, got shape {array.shape}")
     return array
@@ -40,12 +44,12 @@ def judge(
 
 
 def check(
-    y_true: Any, p: np.ndarray, sparse: bool, columns: int, ignored: int | None = None
+    y_true: Any, p: np.ndarray, sparse: bool, shape: Shape, ignored: int | None = None
 ) -> np.ndarray:
     """Targets as the engine takes them."""
     if sparse:
         return as_labels(y_true, len(p), p.shape[1], "y_true", ignored)
-    return as_targets(y_true, p.dtype, len(p), (columns,), "y_true")
+    return as_targets(y_true, p.dtype, len(p), shape, "y_true")
 
 
 def check_weight(sample_weight: Any, p: np.ndarray) -> np.ndarray | None:

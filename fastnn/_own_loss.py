@@ -29,6 +29,9 @@ class OwnLossEngine:
         The engine's words for them; computed by the kernels' NumPy twins.
     output_shape : tuple of int
         Of a sample's outputs, as the function sees them.
+    targets_are_free : bool
+        Whether the function sees the targets as they come; else they come as rows, and it sees them
+        in the outputs' shape.
     """
 
     def __init__(
@@ -38,9 +41,11 @@ class OwnLossEngine:
         optimizer: Optimizer,
         metrics: Sequence[Measure],
         output_shape: Shape,
+        targets_are_free: bool,
     ) -> None:
         self._network, self._loss, self._optimizer = network, loss, optimizer
         self._metrics, self._output_shape = metrics, output_shape
+        self._targets_are_free = targets_are_free
 
     def train(
         self,
@@ -115,7 +120,7 @@ class OwnLossEngine:
         for i, name in enumerate(self._metrics, 1):
             sums[i] += measure(name, p, target).sum()
         shape = (len(p), *self._output_shape)
-        target = target.reshape(shape) if self._metrics else target  # which have it as rows
+        target = target if self._targets_are_free else target.reshape(shape)
         losses, dp = call(self._loss.function, f"loss {self._loss.name}", target, p.reshape(shape))
         dp = as_rows(dp)
         if sample_weight is not None:

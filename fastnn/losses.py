@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _judge
-from fastnn._data import as_bool, as_int, as_number
+from fastnn._data import Shape, as_bool, as_int, as_number
 from fastnn._registry import Configurable, resolve
 
 
@@ -37,8 +37,8 @@ class Loss(Configurable):
         """The numbers that the engine takes beside the targets."""
         return ()
 
-    def target_columns(self, outputs: int) -> int:
-        """The columns of dense targets for a model of so many outputs."""
+    def target_shape(self, outputs: Shape) -> Shape:
+        """The shape of a sample's dense targets for a model with outputs of that shape."""
         return outputs
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
@@ -58,8 +58,8 @@ class Loss(Configurable):
             If an argument is no such array.
         """
         p = _judge.as_predictions(y_pred)
-        columns = self.target_columns(p.shape[1])
-        y = _judge.check(y_true, p, self.sparse, columns, self.ignored)
+        shape = self.target_shape(p.shape[1:])
+        y = _judge.check(y_true, p, self.sparse, shape, self.ignored)
         weight = _judge.check_weight(sample_weight, p)
         return _judge.judge(p, y, weight, (self.engine_name, self.params, self.ignored), [])[0]
 
@@ -248,13 +248,13 @@ class GaussianNLL(Loss):
     def params(self) -> tuple[float, ...]:
         return (log(self.eps), log(2 * pi) / 2 if self.full else 0.0)
 
-    def target_columns(self, outputs: int) -> int:
-        if outputs % 2:
+    def target_shape(self, outputs: Shape) -> Shape:
+        if outputs[-1] % 2:
             raise ValueError(
                 f"{self.name}: expected an even number of outputs, k means and k logarithms "
-                f"of variances, got {outputs}"
+                f"of variances, got {outputs[-1]}"
             )
-        return outputs // 2
+        return (*outputs[:-1], outputs[-1] // 2)
 
     def get_config(self) -> dict[str, Any]:
         return {"full": self.full, "eps": self.eps, **super().get_config()}

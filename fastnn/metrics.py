@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _judge
-from fastnn._data import as_bool, as_int, as_number, numeric
+from fastnn._data import as_bool, as_int, as_number, as_rows, numeric
 from fastnn._measures import Measure
 from fastnn._registry import Configurable, resolve
 from fastnn.losses import Loss
@@ -55,7 +55,7 @@ class Metric(Configurable):
         p = _judge.as_predictions(y_pred)
         outputs = p.shape[1]
         sparse = np.ndim(y_true) == 1 and outputs > 1 if self.sparse is None else self.sparse
-        y = _judge.check(y_true, p, sparse, outputs)
+        y = _judge.check(y_true, p, sparse, p.shape[1:])
         self.check_targets(y, "y_true")
         measures = Measures([self], SparseLoss() if sparse else None, outputs)
         loss = ("xent" if sparse else "mse", (), None)
@@ -592,8 +592,8 @@ class R2Score(OutputMetric):
         self.num_regressors = as_int(num_regressors, "num_regressors", 0)
 
     def of_outputs(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        y = y_true.astype(np.float64)
-        errors = ((y_pred[:, : y.shape[1]] - y) ** 2).sum(axis=0)
+        y = as_rows(y_true).astype(np.float64)
+        errors = ((as_rows(y_pred)[:, : y.shape[1]] - y) ** 2).sum(axis=0)
         total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = 1 - errors / total

@@ -27,7 +27,7 @@ from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
 from fastnn._sparse import CSR
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
-from fastnn.metrics import FunctionMetric, Measures, Metric, OutputMetric
+from fastnn.metrics import FunctionMetric, Measures, Metric
 from fastnn.metrics import get_list as metric_list
 from fastnn.utils import draw_permutation
 
@@ -55,9 +55,15 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 
 # What takes all outputs of a sample as one vector; Keras takes the last axis as one.
 _OF_ONE_AXIS = (
-    "xent", "focal_xent", "gaussian_nll", "kld", "categorical_hinge", "cosine",
-    "argmax_match", "in_top_k",
-)  # fmt: skip
+    "xent",
+    "focal_xent",
+    "kld",
+    "categorical_hinge",
+    "cosine",
+    "gaussian_nll",
+    "argmax_match",
+    "in_top_k",
+)
 
 # x (samples, ...), an array or a CSR, y (samples,) class ids or (samples, outputs), sample_weight
 # or None
@@ -203,8 +209,16 @@ class Trainer:
         if not isinstance(self.loss, losses.FunctionLoss):
             return self._network
         optimizer: Any = self._optimizer
-        names = self._measured().names
-        return OwnLossEngine(self._network, self.loss, optimizer, names, self._shapes[1])
+        names, shape = self._measured().names, self._shapes[1]
+        return OwnLossEngine(
+            self._network, self.loss, optimizer, names, shape, self._targets_are_free()
+        )
+
+    def _targets_are_free(self) -> bool:
+        """Whether functions alone read the targets, which may have any shape then."""
+        return isinstance(self.loss, losses.FunctionLoss) and all(
+            isinstance(metric, FunctionMetric) for metric in self._metrics
+        )
 
     def _measured(self) -> Measures:
         """What the engine measures for the metrics."""
@@ -239,14 +253,12 @@ class Trainer:
             raise ValueError(f"{prefix}y: expected targets, got None")
         self._check_axes(outputs)
         loss: Any = self.loss
-        free = all(isinstance(metric, FunctionMetric) for metric in self._metrics)
         if loss.sparse:
             y = as_labels(y, rows, outputs[-1], prefix + "y", loss.ignored)
-        elif isinstance(loss, losses.FunctionLoss) and free:
+        elif self._targets_are_free():
             y = as_any_targets(y, self._dtype, rows, outputs, prefix + "y")
         else:
-            targets = outputs if len(outputs) > 1 else (loss.target_columns(outputs[0]),)
-            y = as_targets(y, self._dtype, rows, targets, prefix + "y")
+            y = as_targets(y, self._dtype, rows, loss.target_shape(outputs), prefix + "y")
         for metric in self._metrics:
             metric.check_targets(y, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
@@ -256,12 +268,12 @@ class Trainer:
         if len(outputs) == 1:
             return
         own = isinstance(self.loss, losses.FunctionLoss)
-        names = [] if own else [("loss", self.loss.engine_name)]  # type: ignore[union-attr]
-        measures = Measures(self._metrics, self.loss, prod(outputs))
-        names += [("metrics", split_measure(measure)[0]) for measure in measures.names]
-        whole = [metric.name for metric in self._metrics if isinstance(metric, OutputMetric)]
-        for part, name in names + [("metrics", name) for name in whole]:
-            if name in (*_OF_ONE_AXIS, *whole):
+        measures = Measures(self._metrics, self.loss, prod(outputs)).names
+        for part, name in [
+            ("loss", "" if own else self.loss.engine_name),  # type: ignore[union-attr]
+            *(("metrics", split_measure(measure)[0]) for measure in measures),
+        ]:
+            if name.removesuffix("_logits") in _OF_ONE_AXIS:
                 raise ValueError(
                     f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
                     f"Flatten() last"
@@ -425,13 +437,14 @@ class Trainer:
             ignored: int | None = loss.ignored  # type: ignore[union-attr]
             classes = as_labels(y, samples, outputs[0], "y", ignored)
             counted = classes != ignored
-            weights = class_weights(class_weight, classes[counted], outputs[0], self._dtype)
             by_class = np.zeros(samples, self._dtype)
-            by_class[counted] = weights
+            by_class[counted] = class_weights(
+                class_weight, classes[counted], outputs[0], self._dtype
+            )
         else:
-            columns = loss.target_columns(outputs[0])  # type: ignore[union-attr]
-            classes = as_targets(y, self._dtype, samples, (columns,))
-            by_class = class_weights(class_weight, classes, columns, self._dtype)
+            columns = loss.target_shape(outputs)  # type: ignore[union-attr]
+            classes = as_targets(y, self._dtype, samples, columns)
+            by_class = class_weights(class_weight, classes, columns[0], self._dtype)
         return x, y, by_class if weight is None else by_class * weight
 
     def _check_validation(self, validation_data: Any, shape: Shape) -> Data:
@@ -520,8 +533,10 @@ class Trainer:
         Metrics of outputs are among them where `y` and the outputs are those of the samples.
         """
         means = [float(value) / samples for value in values]
-        seen = None if outputs is None else outputs[:samples]
-        return {"loss": float(loss) / samples, **self._measured().results(means, y, seen)}
+        if y is not None and outputs is not None:
+            outputs = self._outputs(outputs[:samples])
+            y = y if self._targets_are_free() else self._outputs(y)
+        return {"loss": float(loss) / samples, **self._measured().results(means, y, outputs)}
 
     # ---- evaluate and predict -----------------------------------------------------------------
 
@@ -750,7 +765,7 @@ def compile_network(
     if loss is None:
         network.compile(None, optimizer.engine_name, measures, optimizer.hyper)
         return
-    loss.target_columns(network.output_size)
+    loss.target_shape((network.output_size,))
     chosen = (loss.engine_name, optimizer.engine_name, measures, optimizer.hyper)
     network.compile(*chosen, loss.params, loss.ignored)
 

@@ -31,3 +31,13 @@ def test_there_are_examples():
     ]
     expected = {"fastnn.models", "fastnn.layers._noise", "fastnn.optimizers.schedules"}
     assert expected <= set(with_examples)
+
+
+@pytest.mark.parametrize("name", ["fastnn.losses", "fastnn.metrics"])
+def test_every_public_name_has_an_example(name):
+    module = importlib.import_module(name)
+    finder = doctest.DocTestFinder(recurse=False)
+    for public, item in vars(module).items():
+        own = getattr(item, "__module__", None) == name and not public.startswith("_")
+        if own and callable(item):
+            assert any(test.examples for test in finder.find(item, public)), public

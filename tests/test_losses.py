@@ -75,7 +75,7 @@ def test_settings_survive(loss, tmp_path):
     again = losses.get(serialize(loss))
     assert (type(again), again.get_config()) == (type(loss), loss.get_config())
     model = model_of(loss, "linear")
-    y = BINARY[:, 0] if loss.sparse else BINARY[:, : loss.target_columns(2)]
+    y = BINARY[:, 0] if loss.sparse else BINARY[:, : loss.target_shape((2,))[0]]
     expected = model.evaluate(X, y, verbose=0)
     model.save(tmp_path / "model.fastnn")
     loaded = fastnn.load_model(tmp_path / "model.fastnn")

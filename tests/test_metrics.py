@@ -11,7 +11,7 @@ import fastnn
 from fastnn import losses, metrics, reference
 from fastnn._registry import serialize
 from fastnn.callbacks import EarlyStopping, LambdaCallback
-from fastnn.layers import Dense, Dropout
+from fastnn.layers import Dense, Dropout, Reshape
 from fastnn.models import Sequential
 from fastnn.utils import set_random_seed
 
@@ -251,6 +251,48 @@ def test_they_see_probabilities_in_the_order_of_the_targets(loss, last, outputs,
         rows = [place[row.tobytes()] for row in y_pred]
         assert len(set(rows)) > 100
         np.testing.assert_array_equal(y_true, y[rows].astype(y_true.dtype))
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("more", [[], ["r2_score", "mae"]])
+def test_functions_see_the_models_shape(own, more):
+    """The loss's function and the metric's, whatever else reads the targets."""
+
+    def squared(y, p):
+        assert y.shape == p.shape == (len(p), 2, 3)
+        return ((p - y) ** 2).mean(axis=(1, 2)), 2 * (p - y) / 6
+
+    def worst(y, p):
+        assert y.shape == p.shape == (150, 2, 3)
+        return np.abs(y - p).max(axis=(1, 2))
+
+    model = Sequential([Dense(6, input_shape=(5,)), Reshape((2, 3))])
+    model.compile("sgd", squared if own else "mse", [worst, *more])
+    y = RNG.normal(size=(150, 2, 3))
+    model.fit(X, y, verbose=0)
+    found = model.evaluate(X, y, verbose=0, return_dict=True)
+    p = model.predict(X)
+    assert found["worst"] == pytest.approx(np.abs(y - p).max(axis=(1, 2)).mean(), rel=1e-5)
+    if more:
+        rows = y.reshape(150, 6), p.reshape(150, 6)
+        assert found["r2_score"] == pytest.approx(truth.r2_score(*rows), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "names"),
+    [
+        (losses.GaussianNLL(), []),
+        (losses.CategoricalFocalCrossentropy(from_logits=True), []),
+        (losses.CategoricalCrossentropy(from_logits=True), []),
+        ("mse", [metrics.TopKCategoricalAccuracy(2)]),
+        ("mse", [metrics.CategoricalCrossentropy()]),
+    ],
+)
+def test_what_reads_rows_refuses_several_axes(loss, names):
+    model = Sequential([Dense(6, input_shape=(5,)), Reshape((2, 3))])
+    model.compile("sgd", loss, names)
+    with pytest.raises(ValueError, match="expected outputs of one axis"):
+        model.fit(X, np.ones((150, 2, 3)), verbose=0)
 
 
 def test_the_same_training_with_and_without_them():

@@ -107,7 +107,9 @@ def test_as_dense_rows(dtype, given, change):
     assert_close(everything(model_of(dtype), given_rows, y), expected, dtype)
 
 
-@pytest.mark.parametrize("make", ["csr_matrix", "csr_array", "csc_matrix", "coo_array", "lil_array"])
+@pytest.mark.parametrize(
+    "make", ["csr_matrix", "csr_array", "csc_matrix", "coo_array", "lil_array"]
+)
 def test_formats(make):
     x = matrix()
     given = getattr(sparse, make)(x)
@@ -206,7 +208,9 @@ def test_activations_of_the_first_layer(activation):
     found = []
     for each in (x, x.toarray()):
         set_random_seed(1)
-        model = Sequential([Dense(17, activation, use_bias=False), Dropout(0.3), Dense(3, "softmax")])
+        model = Sequential(
+            [Dense(17, activation, use_bias=False), Dropout(0.3), Dense(3, "softmax")]
+        )
         model.compile("sgd", "sparse_categorical_crossentropy")
         found.append(everything(model, each, y))
     assert_close(*found, "float32")
@@ -307,7 +311,9 @@ def test_same_bits_for_any_number_of_threads(build, compile_with, dtype):
     index = np.arange(300)[::-1].copy()
     results = []
     for threads in (1, 2, 3, 5):
-        net = build(Network, dtype, FEATURES, [("dense", 70, "relu", True), ("dense", 4, "tanh", True)])
+        net = build(
+            Network, dtype, FEATURES, [("dense", 70, "relu", True), ("dense", 4, "tanh", True)]
+        )
         compile_with(net, "mse", "adam")
         rows = rows_of(x, dtype)
         sums = net.train(rows, y, None, index, 130, 0, EVERYTHING, threads)
