@@ -4,30 +4,45 @@ live in the model's network, and a layer reads and writes them there."""
 from typing import Any
 
 from fastnn._registry import resolve
-from fastnn.layers._activations import Activation
+from fastnn.layers._activations import Activation, PReLU
 from fastnn.layers._base import Layer
 from fastnn.layers._dense import Dense
 from fastnn.layers._input import Input, InputLayer
 from fastnn.layers._noise import Dropout
+from fastnn.layers._normalization import BatchNormalization, LayerNormalization
 from fastnn.layers._scaling import Normalization
 from fastnn.layers._shapes import Flatten, Reshape
 
 __all__ = [
     "Activation",
+    "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "Normalization",
+    "PReLU",
     "Reshape",
     "get",
 ]
 
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
-    for cls in (InputLayer, Dense, Activation, Dropout, Normalization, Flatten, Reshape)
+    for cls in (
+        InputLayer,
+        Dense,
+        Activation,
+        PReLU,
+        Dropout,
+        Normalization,
+        BatchNormalization,
+        LayerNormalization,
+        Flatten,
+        Reshape,
+    )
 }
 
 
