@@ -271,6 +271,11 @@ class Sequential(Trainer):
         return [weight for layer in self._layers for weight in layer.trainable_weights]
 
     @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """Copies of the others."""
+        return [weight for layer in self._layers for weight in layer.non_trainable_weights]
+
+    @property
     def trainable(self) -> bool:
         """Whether training changes any weights; setting it sets that of all layers."""
         return any(layer.trainable for layer in self._layers)
@@ -339,6 +344,9 @@ class Sequential(Trainer):
         if self.built:
             kib = self.count_params() * self._dtype.itemsize / 1024
             print_fn(f"Parameters: {self.count_params():,} ({kib:,.1f} KiB)")
+            trained = sum(weight.size for weight in self.trainable_weights)
+            if trained < self.count_params():
+                print_fn(f"Trained: {trained:,}, not trained: {self.count_params() - trained:,}")
 
     # ---- written down -------------------------------------------------------------------------
 

@@ -57,6 +57,37 @@ REGULARIZERS = {
     "l2": lambda r: {"kernel_regularizer": "l2", "bias_regularizer": r.L2(0.1)},
     "both": lambda r: {"kernel_regularizer": r.L1L2(0.003, 0.02)},
 }
+BETWEEN = {
+    "batch": lambda library: [library.layers.BatchNormalization()],
+    "batch, other settings": lambda library: [
+        library.layers.BatchNormalization(
+            momentum=0.7,
+            epsilon=0.02,
+            gamma_regularizer=library.regularizers.L2(0.02),
+            beta_regularizer=library.regularizers.L1(0.003),
+        )
+    ],
+    "batch without both": lambda library: [
+        library.layers.BatchNormalization(center=False, scale=False)
+    ],
+    "layer": lambda library: [library.layers.LayerNormalization()],
+    "layer, other settings": lambda library: [
+        library.layers.LayerNormalization(
+            epsilon=0.02, center=False, gamma_regularizer=library.regularizers.L1L2(0.003, 0.02)
+        )
+    ],
+    "prelu": lambda library: [library.layers.PReLU()],
+    "prelu, other settings": lambda library: [
+        library.layers.PReLU(
+            library.initializers.Constant(0.25), alpha_regularizer=library.regularizers.L2(0.02)
+        )
+    ],
+    "all": lambda library: [
+        library.layers.BatchNormalization(),
+        library.layers.PReLU(),
+        library.layers.LayerNormalization(),
+    ],
+}
 SCHEDULES = {
     "ExponentialDecay": (0.05, 10, 0.7),
     "InverseTimeDecay": (0.05, 10, 0.7, True),
@@ -127,11 +158,16 @@ def test_activations(name: str) -> None:
     np.testing.assert_allclose(activations.get(name)(3 * X), theirs, rtol=1e-4, atol=1e-5)
 
 
-def both(dense: Any = lambda library: {}, last: str = "softmax", **compiled: Any) -> list[Any]:
+def both(
+    dense: Any = lambda library: {},
+    last: str = "softmax",
+    between: Any = lambda library: [],
+    **compiled: Any,
+) -> list[Any]:
     """A model of ours and one of Keras, of equal weights; functions of the library give arguments.
 
-    `dense` gives those of the first two layers, `last` is the last one's activation, others give
-    those of compile.
+    `dense` gives those of the first two layers, `last` is the last one's activation, `between`
+    gives layers that stand after each of the first two, others give arguments of compile.
     """
     models = []
     for library in (keras, fastnn):
@@ -141,7 +177,9 @@ def both(dense: Any = lambda library: {}, last: str = "softmax", **compiled: Any
             [
                 layers.Input((9,)),
                 layers.Dense(16, activation="tanh", **dense(library)),
+                *between(library),
                 layers.Dense(8, activation="relu", **dense(library)),
+                *between(library),
                 layers.Dense(3, activation=last),
             ]
         )
@@ -189,6 +227,53 @@ def test_regularizers(name, optimizer):
     assert_train_alike(models, validation_split=0.2)
     theirs, ours = (model.evaluate(X, LABELS, verbose=0) for model in models)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD", "RMSprop", "AdamW"])
+@pytest.mark.parametrize("name", BETWEEN)
+def test_normalizations_and_prelu(name, optimizer):
+    """The moving statistics are among the weights."""
+    models = both(
+        between=lambda library: BETWEEN[name](library),
+        optimizer=lambda library: getattr(library.optimizers, optimizer)(),
+    )
+    assert_train_alike(models, validation_split=0.2)
+    theirs, ours = (model.evaluate(X, LABELS, verbose=0) for model in models)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
+@pytest.mark.parametrize("cls", ["BatchNormalization", "LayerNormalization", "PReLU"])
+def test_layers_have_keras_arguments(cls):
+    ours, theirs = (
+        inspect.signature(getattr(library.layers, cls).__init__).parameters
+        for library in (fastnn, keras)
+    )
+    plain = [name for name, p in ours.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert plain == [name for name in theirs if name != "kwargs"]
+    for name in plain:
+        default, other = ours[name].default, theirs[name].default
+        assert default == (other.lower() if isinstance(other, str) else other)
+    built = [library.layers.__dict__[cls]() for library in (fastnn, keras)]
+    for layer, model in zip(built, (Sequential, keras.Sequential), strict=True):
+        model([layer]).build((None, 5))
+    for one, two in zip(*(layer.get_weights() for layer in built), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("frozen", [(1,), (1, 3), (0, 1), (3, 4)])
+@pytest.mark.parametrize("name", BETWEEN)
+def test_frozen_normalizations(name, frozen):
+    def fit(model: Any) -> list[np.ndarray]:
+        model.fit(X, LABELS, batch_size=32, epochs=2, shuffle=False, verbose=0)
+        for number in frozen:
+            model.layers[number].trainable = False
+        model.compile(loss="sparse_categorical_crossentropy", optimizer="adam")
+        model.fit(X, LABELS, batch_size=32, epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    models = both(between=lambda library: BETWEEN[name](library)[:1], optimizer=lambda _: "adam")
+    for theirs, ours in zip(*map(fit, models), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-4)
 
 
 @pytest.mark.parametrize("frozen", [(0,), (1,), (0, 2), (2,)])

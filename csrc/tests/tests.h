@@ -100,6 +100,14 @@ typedef struct {
     int has_v;
 } gradient_spec;
 
+/* One case of a kernel; `with`: bit 0 gamma, bit 1 beta, bit 2 far from 0 or calm. */
+typedef void layer_norm_case(const fnn_kernels *k, const char *name, fnn_layer_norm f, enum side side,
+                             ptrdiff_t rows, ptrdiff_t cols, int with);
+typedef void batch_norm_case(const fnn_kernels *k, const char *name, fnn_batch_norm f, enum side side,
+                             ptrdiff_t rows, ptrdiff_t cols, int with);
+typedef void prelu_case(const fnn_kernels *k, const char *name, fnn_prelu f, enum side side,
+                        ptrdiff_t rows, ptrdiff_t cols);
+
 #define FNN_UNARY(name) extern const unary_spec spec_##name;
 #define FNN_GRAD(name) extern const grad_spec spec_##name;
 #define FNN_ROWS(name) rows_reference want_##name;
@@ -117,6 +125,9 @@ typedef struct {
 #define FNN_CURVE(name) extern const curve_spec spec_##name;
 #define FNN_CURVE_GRAD(name) extern const curve_grad_spec spec_##name;
 #define FNN_NOISE(name) extern const noise_spec spec_##name;
+#define FNN_LAYER_NORM(name) layer_norm_case want_##name;
+#define FNN_BATCH_NORM(name) batch_norm_case want_##name;
+#define FNN_PRELU(name) prelu_case want_##name;
 #define FNN_LOSS(name) extern const loss_spec spec_##name;
 #define FNN_METRIC(name) extern const metric_spec spec_##name;
 #define FNN_OPTIM(name) extern const optim_spec spec_##name;
@@ -146,6 +157,9 @@ void test_colsum(kernels k, const char *name, fnn_colsum f);
 void test_curve(kernels k, const char *name, fnn_curve f, const curve_spec *spec);
 void test_curve_grad(kernels k, const char *name, fnn_curve_grad f, const curve_grad_spec *spec);
 void test_noise(kernels k, const char *name, fnn_noise f, const noise_spec *spec);
+void test_layer_norm(kernels k, const char *name, fnn_layer_norm f, layer_norm_case *want);
+void test_batch_norm(kernels k, const char *name, fnn_batch_norm f, batch_norm_case *want);
+void test_prelu(kernels k, const char *name, fnn_prelu f, prelu_case *want);
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec);
 void test_metric(kernels k, const char *name, fnn_metric f, const metric_spec *spec);
 void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec);

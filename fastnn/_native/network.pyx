@@ -770,6 +770,7 @@ cdef class Network:
                 with nogil:
                     run(train_worker, &job, team)
             now = fnn_now()
+            self.stale = True
             rows = job.stop - job.start
             steps = ceil_div(rows, batch_size)
             self.iterations += steps
@@ -778,7 +779,6 @@ cdef class Network:
                 if unsure and team > 1:
                     self.judge_team(now)
             job.start = job.stop
-        self.stale = True
         return job.start, sums[0], sums[1:].tolist()
 
     cdef int step_in_parts(self, Job *job, int threads, double flops) except -1:

@@ -4,11 +4,12 @@ live in the model's network, and a layer reads and writes them there."""
 from typing import Any
 
 from fastnn._registry import resolve
-from fastnn.layers._activations import ELU, Activation, LeakyReLU, ReLU, Softmax
+from fastnn.layers._activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastnn.layers._base import Layer
 from fastnn.layers._dense import Dense
 from fastnn.layers._input import Input, InputLayer
 from fastnn.layers._noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
+from fastnn.layers._normalization import BatchNormalization, LayerNormalization
 from fastnn.layers._scaling import Normalization, Rescaling
 from fastnn.layers._shapes import Flatten, Reshape
 
@@ -16,6 +17,7 @@ __all__ = [
     "ELU",
     "Activation",
     "AlphaDropout",
+    "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
@@ -24,8 +26,10 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "Normalization",
+    "PReLU",
     "ReLU",
     "Rescaling",
     "Reshape",
@@ -37,9 +41,9 @@ _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
         InputLayer, Dense, Flatten, Reshape,
-        Activation, ReLU, LeakyReLU, ELU, Softmax,
+        Activation, ReLU, LeakyReLU, ELU, PReLU, Softmax,
         Dropout, AlphaDropout, GaussianDropout, GaussianNoise,
-        Normalization, Rescaling,
+        Normalization, Rescaling, BatchNormalization, LayerNormalization,
     )
 }  # fmt: skip
 

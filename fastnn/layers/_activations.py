@@ -1,10 +1,15 @@
 """Layers that are an activation."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from fastnn import activations
+import numpy as np
+
+from fastnn import activations, initializers, regularizers
 from fastnn._data import Shape
+from fastnn._registry import serialize
 from fastnn.layers._base import Layer
+from fastnn.layers._weighted import WeightedLayer
 
 
 class Activation(Layer):
@@ -244,3 +249,88 @@ class Softmax(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}
+
+
+class PReLU(WeightedLayer):
+    """y = x where x > 0, else x * alpha; alpha is trained, one number a feature.
+
+    Parameters
+    ----------
+    alpha_initializer : str or Initializer
+    alpha_regularizer : str or Regularizer, optional
+    alpha_constraint, shared_axes : None
+        Keras's other values are not supported.
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.initializers import Constant
+    >>> from fastnn.layers import PReLU
+    >>> from fastnn.models import Sequential
+    >>> model = Sequential([PReLU(Constant(0.25), input_shape=(2,))])
+    >>> model.predict(np.array([[-4.0, 3.0]])).tolist()
+    [[-1.0, 3.0]]
+    """
+
+    tensors = ("alpha", None)
+    weight_names = ("alpha",)
+    _neutral: Mapping[str, tuple[Any, ...]] = {
+        **Layer._neutral,
+        "alpha_constraint": (None,),
+        "shared_axes": (None,),
+    }
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: None = None,
+        shared_axes: None = None,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        self.alpha_initializer = initializers.get(alpha_initializer, "alpha_initializer")
+        self.alpha_regularizer = regularizers.get(alpha_regularizer, "alpha_regularizer")
+        super().__init__(
+            name=name,
+            dtype=dtype,
+            input_shape=input_shape,
+            input_dim=input_dim,
+            alpha_constraint=alpha_constraint,
+            shared_axes=shared_axes,
+            **keras,
+        )
+
+    def op(self) -> tuple[Any, ...]:
+        return ("prelu",)
+
+    def weight_shapes(self, input_shape: Shape) -> list[Shape]:
+        return [input_shape]
+
+    def _engine_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        return kernel.reshape(1, -1)  # whatever axes a sample has
+
+    @property
+    def alpha(self) -> np.ndarray:
+        """A copy of the slopes, of the shape of a sample."""
+        alpha: np.ndarray = self._weight("alpha")
+        return alpha
+
+    def get_config(self) -> dict[str, Any]:
+        regularizer = serialize(self.alpha_regularizer) if self.alpha_regularizer else None
+        return {
+            **super().get_config(),
+            "alpha_initializer": serialize(self.alpha_initializer),
+            "alpha_regularizer": regularizer,
+        }

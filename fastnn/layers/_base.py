@@ -273,6 +273,11 @@ class Layer(Configurable):
         """Copies of those weights that training changes."""
         return self.get_weights()[: len(self.stepped_names)] if self.trainable else []
 
+    @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """Copies of the others: of a layer that is not trained all, else such as a moving mean."""
+        return self.get_weights()[len(self.stepped_names) if self.trainable else 0 :]
+
     def set_weights(self, weights: list[Any]) -> None:
         """Replace the weights.
 

@@ -16,6 +16,15 @@ from fastnn.layers._base import Layer
 BLOCK_NUMBERS = 2**20  # of the data that adapt looks at, at a time
 
 
+def feature_axis(axis: Any) -> int:
+    """-1 for the axis of the features, however it is said; others are refused."""
+    if isinstance(axis, (tuple, list)) and len(axis) == 1:
+        axis = axis[0]
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or axis not in (-1, 1):
+        raise ValueError(f"axis: expected -1 or 1, the features' axis, got {axis!r}")
+    return -1
+
+
 class Normalization(Layer):
     """y = (x - mean) / max(sqrt(variance), epsilon), per feature, not trained.
 
@@ -47,13 +56,9 @@ class Normalization(Layer):
         input_dim: int | None = None,
         **keras: Any,
     ) -> None:
-        if isinstance(axis, (tuple, list)) and len(axis) == 1:
-            axis = axis[0]
-        if not isinstance(axis, (int, np.integer)) or axis not in (-1, 1):
-            raise ValueError(f"axis: expected -1 or 1, the features' axis, got {axis!r}")
+        self.axis = feature_axis(axis)
         if (mean is None) != (variance is None):
             raise ValueError("mean, variance: expected both or neither, got one")
-        self.axis = -1
         self._given: tuple[np.ndarray, np.ndarray] | None = None
         if mean is not None:
             self._given = (_statistic(mean, "mean"), _statistic(variance, "variance"))

@@ -37,13 +37,15 @@ class WeightedLayer(Layer):
 
     def attach(self, network: Any, op: int, input_shape: Shape, weights: list[np.ndarray]) -> None:
         super().attach(network, op, input_shape, weights)
-        penalties = [(r.l1, r.l2) if r else (0.0, 0.0) for r in self._regularizers]
-        network.set_penalty(op, *penalties)
+        if self.stepped_names:
+            penalties = [(r.l1, r.l2) if r else (0.0, 0.0) for r in self._regularizers]
+            network.set_penalty(op, *penalties)
         if not self.trainable:  # a network trains its layers unless it is told
             self._send_trainable()
 
     def _send_trainable(self) -> None:
-        self._network.set_trainable(self._op, self.trainable)
+        if self.stepped_names:
+            self._network.set_trainable(self._op, self.trainable)
 
     @property
     def _regularizers(self) -> list[Regularizer | None]:
