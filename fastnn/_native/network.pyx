@@ -19,9 +19,9 @@ from fastnn._native.core cimport (
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, MAX_METRICS,
-    NADAM_CORRECTION, NO_CORRECTION, ROW_BLOCK, SCALE, UNIT_PANELS, Correction, Plan, Rows, Step,
-    Terms, Unit, Workspace, add_rows, measure_penalties, pair_weights, penalty, transpose_weights,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, FORK, JOIN,
+    MAX_METRICS, NADAM_CORRECTION, NO_CORRECTION, ROW_BLOCK, SCALE, UNIT_PANELS, Correction, Plan,
+    Rows, Step, Terms, Unit, Workspace, activates, add_rows, measure_penalties, pair_weights, penalty, transpose_weights,
 )
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
@@ -93,9 +93,13 @@ cdef class Memory:
         pairs = max([max(panels[l], panels[l + 1]) for l in paired], default=0)
         x_rows = [ceil_div(widths[l], P) * self.w.rows_panel for l in paired]
         d_rows = [ceil_div(widths[l + 1], P) * self.w.rows_panel for l in paired]
-        items = sum(panels) + pairs
+        # What is the same as its neighbour takes no room of its own.
+        of_x = [0 if l > 0 and p.steps[l - 1].kind == FORK else panels[l]
+                for l in range(len(panels))]
+        of_d = [0 if same_gradient(p, l) else panels[l] for l in range(len(panels))]
+        items = sum(of_x) + pairs
         if training:
-            items += (sum(panels) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
+            items += (sum(of_d) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
                       + round_up(rows, 16) * (3 + p.n_metrics))
         self.arena = zeros(items, size)
         self.pointers = zeros(5 * len(widths), sizeof(void *))
@@ -105,16 +109,21 @@ cdef class Memory:
         self.w.x_rows = self.w.d + len(widths)
         self.w.d_rows = self.w.x_rows + len(widths)
         base = address(self.arena)
-        base = place(self.w.x, range(len(panels)), panels, size, base)
+        base = place(self.w.x, range(len(panels)), of_x, size, base)
         self.w.x_calm[0] = self.w.x[0]
         for l in range(p.n_steps):
-            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind == DROPOUT
+            if p.steps[l].kind == FORK:
+                self.w.x[l + 1] = self.w.x[l]
+            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind in (DROPOUT, FORK)
                                     else self.w.x[l + 1])
         self.w.pairs = base
         base += pairs * size
         if not training:
             return
-        base = place(self.w.d, range(len(panels)), panels, size, base)
+        base = place(self.w.d, range(len(panels)), of_d, size, base)
+        for l in range(p.n_steps - 1, -1, -1):
+            if same_gradient(p, l):
+                self.w.d[l] = self.w.d[l + 1]
         base = place(self.w.x_rows, paired, x_rows, size, base)
         base = place(self.w.d_rows, paired, d_rows, size, base)
         self.w.target = base
@@ -125,6 +134,11 @@ cdef class Memory:
         base += round_up(rows, 16) * size
         self.w.loss = base
         self.w.metric = base + round_up(rows, 16) * size
+
+
+cdef bint same_gradient(Plan *p, int l) noexcept:
+    """Whether d[l] is d[l + 1]: before a join, unless an activation comes in between."""
+    return l < p.n_steps and p.steps[l].kind == JOIN and not activates(p, l)
 
 
 cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NULL:
@@ -159,8 +173,8 @@ cdef class Network:
         Features of a row, at least 1.
     ops : list of tuple
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
-        bfloat16 operands in a network of float32; ("activation", activation), ("scale_shift",) or
-        ("dropout", rate, seed).
+        bfloat16 operands in a network of float32; ("activation", activation), ("scale_shift",),
+        ("dropout", rate, seed), ("fork",) or ("join",).
     """
 
     cdef Plan plan
@@ -221,6 +235,8 @@ cdef class Network:
                 spec.append((kind, None, op[1], False, False))
             elif op[0] == "dropout":
                 spec.append((DROPOUT, None, None, False, False))
+            elif op[0] in ("fork", "join"):
+                spec.append((FORK if op[0] == "fork" else JOIN, None, None, False, False))
             elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
                 spec.append((SCALE, None, None, False, False))
             else:
@@ -245,7 +261,27 @@ cdef class Network:
             if op[0] == "dropout":
                 s = &self.plan.steps[<int>self.step_of[i]]
                 s.rate, s.seed = op[1], op[2]
+        self.pair_forks()
         self.output_size = width
+
+    cdef void pair_forks(self) except *:
+        """Each join's fork is the last one that is open."""
+        cdef Step *s
+        cdef int l
+        forks = []
+        for l in range(self.plan.n_steps):
+            s = &self.plan.steps[l]
+            if s.kind == FORK:
+                forks.append(l)
+            elif s.kind == JOIN:
+                if not forks:
+                    raise ValueError("ops: expected a fork before each join")
+                s.mate = forks.pop()
+                if self.plan.steps[s.mate].inputs != s.inputs:
+                    raise ValueError("ops: expected a join as wide as its fork")
+                self.plan.steps[s.mate].mate = l
+        if forks:
+            raise ValueError("ops: expected a join for each fork")
 
     cdef bint in_bfloat16(self, op) except -1:
         if len(op) == 4:

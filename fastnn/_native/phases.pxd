@@ -17,6 +17,8 @@ cdef enum StepKind:
     ACTIVATE_ROWS
     SCALE
     DROPOUT
+    FORK                    # x[l + 1] is x[l], which the join reads, too
+    JOIN                    # x[l + 1] = x[l] + x[fork]
 
 # What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
 # their norm, the sum of their squares and the factor that makes them small enough.
@@ -58,6 +60,8 @@ ctypedef struct Step:
     # DROPOUT
     double rate
     uint64_t seed
+    # FORK, JOIN: each other's step
+    int mate
 
 # A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
 ctypedef struct Unit:
@@ -126,7 +130,9 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, b
                   int64_t iteration) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
-cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
+cdef bint activates(Plan *p, int l) noexcept nogil
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
+                             char *dy) noexcept nogil
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil

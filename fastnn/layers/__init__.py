@@ -9,6 +9,7 @@ from fastnn.layers._base import Layer
 from fastnn.layers._dense import Dense
 from fastnn.layers._input import Input, InputLayer
 from fastnn.layers._noise import Dropout
+from fastnn.layers._residual import Residual
 from fastnn.layers._scaling import Normalization
 from fastnn.layers._shapes import Flatten, Reshape
 
@@ -22,12 +23,13 @@ __all__ = [
     "Layer",
     "Normalization",
     "Reshape",
+    "Residual",
     "get",
 ]
 
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
-    for cls in (InputLayer, Dense, Activation, Dropout, Normalization, Flatten, Reshape)
+    for cls in (InputLayer, Dense, Activation, Dropout, Normalization, Flatten, Reshape, Residual)
 }
 
 

@@ -530,6 +530,12 @@ def gather(x: Array, index: Array, scale: Array | None = None, shift: Array | No
     return rows if scale is None else scale_shift(rows, scale, shift)
 
 
+def add(x: Array, y: Array) -> Array:
+    """Return x + y."""
+    z: Array = x + y
+    return z
+
+
 def scale_shift(x: Array, scale: Array, shift: Array | None = None) -> Array:
     """Return x scale + shift, a scale and a shift for each column."""
     y: Array = x * scale
@@ -1059,7 +1065,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         pair_columns, pair_rows,
         few_nn, few_nt,
         pack, pack_transpose, unpack, gather,
-        scale_shift, colsum,
+        add, scale_shift, colsum,
         dropout,
         mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
         poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
