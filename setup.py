@@ -9,6 +9,7 @@ import os
 import platform
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -55,20 +56,23 @@ class BuildExt(build_ext):
             extension.extra_link_args = [*openmp, "-Wl,-s"] if os.name == "posix" else openmp
             if extension.name.endswith(".core"):
                 extension.extra_objects = self.kernel_objects()
+        self.parallel = self.parallel or os.cpu_count()
         super().build_extensions()
 
     def kernel_objects(self) -> list[str]:
-        objects = []
-        for isa, flags in ISAS.items():
-            for dtype in ONLY.get(isa, DTYPES):
-                objects += self.compiler.compile(
-                    [f"csrc/isa_{isa}.c"],
-                    output_dir=os.path.join(self.build_temp, dtype),
-                    macros=DTYPES[dtype],
-                    include_dirs=["csrc"],
-                    extra_postargs=[*COMMON_FLAGS, *flags],
-                )
-        return objects
+        tables = [(isa, dtype) for isa in ISAS for dtype in ONLY.get(isa, DTYPES)]
+        with ThreadPoolExecutor(self.parallel or os.cpu_count()) as pool:
+            return list(pool.map(self.kernel_object, *zip(*tables, strict=True)))
+
+    def kernel_object(self, isa: str, dtype: str) -> str:
+        (kernels,) = self.compiler.compile(
+            [f"csrc/isa_{isa}.c"],
+            output_dir=os.path.join(self.build_temp, dtype),
+            macros=DTYPES[dtype],
+            include_dirs=["csrc"],
+            extra_postargs=[*COMMON_FLAGS, *ISAS[isa]],
+        )
+        return kernels
 
     def has_openmp(self) -> bool:
         with tempfile.TemporaryDirectory() as folder:

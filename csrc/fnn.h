@@ -151,6 +151,57 @@ typedef struct {
 } fnn_dropout_args;
 typedef void (*fnn_dropout)(const fnn_dropout_args *args);
 
+/* Normalization of each row (csrc/normalize.inc.h has the formulas).
+ *   layer_norm           y of x; stats are written
+ *   layer_norm_backward  y = dx of x, dy and the stats that layer_norm wrote
+ *   layer_norm_gradient  dgamma and dbeta (NULL: not wanted) of one panel, cols <= P, of x and dy there
+ * x, dy and y are panels, row stride P, equal panel strides; y may be x or dy. */
+typedef struct {
+    ptrdiff_t rows, cols, panel;
+    const void *x, *dy;
+    const void *gamma, *beta; /* NULL: 1 and 0; element c at [(c / P) * w_panel + c % P] */
+    ptrdiff_t w_panel;
+    double epsilon;
+    void *stats;            /* [rows][2]: 1 / sqrt(variance + epsilon), mean; layer_norm: or NULL */
+    void *y;
+    void *dgamma, *dbeta;
+} fnn_layer_norm_args;
+typedef void (*fnn_layer_norm)(const fnn_layer_norm_args *args);
+
+/* Normalization of the columns of one panel, cols <= P, row stride P, by numbers that `state` keeps,
+ * vectors [FNN_BATCH_NORM_STATE][P].
+ *   batch_norm_moments   from x: the batch's RSTD, MEAN, SCALE_BY and SHIFT_BY, y = x SCALE_BY + SHIFT_BY;
+ *                        MOVING_ = MOVING_ momentum + the batch's (1 - momentum)
+ *   batch_norm_calm      CALM_SCALE and CALM_SHIFT of the moving mean and variance
+ *   batch_norm_sums      from x and dy: DGAMMA, DBETA, and what batch_norm_backward reads; of the batch's
+ *                        mean and variance, or, if `calm`, of the moving ones, which do not depend on x
+ *   batch_norm_backward  dx = dy SCALE_BY + (x - MEAN) SLOPE + OFFSET; dx may be dy */
+enum {
+    FNN_MOVING_MEAN, FNN_MOVING_VARIANCE, FNN_CALM_SCALE, FNN_CALM_SHIFT, FNN_RSTD, FNN_MEAN,
+    FNN_SCALE_BY, FNN_SHIFT_BY, FNN_SLOPE, FNN_OFFSET, FNN_DGAMMA, FNN_DBETA, FNN_BATCH_NORM_STATE
+};
+typedef struct {
+    ptrdiff_t rows, cols;
+    const void *x, *dy;
+    void *dx;
+    const void *gamma, *beta; /* NULL: 1 and 0 */
+    double epsilon, momentum;
+    int calm;
+    void *state;
+} fnn_batch_norm_args;
+typedef void (*fnn_batch_norm)(const fnn_batch_norm_args *args);
+
+/* On one panel, cols <= P, row stride P:
+ *   prelu           y = x where x > 0, else x alpha[c]; y may be x
+ *   prelu_backward  y = dx; may be dy
+ *   prelu_gradient  y[c], one row, = the gradient of alpha[c] */
+typedef struct {
+    ptrdiff_t rows, cols;
+    const void *x, *dy, *alpha;
+    void *y;
+} fnn_prelu_args;
+typedef void (*fnn_prelu)(const fnn_prelu_args *args);
+
 /* Loss of each row and its gradient with respect to p, each row on its own.
  *   mse          mean over columns of (p - t)^2
  *   bce          mean over columns of -t log q - (1-t) log(1-q), q = clip(p, eps, 1-eps), eps 1e-7
@@ -278,6 +329,9 @@ typedef struct {
 #define FNN_SCALE(name) fnn_scale name;
 #define FNN_COLSUM(name) fnn_colsum name;
 #define FNN_DROPOUT(name) fnn_dropout name;
+#define FNN_LAYER_NORM(name) fnn_layer_norm name;
+#define FNN_BATCH_NORM(name) fnn_batch_norm name;
+#define FNN_PRELU(name) fnn_prelu name;
 #define FNN_LOSS(name) fnn_loss name;
 #define FNN_METRIC(name) fnn_metric name;
 #define FNN_OPTIM(name) fnn_optim name;

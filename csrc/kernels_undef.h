@@ -12,6 +12,9 @@
 #undef FNN_SCALE
 #undef FNN_COLSUM
 #undef FNN_DROPOUT
+#undef FNN_LAYER_NORM
+#undef FNN_BATCH_NORM
+#undef FNN_PRELU
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM

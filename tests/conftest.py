@@ -125,6 +125,15 @@ def build() -> Callable[..., Any]:
             elif kind == "scale_shift":
                 scale = rng.uniform(0.5, 2, features).astype(dtype)
                 net.set_scale_shift(op, scale, rng.normal(size=features).astype(dtype))
+            elif kind in ("layer_norm", "batch_norm", "prelu"):
+                scale, center = (True, False) if kind == "prelu" else arguments[-2:]
+                if scale:
+                    net.set_kernel(op, rng.uniform(0.5, 2, (1, features)).astype(dtype))
+                if center:
+                    net.set_bias(op, rng.normal(0, 0.3, features).astype(dtype))
+                if kind == "batch_norm":
+                    mean = rng.normal(0, 0.3, features).astype(dtype)
+                    net.set_statistics(op, mean, rng.uniform(0.5, 2, features).astype(dtype))
         return net
 
     return build

@@ -53,6 +53,11 @@ PLANS = {
         ("dropout", 0.5, 3), JOIN, ("dropout", 0.2, 4), dense(3),
     ],
     "no weights": [dense(7, "tanh"), FORK, ("activation", "gelu"), JOIN, FORK, JOIN, dense(3)],
+    "normalized": [
+        dense(40), FORK, ("batch_norm", 0.9, 1e-3, True, True), dense(40, "relu"),
+        ("layer_norm", 1e-3, True, True), JOIN, ("prelu",), FORK, ("prelu",), dense(40, "tanh"),
+        ("batch_norm", 0.9, 1e-3, True, True), JOIN, dense(3),
+    ],
     "rows": [dense(7), FORK, dense(7, "softmax"), JOIN, dense(3)],
     "gelu before": [dense(70, "gelu"), FORK, dense(70, "gelu"), JOIN, dense(3, "gelu")],
 }  # fmt: skip

@@ -78,6 +78,47 @@ cdef extern from "fnn.h" nogil:
         const void *x
         void *y
     ctypedef void (*fnn_dropout)(const fnn_dropout_args *args) noexcept nogil
+    ctypedef struct fnn_layer_norm_args:
+        ptrdiff_t rows, cols, panel
+        const void *x
+        const void *dy
+        const void *gamma
+        const void *beta
+        ptrdiff_t w_panel
+        double epsilon
+        void *stats
+        void *y
+        void *dgamma
+        void *dbeta
+    ctypedef void (*fnn_layer_norm)(const fnn_layer_norm_args *args) noexcept nogil
+    enum:
+        FNN_MOVING_MEAN
+        FNN_MOVING_VARIANCE
+        FNN_CALM_SCALE
+        FNN_CALM_SHIFT
+        FNN_SCALE_BY
+        FNN_SHIFT_BY
+        FNN_DGAMMA
+        FNN_DBETA
+        FNN_BATCH_NORM_STATE
+    ctypedef struct fnn_batch_norm_args:
+        ptrdiff_t rows, cols
+        const void *x
+        const void *dy
+        void *dx
+        const void *gamma
+        const void *beta
+        double epsilon, momentum
+        bint calm
+        void *state
+    ctypedef void (*fnn_batch_norm)(const fnn_batch_norm_args *args) noexcept nogil
+    ctypedef struct fnn_prelu_args:
+        ptrdiff_t rows, cols
+        const void *x
+        const void *dy
+        const void *alpha
+        void *y
+    ctypedef void (*fnn_prelu)(const fnn_prelu_args *args) noexcept nogil
     ctypedef struct fnn_hyper:
         double lr, momentum, beta1, beta2, epsilon
         double part_m, part_g, l1, l2, clip, decay, factor
@@ -137,6 +178,9 @@ cdef extern from "fnn.h" nogil:
         fnn_scale scale_shift
         fnn_colsum colsum
         fnn_dropout dropout
+        fnn_layer_norm layer_norm, layer_norm_backward, layer_norm_gradient
+        fnn_batch_norm batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward
+        fnn_prelu prelu, prelu_backward, prelu_gradient
         fnn_loss mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile
         fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error

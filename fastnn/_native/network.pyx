@@ -13,16 +13,19 @@ from fastnn._slots import initial_value, slot_names
 
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS, Activation, activation, address,
+    FNN_BATCH_NORM_STATE, FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS,
+    FNN_MOVING_MEAN, FNN_MOVING_VARIANCE, Activation, activation, address,
     ceil_div, fnn_hyper,
     fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, fnn_share,
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, FORK, JOIN,
-    MAX_METRICS, NADAM_CORRECTION, NO_CORRECTION, ROW_BLOCK, SCALE, UNIT_PANELS, Correction, Plan,
-    Rows, Step, Terms, Unit, Workspace, activates, add_rows, measure_penalties, pair_weights, penalty, transpose_weights,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, DENSE, DROPOUT, FORK,
+    JOIN, LAYER_NORM, MAX_METRICS, NADAM_CORRECTION, NO_CORRECTION, PRELU, ROW_BLOCK, SCALE,
+    UNIT_PANELS, Correction, Plan, Rows, Step, Terms, Unit, Workspace, activates, add_rows,
+    has_weights, measure_penalties, pair_weights, penalty, transpose_weights,
 )
+from fastnn._native.features cimport refresh_calm
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
     Job, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
@@ -30,6 +33,10 @@ from fastnn._native.workers cimport (
 )
 
 cdef object empty = np.empty
+
+# Ops that are one step without an activation.
+cdef dict ONE_STEP = {"dropout": DROPOUT, "layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM,
+                      "prelu": PRELU, "fork": FORK, "join": JOIN}
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -98,16 +105,19 @@ cdef class Memory:
                 for l in range(len(panels))]
         of_d = [0 if same_gradient(p, l) else panels[l] for l in range(len(panels))]
         items = sum(of_x) + pairs
+        normalized = [l for l in range(p.n_steps) if p.steps[l].kind == LAYER_NORM]
+        stats = [2 * round_up(rows, 16)] * len(normalized)
         if training:
-            items += (sum(of_d) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
+            items += (sum(stats) + sum(of_d) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
                       + round_up(rows, 16) * (3 + p.n_metrics))
         self.arena = zeros(items, size)
-        self.pointers = zeros(5 * len(widths), sizeof(void *))
+        self.pointers = zeros(6 * len(widths), sizeof(void *))
         self.w.x = <char **>address(self.pointers)
         self.w.x_calm = self.w.x + len(widths)
         self.w.d = self.w.x_calm + len(widths)
         self.w.x_rows = self.w.d + len(widths)
         self.w.d_rows = self.w.x_rows + len(widths)
+        self.w.stats = self.w.d_rows + len(widths)
         base = address(self.arena)
         base = place(self.w.x, range(len(panels)), of_x, size, base)
         self.w.x_calm[0] = self.w.x[0]
@@ -126,6 +136,7 @@ cdef class Memory:
                 self.w.d[l] = self.w.d[l + 1]
         base = place(self.w.x_rows, paired, x_rows, size, base)
         base = place(self.w.d_rows, paired, d_rows, size, base)
+        base = place(self.w.stats, normalized, stats, size, base)
         self.w.target = base
         base += panels[len(panels) - 1] * size
         self.w.label = <int32_t *>base
@@ -174,13 +185,16 @@ cdef class Network:
     ops : list of tuple
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
         bfloat16 operands in a network of float32; ("activation", activation), ("scale_shift",),
-        ("dropout", rate, seed), ("fork",) or ("join",).
+        ("dropout", rate, seed), ("layer_norm", epsilon, scale, center),
+        ("batch_norm", momentum, epsilon, scale, center), ("prelu",), ("fork",) or ("join",).
     """
 
     cdef Plan plan
     cdef int type
     cdef object steps_memory, units_memory, metrics_memory, params, operands, constants
     cdef object memory
+    cdef object couplings_memory
+    cdef bint stale         # batch_norm's numbers for outside of training are those of older weights
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
     cdef object numpy_dtype
     cdef dict slots
@@ -233,10 +247,8 @@ cdef class Network:
             elif op[0] == "activation" and op[1] != "linear":
                 kind = ACTIVATE if activation(self.plan.k, op[1]).rows == NULL else ACTIVATE_ROWS
                 spec.append((kind, None, op[1], False, False))
-            elif op[0] == "dropout":
-                spec.append((DROPOUT, None, None, False, False))
-            elif op[0] in ("fork", "join"):
-                spec.append((FORK if op[0] == "fork" else JOIN, None, None, False, False))
+            elif op[0] in ONE_STEP:
+                spec.append((ONE_STEP[op[0]], None, None, False, False))
             elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
                 spec.append((SCALE, None, None, False, False))
             else:
@@ -245,7 +257,6 @@ cdef class Network:
         self.steps_memory = zeros(len(spec), sizeof(Step))
         self.plan.steps = <Step *>address(self.steps_memory)
         self.plan.n_steps = len(spec)
-        self.plan.first_dense = self.plan.n_steps
         for l, (kind, units, act, bias, bf16) in enumerate(spec):
             s = &self.plan.steps[l]
             s.kind = kind
@@ -255,14 +266,36 @@ cdef class Network:
             width = s.outputs = units or width
             s.bias = bias
             s.f = activation(s.k, act)
-            if s.kind == DENSE and self.plan.first_dense == self.plan.n_steps:
-                self.plan.first_dense = l
+            s.kernel_rows = s.inputs if s.kind == DENSE else 0
         for i, op in enumerate(self.ops):
-            if op[0] == "dropout":
-                s = &self.plan.steps[<int>self.step_of[i]]
+            s = &self.plan.steps[<int>self.step_of[i]]
+            if s.kind == DROPOUT:
                 s.rate, s.seed = op[1], op[2]
+            elif s.kind == LAYER_NORM:
+                s.epsilon, s.kernel_rows, s.bias = op[1], op[2], op[3]
+            elif s.kind == BATCH_NORM:
+                s.momentum, s.epsilon, s.kernel_rows, s.bias = op[1], op[2], op[3], op[4]
+            elif s.kind == PRELU:
+                s.kernel_rows = 1
         self.pair_forks()
         self.output_size = width
+        self.couplings_memory = zeros(len(spec), sizeof(int))
+        self.plan.couplings = <int *>address(self.couplings_memory)
+        self.find_trained()
+
+    cdef void find_trained(self) noexcept:
+        """The first step that is trained, and those that couple rows in training."""
+        cdef Plan *p = &self.plan
+        cdef int l
+        p.first_trained, p.n_couplings = p.n_steps, 0
+        for l in range(p.n_steps):
+            if p.steps[l].frozen:
+                continue
+            if has_weights(&p.steps[l]):
+                p.first_trained = min(p.first_trained, l)
+            if p.steps[l].kind == BATCH_NORM:
+                p.couplings[p.n_couplings] = l
+                p.n_couplings += 1
 
     cdef void pair_forks(self) except *:
         """Each join's fork is the last one that is open."""
@@ -291,18 +324,19 @@ cdef class Network:
         return True
 
     cdef void make_parameters(self) except *:
-        """The flat vectors: for each dense step its panels, one after the other."""
+        """The flat vectors: for each step with weights its panels, one after the other."""
         cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize, n = 0, n_o = 0, n_c = 0
         cdef Step *s
         cdef int l
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
-            if s.kind == DENSE:
-                s.w_panel = (s.inputs + s.bias) * P
-                s.wt_panel = (ceil_div(s.outputs, 2) if s.bf16 else s.outputs) * P
-                s.wf_panel = ceil_div(s.inputs, 2) * P if s.bf16 else s.w_panel
+            if has_weights(s):
+                s.w_panel = (s.kernel_rows + s.bias) * P
                 s.w = <char *>(n * size)
                 n += ceil_div(s.outputs, P) * s.w_panel
+            if s.kind == DENSE:
+                s.wt_panel = (ceil_div(s.outputs, 2) if s.bf16 else s.outputs) * P
+                s.wf_panel = ceil_div(s.inputs, 2) * P if s.bf16 else s.w_panel
                 s.wt = <char *>(n_o * size)
                 n_o += ceil_div(s.inputs, P) * s.wt_panel
                 s.wf = <char *>(n_o * size)
@@ -312,19 +346,25 @@ cdef class Network:
                 n_c += round_up(s.inputs, P)
                 s.shift = <char *>(n_c * size)
                 n_c += round_up(s.inputs, P)
+            elif s.kind == BATCH_NORM:
+                s.state = <char *>(n_c * size)
+                n_c += round_up(s.inputs, P) * FNN_BATCH_NORM_STATE
         self.params = {name: zeros(n, size) for name in ("w", "g")}
         self.operands = zeros(n_o, size)
         self.constants = zeros(n_c, size)
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
-            if s.kind == DENSE:
+            if has_weights(s):
                 s.g = address(self.params["g"]) + <ptrdiff_t>s.w
                 s.w = address(self.params["w"]) + <ptrdiff_t>s.w
+            if s.kind == DENSE:
                 s.wt = address(self.operands) + <ptrdiff_t>s.wt
                 s.wf = address(self.operands) + <ptrdiff_t>s.wf if s.bf16 else s.w
             elif s.kind == SCALE:
                 s.scale = address(self.constants) + <ptrdiff_t>s.scale
                 s.shift = address(self.constants) + <ptrdiff_t>s.shift
+            elif s.kind == BATCH_NORM:
+                s.state = address(self.constants) + <ptrdiff_t>s.state
         self.flat_weights = self.flat_view("w")
         self.flat_gradients = self.flat_view("g")
         for i, op in enumerate(self.ops):
@@ -346,9 +386,9 @@ cdef class Network:
         found = []
         for l in range(self.plan.n_steps):
             s = &self.plan.steps[l]
-            if s.kind == DENSE and not s.frozen:
+            if has_weights(s) and not s.frozen:
                 # Panels of X, of which a unit has several, stay in cache while those of dY pass.
-                found += [(l, j, i) for i in range(0, s.inputs, chunk)
+                found += [(l, j, i) for i in range(0, max(s.kernel_rows, 1), chunk)
                           for j in range(ceil_div(s.outputs, P))]
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
@@ -357,37 +397,42 @@ cdef class Network:
             s = &self.plan.steps[l]
             u = &self.plan.units[n]
             u.l, u.j, u.i0 = l, j, i
-            u.i1 = s.inputs + s.bias if i + chunk >= s.inputs else i + chunk
+            u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
             cost += (u.i1 - i) * round_up(min(P, s.outputs - j * P), self.plan.k.vl)
             u.cost = cost
 
     # Weights in and out: every writer packs, and refreshes the transposed copy.
 
-    cdef Step *dense(self, int op) except NULL:
-        if not 0 <= op < len(self.ops) or self.ops[op][0] != "dense":
+    cdef Step *weighted(self, int op) except NULL:
+        if not 0 <= op < len(self.ops) or not has_weights(&self.plan.steps[<int>self.step_of[op]]):
             raise ValueError(f"op {op} has no weights")
         return &self.plan.steps[<int>self.step_of[op]]
 
     cdef object read(self, int op, object flat, bint bias):
-        """The kernel or the bias of an op out of a flat vector."""
-        cdef Step *s = self.dense(op)
+        """The kernel or the bias of an op out of a flat vector; None where it has none."""
+        cdef Step *s = self.weighted(op)
         cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize
         cdef char *w = address(flat) + (s.w - address(self.params["w"]))
-        out = np.empty((1 if bias else s.inputs, s.outputs), self.dtype)
-        self.plan.k.unpack(1 if bias else s.inputs, s.outputs,
-                           w + s.inputs * P * size if bias else w, s.outputs, s.w_panel,
-                           self.matrix(out, out.shape[0], s.outputs, "out"))
+        cdef ptrdiff_t rows = s.bias if bias else s.kernel_rows
+        if rows == 0:
+            return None
+        out = np.empty((rows, s.outputs), self.dtype)
+        self.plan.k.unpack(rows, s.outputs, w + s.kernel_rows * P * size if bias else w, s.outputs,
+                           s.w_panel, self.matrix(out, rows, s.outputs, "out"))
         return out[0] if bias else out
 
     cdef void write(self, int op, object flat, object value, bint bias) except *:
-        cdef Step *s = self.dense(op)
-        cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize, i, j
+        cdef Step *s = self.weighted(op)
+        cdef ptrdiff_t P = self.plan.k.panel, size = self.plan.k.itemsize, j
         cdef char *w = address(flat) + (s.w - address(self.params["w"]))
-        cdef ptrdiff_t rows = 1 if bias else s.inputs
+        cdef ptrdiff_t rows = s.bias if bias else s.kernel_rows
+        if rows == 0:
+            raise ValueError(f"op {op} has no {'bias' if bias else 'kernel'}")
         value = np.reshape(value, (rows, -1)) if bias else value
         self.plan.k.pack(rows, s.outputs, self.matrix(value, rows, s.outputs, "value"), s.outputs,
-                         s.w_panel, w + s.inputs * P * size if bias else w)
-        if flat is self.params["w"] and not bias:
+                         s.w_panel, w + s.kernel_rows * P * size if bias else w)
+        self.stale = True
+        if flat is self.params["w"] and not bias and s.kind == DENSE:
             for j in range(ceil_div(s.outputs, P)):
                 pair_weights(&self.plan, s, j, 0, s.inputs)
                 transpose_weights(&self.plan, s, j, 0, s.inputs)
@@ -396,24 +441,54 @@ cdef class Network:
         return self.read(op, self.params["w"], False)
 
     def get_bias(self, int op):
-        return self.read(op, self.params["w"], True) if self.dense(op).bias else None
+        return self.read(op, self.params["w"], True)
 
     def set_kernel(self, int op, value):
         self.write(op, self.params["w"], value, False)
 
     def set_bias(self, int op, value):
-        if not self.dense(op).bias:
-            raise ValueError(f"op {op} has no bias")
         self.write(op, self.params["w"], value, True)
 
     def get_slot(self, str name, int op):
         flat = self.slots[name]
-        return self.read(op, flat, False), self.read(op, flat, True) if self.dense(op).bias else None
+        return self.read(op, flat, False), self.read(op, flat, True)
 
     def set_slot(self, str name, int op, kernel, bias):
-        self.write(op, self.slots[name], kernel, False)
-        if self.dense(op).bias:
+        if self.weighted(op).kernel_rows:
+            self.write(op, self.slots[name], kernel, False)
+        if self.weighted(op).bias:
             self.write(op, self.slots[name], bias, True)
+
+    def get_statistics(self, int op):
+        """Moving mean and variance of a batch_norm op, copies."""
+        return self.statistic(op, FNN_MOVING_MEAN, None), self.statistic(op, FNN_MOVING_VARIANCE, None)
+
+    def set_statistics(self, int op, mean, variance):
+        self.statistic(op, FNN_MOVING_MEAN, mean)
+        self.statistic(op, FNN_MOVING_VARIANCE, variance)
+        self.stale = True
+
+    cdef object statistic(self, int op, int number, object value):
+        """Reads one of the numbers that a batch_norm op keeps, or writes it."""
+        cdef Step *s = &self.plan.steps[<int>self.step_of[op]]
+        cdef ptrdiff_t P = self.plan.k.panel, stride = FNN_BATCH_NORM_STATE * P
+        cdef char *at = s.state + number * P * self.plan.k.itemsize
+        if s.kind != BATCH_NORM:
+            raise ValueError(f"op {op} has no statistics")
+        row = np.empty((1, s.outputs), self.dtype) if value is None else np.reshape(value, (1, -1))
+        if value is None:
+            self.plan.k.unpack(1, s.outputs, at, s.outputs, stride,
+                               self.matrix(row, 1, s.outputs, "value"))
+        else:
+            self.plan.k.pack(1, s.outputs, self.matrix(row, 1, s.outputs, "value"), s.outputs, stride,
+                             at)
+        return row[0]
+
+    cdef void refresh(self) noexcept:
+        """What batch_norm ops do outside of training follows their weights."""
+        if self.stale:
+            self.stale = False
+            refresh_calm(&self.plan)
 
     def get_scale_shift(self, int op):
         width = self.plan.steps[<int>self.step_of[op]].inputs
@@ -436,21 +511,20 @@ cdef class Network:
         return flat[start:start + width], flat[start + width:start + 2 * width]
 
     def set_trainable(self, int op, bint value):
-        """Whether training changes the weights of a dense op; at first it does."""
-        cdef int l
-        self.dense(op)
+        """Whether training changes the weights of an op; at first it does. A batch_norm op that is
+        not trained works as outside of training."""
+        cdef Step *s = &self.plan.steps[<int>self.step_of[op]]
+        if s.kind != BATCH_NORM:
+            self.weighted(op)
         self.refresh_input_weights()    # another layer may become the first that is trained
-        self.dense(op).frozen = not value
-        self.plan.first_dense = self.plan.n_steps
-        for l in range(self.plan.n_steps - 1, -1, -1):
-            if self.plan.steps[l].kind == DENSE and not self.plan.steps[l].frozen:
-                self.plan.first_dense = l
+        s.frozen = not value
+        self.find_trained()
         self.make_units()
         self.params["g"][:] = 0
 
     def set_penalty(self, int op, kernel, bias):
         """l1 and l2 of an op's kernel and of its bias: the loss has l1 |w| + l2 w^2 of each more."""
-        cdef Step *s = self.dense(op)
+        cdef Step *s = self.weighted(op)
         cdef int l
         s.of_kernel.l1, s.of_kernel.l2 = kernel
         s.of_bias.l1, s.of_bias.l2 = bias
@@ -561,7 +635,7 @@ cdef class Network:
 
     cdef char *slot_of(self, Step *s, name) except? NULL:
         """Where a step's part of a slot lies; NULL without that slot."""
-        if s.kind != DENSE or name not in self.slots:
+        if not has_weights(s) or name not in self.slots:
             return NULL
         return address(self.slots[name]) + (s.w - address(self.params["w"]))
 
@@ -630,13 +704,14 @@ cdef class Network:
             job.rates = &rates[0]
         threads = self.train_threads(batch_size, num_threads)
         flops = self.flops(batch_size, 6)
-        in_parts = flops > self.slice_flops(threads)
+        in_parts = flops > self.slice_flops(threads) and self.plan.n_couplings == 0
         unsure = num_threads is None and flops < UNSURE_FLOPS
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
         memory = self.memory_for(batch_size)
         self.forward_rows = -1
+        self.refresh()
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
         shares = self.shares_of(threads)  # held here, whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
@@ -668,6 +743,7 @@ cdef class Network:
                 if unsure and team > 1:
                     self.judge_team(now)
             job.start = job.stop
+        self.stale = True
         return job.start, sums[0], sums[1:].tolist()
 
     cdef int step_in_parts(self, Job *job, int threads) except -1:
@@ -778,6 +854,7 @@ cdef class Network:
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
         self.forward_rows = -1
+        self.refresh()
         memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
         job.plan, job.w, job.start = &self.plan, &memory.w, start
         while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
@@ -808,6 +885,7 @@ cdef class Network:
         job.out = self.matrix(out, n, self.output_size, "out")
         if n == 0:
             return
+        self.refresh()
         memory = Memory(self, n if threads == 1 and n < ROW_BLOCK else threads * ROW_BLOCK, False)
         job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, n
         job.out_cols = self.output_size
@@ -824,6 +902,7 @@ cdef class Network:
             return None
         out = empty((rows.rows, self.output_size), self.numpy_dtype)
         look(out, &y)
+        self.refresh()
         try:
             memory = self.idle.pop()
         except IndexError:
@@ -842,6 +921,7 @@ cdef class Network:
         job.rows.x = self.matrix(x, n, self.input_size, "x")
         job.rows.index = NULL
         self.forward_rows = -1
+        self.refresh()
         memory = self.memory_for(max(n, 1))
         out = np.empty((n, self.output_size), self.dtype)
         job.out = self.matrix(out, n, self.output_size, "out")
@@ -850,6 +930,7 @@ cdef class Network:
         with nogil:
             run(forward_worker, &job, threads)
         self.forward_rows = n
+        self.stale |= training
         return out
 
     def backward(self, dy, num_threads=None):
@@ -874,9 +955,9 @@ cdef class Network:
         """Training never reads the first weights transposed, and does not keep them up to date."""
         cdef Step *s
         cdef ptrdiff_t j
-        if self.plan.first_dense < self.plan.n_steps:
-            s = &self.plan.steps[self.plan.first_dense]
-            for j in range(ceil_div(s.outputs, self.plan.k.panel)):
+        if self.plan.first_trained < self.plan.n_steps:
+            s = &self.plan.steps[self.plan.first_trained]
+            for j in range(ceil_div(s.outputs, self.plan.k.panel) if s.kind == DENSE else 0):
                 transpose_weights(&self.plan, s, j, 0, s.inputs)
 
     def apply_gradients(self, num_threads=None):
@@ -889,6 +970,7 @@ cdef class Network:
         with nogil:
             run(update_worker, &job, threads)
         self.iterations += 1
+        self.stale = True
 
 
 cdef int check_index(Job *job, ptrdiff_t n) except -1:

@@ -17,6 +17,9 @@ cdef enum StepKind:
     ACTIVATE_ROWS
     SCALE
     DROPOUT
+    LAYER_NORM
+    BATCH_NORM
+    PRELU
     FORK                    # x[l + 1] is x[l], which the join reads, too
     JOIN                    # x[l + 1] = x[l] + x[fork]
 
@@ -38,12 +41,15 @@ ctypedef struct Step:
     const fnn_kernels *k    # of its products and its activation: bfloat16's, or the plan's
     ptrdiff_t inputs, outputs
     Activation f            # of ACTIVATE, ACTIVATE_ROWS, and DENSE with one in its epilogue; else linear
-    # DENSE. Weights in panels [outputs/P][inputs + bias][P], the bias as the last row; gradients
-    # and slots likewise. What products read, forward and backward: the weights themselves, and
-    # transposed ones in panels [inputs/P][outputs][P]; or pairs of bfloat16 out of the weights, of
-    # rows in [outputs/P][inputs/2][P], and of columns, transposed, in [inputs/P][outputs/2][P].
-    bint bf16
+    # Weights in panels [outputs/P][kernel_rows + bias][P], the bias as the last row; gradients and
+    # slots likewise. A kernel of DENSE has a row for each input, gamma of LAYER_NORM and BATCH_NORM
+    # and alpha of PRELU are one row; beta is a bias. Rows of neither: no weights.
+    ptrdiff_t kernel_rows
     bint bias
+    # What products of DENSE read, forward and backward: the weights themselves, and transposed ones
+    # in panels [inputs/P][outputs][P]; or pairs of bfloat16 out of the weights, of rows in
+    # [outputs/P][inputs/2][P], and of columns, transposed, in [inputs/P][outputs/2][P].
+    bint bf16
     char *w
     char *g
     char *m
@@ -60,6 +66,9 @@ ctypedef struct Step:
     # DROPOUT
     double rate
     uint64_t seed
+    # LAYER_NORM and BATCH_NORM; state in panels [outputs/P][FNN_BATCH_NORM_STATE][P]
+    double epsilon, momentum
+    char *state
     # FORK, JOIN: each other's step
     int mate
 
@@ -76,7 +85,10 @@ ctypedef struct Plan:
     const fnn_kernels *k
     int n_steps
     Step *steps
-    int first_dense         # the first step with weights; training needs no gradient of its input
+    int first_trained       # the first step with weights that are; its input needs no gradient then
+    # Steps whose rows depend on each other in training: BATCH_NORM, but where it is frozen.
+    int n_couplings
+    int *couplings
     int n_units
     Unit *units
     ptrdiff_t parameter_bytes   # of the weights and the optimizer's slots
@@ -100,6 +112,7 @@ ctypedef struct Workspace:
     char **x_calm           # the same where no backward follows and it is not training: what a step
                             # without effect there writes is what it reads
     char **d
+    char **stats            # of LAYER_NORM, two numbers a row
     # For dense steps with bfloat16 operands: pairs of the columns of one x or d at a time; pairs of
     # the rows of the step's x and of the d of its output, panels of rows/2 rows, in training.
     char *pairs
@@ -126,7 +139,7 @@ cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t
                          ptrdiff_t r1) noexcept nogil
 # `kept`: backward is to follow. `iteration`: the optimizer step that the pass is part of, 1, 2, ...;
 # 0: none, it is not training.
-cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, bint kept,
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
@@ -146,6 +159,10 @@ cdef void measure_penalties(Plan *p) noexcept nogil
 cdef void choose_factors(Plan *p) noexcept nogil
 cdef double penalty(Plan *p) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
+
+# Whether there is something in a step that an optimizer changes.
+cdef inline bint has_weights(const Step *s) noexcept nogil:
+    return s.kernel_rows + s.bias > 0
 
 # Whether the update waits for the norms of whole tensors, or of all.
 cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:

@@ -14,6 +14,7 @@ from libc.string cimport memset
 from fastnn._native.core cimport (
     FNN_MAX_PANEL, ceil_div, fnn_dropout_args, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
 )
+from fastnn._native.features cimport features_backward, features_forward, features_gradient
 
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
@@ -100,9 +101,9 @@ cdef void add(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols,
         p.k.add((r1 - r0) * P, x + at, y + at, z + at)
 
 
-cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, bint kept,
+cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil:
-    """x[l + 1] from x[l] for the steps before stop; a first step that scales is the gather's."""
+    """x[l + 1] from x[l] for the steps start .. stop; a first step that scales is the gather's."""
     cdef char **xs = w.x if kept else w.x_calm
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j
     cdef int l
@@ -111,7 +112,7 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, b
     cdef char *y
     cdef fnn_gemm_args g
     memset(&g, 0, sizeof(g))
-    for l in range(1 if p.steps[0].kind == SCALE else 0, stop):
+    for l in range(1 if start == 0 and p.steps[0].kind == SCALE else start, stop):
         s = &p.steps[l]
         x = xs[l] + row
         y = xs[l + 1] + row
@@ -135,8 +136,10 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, b
                 drop(p, w, l, r0, r1, iteration, w.x[l], w.x[l + 1])
         elif s.kind == JOIN:
             add(p, w, r0, r1, s.outputs, xs[l], xs[s.mate], xs[l + 1])
-        elif s.kind != FORK:
+        elif s.kind == SCALE:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, x, s.scale, s.shift, y)
+        elif s.kind != FORK:
+            features_forward(p, w, l, r0, r1, x, y, kept, iteration)
 
 
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
@@ -224,6 +227,8 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                           w.d[l] + row)
         elif s.kind == DROPOUT:
             drop(p, w, l, r0, r1, iteration, w.d[l + 1], w.d[l])
+        elif s.kind != SCALE:
+            features_backward(p, w, l, r0, r1)
         else:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, w.d[l + 1] + row, s.scale, NULL,
                             w.d[l] + row)
@@ -287,10 +292,14 @@ cdef inline ptrdiff_t weights_at(Plan *p, Unit *u, ptrdiff_t row) noexcept nogil
 
 
 cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noexcept nogil:
-    """dW = X^T dY of a unit, and db with the last of a panel, as the row after it."""
+    """dW = X^T dY of a unit, and db with the last of a panel, as the row after it; where the step is
+    not a dense one, the gradients of its weights in the same rows."""
     cdef Step *s = &p.steps[u.l]
     cdef fnn_gradient_args o
     cdef fnn_gemm_args g
+    if s.kind != DENSE:
+        features_gradient(p, w, rows, u, dw)
+        return
     unit_operands(p, w, rows, u, &o)
     memset(&g, 0, sizeof(g))
     g.m, g.n, g.k = o.rows, o.cols, o.k
@@ -298,8 +307,8 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
     g.b_row = g.c_row = p.k.panel
     g.c = dw
     s.k.gemm_tn(&g)
-    if u.i1 > s.inputs:
-        bias_gradient(p, w, rows, u, dw + (s.inputs - u.i0) * p.k.panel * p.k.itemsize)
+    if u.i1 > s.kernel_rows:
+        bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
 
 cdef fnn_hyper with_terms(const fnn_hyper *hyper, const Terms *terms) noexcept nogil:
@@ -321,14 +330,14 @@ cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, fnn_hyper
 cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noexcept nogil:
     """The same on the unit's weights from that row on; the bias is the last row of the last unit."""
     cdef Step *s = &p.steps[u.l]
-    cdef ptrdiff_t rows = min(u.i1, s.inputs) - row
+    cdef ptrdiff_t rows = min(u.i1, s.kernel_rows) - row
     cdef fnn_hyper h
     if rows > 0:
         h = with_terms(hyper, &s.of_kernel)
         update_rows(p, u, row, rows, &h, g)
-    if u.i1 > s.inputs:
+    if u.i1 > s.kernel_rows:
         h = with_terms(hyper, &s.of_bias)
-        update_rows(p, u, s.inputs, 1, &h, g + rows * p.k.panel * p.k.itemsize)
+        update_rows(p, u, s.kernel_rows, 1, &h, g + rows * p.k.panel * p.k.itemsize)
 
 
 cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fnn_hyper *hyper,
@@ -343,7 +352,8 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     cdef char *to
     cdef fnn_gradient_args g
     cdef fnn_hyper h
-    if p.optim != p.k.sgd and p.optim != p.k.adam:  # what has no kernel of both
+    # What has no kernel of both.
+    if s.kind != DENSE or (p.optim != p.k.sgd and p.optim != p.k.adam):
         to = s.g + at if keeps else <char *>dw
         gradient(p, w, rows, u, to)
         update(p, u, u.i0, hyper, to)
@@ -357,11 +367,11 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     g.m = s.m + at if s.m != NULL else NULL
     g.v = s.v + at if s.v != NULL else NULL
     (s.k.gradient_adam if p.optim == p.k.adam else s.k.gradient_sgd)(&g)
-    if u.i1 > s.inputs:
+    if u.i1 > s.kernel_rows:
         if keeps:
-            db = s.g + weights_at(p, u, s.inputs)
+            db = s.g + weights_at(p, u, s.kernel_rows)
         bias_gradient(p, w, rows, u, db)
-        update(p, u, s.inputs, hyper, db)
+        update(p, u, s.kernel_rows, hyper, db)
 
 
 cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, bint squares,
@@ -378,9 +388,9 @@ cdef void unit_norms(Plan *p, Unit *u, bint squares) noexcept nogil:
     """The penalty on a unit's weights and, if asked for, its gradients' squares."""
     cdef Step *s = &p.steps[u.l]
     u.squares[0] = u.squares[1] = u.penalty = 0
-    tensor_norm(p, u, u.i0, min(u.i1, s.inputs) - u.i0, &s.of_kernel, squares, &u.squares[0])
-    if u.i1 > s.inputs:
-        tensor_norm(p, u, s.inputs, 1, &s.of_bias, squares, &u.squares[1])
+    tensor_norm(p, u, u.i0, min(u.i1, s.kernel_rows) - u.i0, &s.of_kernel, squares, &u.squares[0])
+    if u.i1 > s.kernel_rows:
+        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, squares, &u.squares[1])
 
 
 cdef double clipped(double squares, double most) noexcept nogil:
@@ -462,7 +472,7 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
         else:
             update(p, u, u.i0, hyper, s.g + weights_at(p, u, u.i0))
         pair_weights(p, s, u.j, u.i0, u.i1)
-        if u.l > p.first_dense:
+        if s.kind == DENSE and u.l > p.first_trained:
             transpose_weights(p, s, u.j, u.i0, u.i1)
     return taken / total if total > 0 else 0
 

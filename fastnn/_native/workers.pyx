@@ -10,6 +10,7 @@ from fastnn._native.core cimport (
     ceil_div, flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_now, fnn_share, fnn_share_anew,
     fnn_take, maybe_delay, restore_fp, round_up,
 )
+from fastnn._native.features cimport couple
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
     gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
@@ -36,22 +37,81 @@ cdef double begin_of(fnn_share *shares, int tid, int size) noexcept nogil:
     return shares[tid - 1].end if tid > 0 else 0
 
 
+cdef int coupled_forward(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
+                         int64_t iteration, int tid, int size) noexcept nogil:
+    """Rows r0 .. r1 up to the last step that couples rows, with barriers around what it shares.
+
+    Returns that step, from which rows go on on their own; -1: there is none, and nothing is done."""
+    cdef Plan *p = job.plan
+    cdef int i, start = -1
+    cdef ptrdiff_t r, end
+    for i in range(p.n_couplings if iteration > 0 else 0):
+        r = r0
+        while r < r1:
+            end = min(r + ROW_BLOCK, r1)
+            if i == 0:
+                gather_inputs(p, job.w, &job.rows, at, r, end)
+            forward(p, job.w, r, end, max(start, 0), p.couplings[i], True, iteration)
+            r = end
+        fnn_barrier_wait(&job.barrier, size)
+        couple(p, job.w, rows, p.couplings[i], False, False, tid, size)
+        fnn_barrier_wait(&job.barrier, size)
+        start = p.couplings[i]
+    return start
+
+
+cdef void coupled_backward(Job *job, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration,
+                           int stop, int tid, int size) noexcept nogil:
+    """Rows r0 .. r1 from the last step that couples rows down to `stop`."""
+    cdef Plan *p = job.plan
+    cdef int i, low
+    cdef ptrdiff_t r, end
+    for i in range(p.n_couplings - 1, -1, -1):
+        if p.couplings[i] < stop - 1:   # nobody asks for its gradients
+            return
+        fnn_barrier_wait(&job.barrier, size)
+        couple(p, job.w, rows, p.couplings[i], True, iteration == 0, tid, size)
+        fnn_barrier_wait(&job.barrier, size)
+        low = p.couplings[i - 1] + 1 if i > 0 else 0
+        r = r0
+        while r < r1:
+            end = min(r + ROW_BLOCK, r1)
+            backward(p, job.w, r, end, p.couplings[i] + 1, max(low, stop), iteration)
+            if stop > low:
+                first_rows(p, job.w, r, end, stop)
+            r = end
+
+
+cdef void first_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop) noexcept nogil:
+    """Where backward stops at a step, what the weights before that read of its rows."""
+    if stop > 0 and stop - 1 < p.n_steps:
+        gradient_rows(p, w, r0, r1, stop - 1)
+
+
+cdef int last_coupling(Plan *p) noexcept nogil:
+    """The step at which the rows' own way back ends; -1: none."""
+    return p.couplings[p.n_couplings - 1] if p.n_couplings > 0 else -1
+
+
 cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
-                     int64_t iteration) noexcept nogil:
+                     int64_t iteration, int tid, int size) noexcept nogil:
     """Phase 1 on rows r0 .. r1 of the batch of `rows` rows that begins at position `at`."""
     cdef Plan *p = job.plan
-    cdef ptrdiff_t end
-    while r0 < r1:
-        end = min(r0 + ROW_BLOCK, r1)
-        gather_inputs(p, job.w, &job.rows, at, r0, end)
-        gather_targets(p, job.w, &job.rows, at, r0, end)
-        forward(p, job.w, r0, end, max(p.loss_step, p.metric_step), True,
-                iteration)
-        losses(p, job.w, &job.rows, r0, end, 1.0 / rows, True)
-        backward(p, job.w, r0, end, p.loss_step, p.first_dense + 1, iteration)
-        if p.first_dense < p.n_steps:
-            gradient_rows(p, job.w, r0, end, p.first_dense)
-        r0 = end
+    cdef ptrdiff_t r = r0, end
+    cdef int start = coupled_forward(job, at, rows, r0, r1, iteration, tid, size)
+    cdef int low = last_coupling(p) + 1, stop = p.first_trained + 1
+    while r < r1:
+        end = min(r + ROW_BLOCK, r1)
+        if start < 0:
+            gather_inputs(p, job.w, &job.rows, at, r, end)
+        gather_targets(p, job.w, &job.rows, at, r, end)
+        forward(p, job.w, r, end, max(start, 0), max(p.loss_step, p.metric_step), True, iteration)
+        losses(p, job.w, &job.rows, r, end, 1.0 / rows, True)
+        backward(p, job.w, r, end, p.loss_step, max(low, stop), iteration)
+        if stop > low:
+            first_rows(p, job.w, r, end, stop)
+        r = end
+    coupled_backward(job, rows, r0, r1, iteration, stop, tid, size)
 
 
 cdef void keep_time(fnn_share *share, double part, double began) noexcept nogil:
@@ -79,7 +139,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef int64_t iteration = job.iteration
     cdef fnn_hyper hyper
     # The team may be smaller than was asked for.
-    cdef bint shared = size > 1 and size == job.team, measures = False
+    cdef bint shared = size > 1 and size == job.team, measures = False, measures_rows
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
     cdef double now = 0, part, begin, end
@@ -90,16 +150,17 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         if measures and tid == 0:
             fnn_share_anew(of_units, size)
         measures = shared and iteration % job.measure_every == 0
+        measures_rows = measures and p.n_couplings == 0     # else it would be the wait for others
         if measures:
             now = fnn_now()
         maybe_delay(tid)
         rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
-        rows_phase(job, at, rows, r0, r1, iteration)
-        if measures:
+        rows_phase(job, at, rows, r0, r1, iteration, tid, size)
+        if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
         fnn_barrier_wait(&job.barrier, size)
         if measures:
-            if tid == 0:
+            if measures_rows and tid == 0:
                 fnn_share_anew(of_rows, size)
             now = fnn_now()
         maybe_delay(tid)
@@ -132,7 +193,7 @@ cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
     maybe_delay(tid)
     equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1,
-               job.iteration + 1)
+               job.iteration + 1, tid, size)
     restore_fp(fp)
 
 
@@ -160,7 +221,7 @@ cdef void evaluate_worker(void *what, int tid, int size) noexcept nogil:
             end = min(r + ROW_BLOCK, r1)
             gather_inputs(p, job.w, &job.rows, at, r, end)
             gather_targets(p, job.w, &job.rows, at, r, end)
-            forward(p, job.w, r, end, max(p.loss_step, p.metric_step), False, 0)
+            forward(p, job.w, r, end, 0, max(p.loss_step, p.metric_step), False, 0)
             losses(p, job.w, &job.rows, r, end, 1.0, False)
             r = end
         fnn_barrier_wait(&job.barrier, size)
@@ -185,7 +246,7 @@ cdef void predict_worker(void *what, int tid, int size) noexcept nogil:
         end = min(r + block, rows)
         # The block lies at row `first` of the workspace: shift the rows read to match.
         gather_inputs(p, job.w, &job.rows, job.start + r - first, first, first + end - r)
-        forward(p, job.w, first, first + end - r, p.n_steps, False, 0)
+        forward(p, job.w, first, first + end - r, 0, p.n_steps, False, 0)
         p.k.unpack(end - r, cols, job.w.x_calm[p.n_steps] + first * p.k.panel * itemsize, cols,
                    job.w.panel, job.out + (job.start + r) * cols * itemsize)
         r = fnn_take(&job.blocks) * block
@@ -196,13 +257,16 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, cols = job.out_cols
+    cdef int start
     maybe_delay(tid)
     equal_rows(job.stop, tid, size, &r0, &r1)
+    start = coupled_forward(job, 0, job.stop, r0, r1, job.iteration, tid, size)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
-        gather_inputs(p, job.w, &job.rows, 0, r, end)
-        forward(p, job.w, r, end, p.n_steps, True, job.iteration)
+        if start < 0:
+            gather_inputs(p, job.w, &job.rows, 0, r, end)
+        forward(p, job.w, r, end, max(start, 0), p.n_steps, True, job.iteration)
         p.k.unpack(end - r, cols, job.w.x[p.n_steps] + r * p.k.panel * itemsize, cols, job.w.panel,
                    job.out + r * cols * itemsize)
         r = end
@@ -223,10 +287,11 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
         through_activation(p, w, r, end, p.n_steps, w.d[p.n_steps])
-        backward(p, w, r, end, p.n_steps, 0, job.iteration)
-        p.k.unpack(end - r, n_in, w.d[0] + r * P * itemsize, n_in, w.panel,
-                   job.out + r * n_in * itemsize)
+        backward(p, w, r, end, p.n_steps, last_coupling(p) + 1, job.iteration)
         r = end
+    coupled_backward(job, job.stop, r0, r1, job.iteration, 0, tid, size)
+    p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
+               job.out + r0 * n_in * itemsize)
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
     weights_phase(p, w, job.stop, NULL, True, True, False, 0, p.n_units, equal(tid, size), equal(tid + 1, size))

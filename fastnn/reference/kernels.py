@@ -914,6 +914,99 @@ def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
     return y
 
 
+# ---- normalization, and relu with a trained slope ------------------------------------------------
+
+
+def layer_norm(
+    x: Array, gamma: Array | None, beta: Array | None, epsilon: float
+) -> tuple[Array, Array]:
+    """Return x normalized by the mean and the variance of each row, and (1 / root, mean) of each."""
+    mean = x.mean(axis=1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(axis=1, keepdims=True)
+    rstd = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    y = (x - mean) * rstd
+    y = y if gamma is None else y * gamma
+    return y if beta is None else y + beta, np.hstack([rstd, mean])
+
+
+def layer_norm_backward(x: Array, dy: Array, gamma: Array | None, stats: Array) -> Array:
+    """Return dx of layer_norm."""
+    rstd, mean = stats[:, :1], stats[:, 1:]
+    hat, g = (x - mean) * rstd, dy if gamma is None else dy * gamma
+    product = (g * hat).mean(axis=1, keepdims=True)
+    dx: Array = rstd * (g - g.mean(axis=1, keepdims=True) - hat * product)
+    return dx
+
+
+def layer_norm_gradient(x: Array, dy: Array, stats: Array) -> tuple[Array, Array]:
+    """Return the gradients of gamma and of beta."""
+    return (dy * (x - stats[:, 1:]) * stats[:, :1]).sum(axis=0), dy.sum(axis=0)
+
+
+def batch_norm_moments(
+    x: Array, moving_mean: Array, moving_variance: Array, momentum: float
+) -> tuple[Array, Array]:
+    """Return mean and variance of the columns; the moving ones follow, in place."""
+    mean = x.mean(axis=0)
+    variance = ((x - mean) ** 2).mean(axis=0)
+    for moving, now in ((moving_mean, mean), (moving_variance, variance)):
+        moving *= momentum
+        moving += (1 - momentum) * now
+    return mean, variance
+
+
+def batch_norm_calm(
+    mean: Array, variance: Array, gamma: Array | None, beta: Array | None, epsilon: float
+) -> tuple[Array, Array]:
+    """Return scale and shift of y = (x - mean) / sqrt(variance + epsilon) gamma + beta."""
+    scale = 1 / np.sqrt(variance + mean.dtype.type(epsilon))
+    scale = scale if gamma is None else scale * gamma
+    shift = -mean * scale
+    return scale, shift if beta is None else shift + beta
+
+
+def batch_norm_sums(
+    x: Array, dy: Array, mean: Array, variance: Array, epsilon: float
+) -> tuple[Array, Array]:
+    """Return the gradients of gamma and of beta."""
+    rstd = 1 / np.sqrt(variance + mean.dtype.type(epsilon))
+    return (dy * (x - mean) * rstd).sum(axis=0), dy.sum(axis=0)
+
+
+def batch_norm_backward(
+    x: Array,
+    dy: Array,
+    mean: Array,
+    variance: Array,
+    gamma: Array | None,
+    epsilon: float,
+    sums: tuple[Array, Array],
+) -> Array:
+    """Return dx where mean and variance are those of x, and `sums` what batch_norm_sums gave."""
+    rstd = 1 / np.sqrt(variance + mean.dtype.type(epsilon))
+    scale = rstd if gamma is None else rstd * gamma
+    dgamma, dbeta = sums
+    n = x.dtype.type(len(x))
+    dx: Array = scale * (dy - dbeta / n - (x - mean) * rstd * (dgamma / n))
+    return dx
+
+
+def prelu(x: Array, alpha: Array) -> Array:
+    """Return x where that is above 0, else x alpha."""
+    return np.where(x > 0, x, x * alpha)
+
+
+def prelu_backward(x: Array, dy: Array, alpha: Array) -> Array:
+    """Return dx of prelu."""
+    return np.where(x > 0, dy, dy * alpha)
+
+
+def prelu_gradient(x: Array, dy: Array) -> Array:
+    """Return the gradient of alpha."""
+    total: Array = np.where(x > 0, x.dtype.type(0), dy * x).sum(axis=0)
+    return total
+
+
 # ---- optimizers: one step, in place on w and the slots m, v and u -----------------------------
 
 Slots = Mapping[str, Array]
@@ -1067,6 +1160,16 @@ KERNELS: dict[str, Callable[..., Any]] = {
         pack, pack_transpose, unpack, gather,
         add, scale_shift, colsum,
         dropout,
+        layer_norm,
+        layer_norm_backward,
+        layer_norm_gradient,
+        batch_norm_moments,
+        batch_norm_calm,
+        batch_norm_sums,
+        batch_norm_backward,
+        prelu,
+        prelu_backward,
+        prelu_gradient,
         mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
         poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
         argmax_match, threshold_match, squared_error, absolute_error,

@@ -32,6 +32,7 @@ class _Activation:
     """y = f(x)."""
 
     sizes: tuple[int, ...] = ()  # of the trained arrays in the flat vector: none
+    step = 0  # the optimizer step that the pass is part of; 0: not in training
 
     def __init__(self, features: int, name: str) -> None:
         self.features = features
@@ -60,26 +61,43 @@ class _Activation:
         return dz
 
 
-class _Dense(_Activation):
-    """y = f(x @ kernel + bias)."""
+class _Weighted(_Activation):
+    """An op with a kernel (rows, features), a bias (features,), or both."""
 
-    def __init__(
-        self, inputs: int, units: int, activation: str, use_bias: bool, operands: str | None = None
-    ) -> None:
-        super().__init__(units, activation)
-        self.rounded = kernels.round_bfloat16 if operands == "bfloat16" else np.asarray
-        self.shape = (inputs, units)
+    def __init__(self, features: int, activation: str, rows: int, use_bias: bool) -> None:
+        super().__init__(features, activation)
+        self.shape = (rows, features)
         self.use_bias = use_bias
         self.trainable = True
-        self.sizes = (inputs * units, units) if use_bias else (inputs * units,)
+        self.sizes = (rows * features,) * bool(rows) + (features,) * bool(use_bias)
 
-    def split(self, views: list[Array]) -> tuple[Array, Array | None]:
+    def split(self, views: list[Array]) -> tuple[Array | None, Array | None]:
         """Return kernel and bias from their pieces of a flat vector."""
-        return views[0].reshape(self.shape), views[1] if self.use_bias else None
+        kernel = views[0].reshape(self.shape) if self.shape[0] else None
+        return kernel, views[-1] if self.use_bias else None
 
     def bind(self, views: list[Array], gradients: list[Array]) -> None:
         self.kernel, self.bias = self.split(views)
         self.dkernel, self.dbias = self.split(gradients)
+
+    def keep(self, dkernel: Array | None, dbias: Array | None) -> None:
+        """Store the gradients, where there is such a weight and it is trained."""
+        for target, value in ((self.dkernel, dkernel), (self.dbias, dbias)):
+            if target is not None and self.trainable:
+                target[...] = value
+
+
+class _Dense(_Weighted):
+    """y = f(x @ kernel + bias)."""
+
+    kernel: Array
+    dkernel: Array
+
+    def __init__(
+        self, inputs: int, units: int, activation: str, use_bias: bool, operands: str | None = None
+    ) -> None:
+        super().__init__(units, activation, inputs, use_bias)
+        self.rounded = kernels.round_bfloat16 if operands == "bfloat16" else np.asarray
 
     def linear(self, x: Array) -> Array:
         z: Array = self.rounded(x) @ self.rounded(self.kernel)
@@ -94,6 +112,67 @@ class _Dense(_Activation):
         if self.trainable:
             np.matmul(self.rounded(x).T, dz, out=self.dkernel)
         return dz @ self.rounded(self.kernel).T if need_dx else None
+
+
+class _LayerNorm(_Weighted):
+    """y = x, normalized by row, * kernel + bias."""
+
+    def __init__(self, features: int, epsilon: float, scale: bool, center: bool) -> None:
+        super().__init__(features, "linear", int(scale), center)
+        self.epsilon = epsilon
+
+    def linear(self, x: Array) -> Array:
+        y, self.stats = kernels.layer_norm(x, self.kernel, self.bias, self.epsilon)
+        return y
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        self.keep(*kernels.layer_norm_gradient(x, dz, self.stats))
+        return kernels.layer_norm_backward(x, dz, self.kernel, self.stats) if need_dx else None
+
+
+class _BatchNorm(_Weighted):
+    """y = x, normalized by column, * kernel + bias; by moving statistics outside of training."""
+
+    def __init__(
+        self, features: int, dtype: Any, momentum: float, epsilon: float, scale: bool, center: bool
+    ) -> None:
+        super().__init__(features, "linear", int(scale), center)
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.moving = (np.zeros(features, dtype), np.zeros(features, dtype))
+
+    def linear(self, x: Array) -> Array:
+        self.calm = not (self.step and self.trainable)
+        if self.calm:
+            self.moments = self.moving
+        else:
+            self.moments = kernels.batch_norm_moments(x, *self.moving, self.momentum)
+        scale, shift = kernels.batch_norm_calm(*self.moments, self.kernel, self.bias, self.epsilon)
+        return kernels.scale_shift(x, np.ravel(scale), np.ravel(shift))
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        sums = kernels.batch_norm_sums(x, dz, *self.moments, self.epsilon)
+        self.keep(*sums)
+        if self.calm:
+            scale, _ = kernels.batch_norm_calm(*self.moments, self.kernel, None, self.epsilon)
+            return dz * scale
+        return kernels.batch_norm_backward(x, dz, *self.moments, self.kernel, self.epsilon, sums)
+
+
+class _PReLU(_Weighted):
+    """y = x where that is above 0, else x * kernel."""
+
+    kernel: Array
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, "linear", 1, False)
+
+    def linear(self, x: Array) -> Array:
+        return kernels.prelu(x, self.kernel)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        self.keep(kernels.prelu_gradient(x, dz), None)
+        return kernels.prelu_backward(x, dz, self.kernel) if need_dx else None
 
 
 class _ScaleShift(_Activation):
@@ -113,8 +192,6 @@ class _ScaleShift(_Activation):
 
 class _Dropout(_Activation):
     """y = x, in training at random places 0 and larger at the others."""
-
-    step = 0  # the optimizer step that the pass is part of; 0: not in training
 
     def __init__(self, features: int, rate: float, seed: int) -> None:
         super().__init__(features, "linear")
@@ -178,7 +255,8 @@ class Network:
     ops : sequence of tuples
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for matrix products of
         operands rounded to that; ("activation", name), ("scale_shift",), ("dropout", rate, seed),
-        ("fork",) or ("join",), which closes the last fork that is open.
+        ("layer_norm", epsilon, scale, center), ("batch_norm", momentum, epsilon, scale, center),
+        ("prelu",), ("fork",) or ("join",), which closes the last fork that is open.
     """
 
     def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
@@ -226,6 +304,12 @@ class Network:
                 return _Dropout(features, *arguments)
             case "scale_shift":
                 return _ScaleShift(features, np.dtype(self.dtype))
+            case "layer_norm":
+                return _LayerNorm(features, *arguments)
+            case "batch_norm":
+                return _BatchNorm(features, self.dtype, *arguments)
+            case "prelu":
+                return _PReLU(features)
             case "fork":
                 self._open.append(_Fork(features))
                 return self._open[-1]
@@ -233,10 +317,7 @@ class Network:
                 if not self._open:
                     raise ValueError("ops: expected a fork before each join")
                 return _Join(features, self._open.pop())
-        raise ValueError(
-            f'ops must be "dense", "activation", "scale_shift", "dropout", "fork" or "join", '
-            f"got {kind!r}"
-        )
+        raise ValueError(f"ops: expected those of docs/architecture.md, got {kind!r}")
 
     def _zeros(self) -> Array:
         return np.zeros(sum(sum(op.sizes) for op in self._ops), self.dtype)
@@ -252,28 +333,47 @@ class Network:
 
     # ---- weights -----------------------------------------------------------------------------
 
-    def _dense(self, op: int) -> _Dense:
+    def _weighted(self, op: int) -> _Weighted:
         layer = self._ops[op]
-        if not isinstance(layer, _Dense):
-            raise ValueError(f"op must be the index of a dense op, got {op}: {self.ops[op]}")
+        if not isinstance(layer, _Weighted):
+            raise ValueError(f"op must be the index of an op with weights, got {self.ops[op]}")
         return layer
 
-    def get_kernel(self, op: int) -> Array:
-        """Return a copy of the kernel (inputs, units) of op number `op`."""
-        return self._dense(op).kernel.copy()
+    def get_kernel(self, op: int) -> Array | None:
+        """Return a copy of the kernel (rows, units) of op number `op`, or None without one."""
+        kernel = self._weighted(op).kernel
+        return None if kernel is None else kernel.copy()
 
     def get_bias(self, op: int) -> Array | None:
         """Return a copy of the bias (units,), or None where the op has none."""
-        bias = self._dense(op).bias
+        bias = self._weighted(op).bias
         return None if bias is None else bias.copy()
 
     def set_kernel(self, op: int, array: Array) -> None:
-        """Copy `array` (inputs, units) into the kernel."""
-        _copy("kernel", self._dense(op).kernel, array)
+        """Copy `array` (rows, units) into the kernel."""
+        _copy("kernel", _required(self._weighted(op).kernel), array)
 
     def set_bias(self, op: int, array: Array) -> None:
         """Copy `array` (units,) into the bias."""
-        _copy("bias", _required(self._dense(op).bias), array)
+        _copy("bias", _required(self._weighted(op).bias), array)
+
+    def get_statistics(self, op: int) -> tuple[Array, Array]:
+        """Return copies of a batch_norm op's moving mean and variance, each (features,)."""
+        mean, variance = self._batch_norm(op).moving
+        return mean.copy(), variance.copy()
+
+    def set_statistics(self, op: int, mean: Array, variance: Array) -> None:
+        """Copy a mean and a variance, each (features,), into a batch_norm op."""
+        for name, target, value in zip(
+            ("mean", "variance"), self._batch_norm(op).moving, (mean, variance), strict=True
+        ):
+            _copy(name, target, value)
+
+    def _batch_norm(self, op: int) -> _BatchNorm:
+        layer = self._ops[op]
+        if not isinstance(layer, _BatchNorm):
+            raise ValueError(f"op must be the index of a batch_norm op, got {self.ops[op]}")
+        return layer
 
     def get_scale_shift(self, op: int) -> tuple[Array, Array]:
         """Return copies of the scale and the shift, each (features,)."""
@@ -295,12 +395,15 @@ class Network:
     def set_penalty(self, op: int, kernel: tuple[float, float], bias: tuple[float, float]) -> None:
         """Set l1 and l2 of an op's kernel and of its bias."""
         for flat, both in zip((self._l1, self._l2), zip(kernel, bias, strict=True), strict=True):
-            for view, value in zip(self._views(flat)[op], both, strict=False):
-                view[:] = value
+            for view, value in zip(
+                self._weighted(op).split(self._views(flat)[op]), both, strict=True
+            ):
+                if view is not None:
+                    view[...] = value
 
     def set_trainable(self, op: int, value: bool) -> None:
-        """Say whether training changes the weights of a dense op; at first it does."""
-        self._dense(op).trainable = value
+        """Say whether training changes the weights of an op; at first it does."""
+        self._weighted(op).trainable = value
         self._gradients[:] = 0
 
     def _trained(self, flat: Array) -> list[list[Array]]:
@@ -360,17 +463,17 @@ class Network:
         """Set the optimizer's numbers, such as learning_rate; its slots stay."""
         self._hyper = dict(hyper)
 
-    def get_slot(self, name: str, op: int) -> tuple[Array, Array | None]:
-        """Return copies of an optimizer slot: kernel-shaped, and bias-shaped or None."""
-        kernel, bias = self._dense(op).split(self._views(self._slots[name])[op])
-        return kernel.copy(), None if bias is None else bias.copy()
+    def get_slot(self, name: str, op: int) -> tuple[Array | None, Array | None]:
+        """Return copies of an optimizer slot, kernel- and bias-shaped; None without such weights."""
+        kernel, bias = self._weighted(op).split(self._views(self._slots[name])[op])
+        return None if kernel is None else kernel.copy(), None if bias is None else bias.copy()
 
-    def set_slot(self, name: str, op: int, kernel: Array, bias: Array | None) -> None:
+    def set_slot(self, name: str, op: int, kernel: Array | None, bias: Array | None) -> None:
         """Copy arrays into an optimizer slot."""
-        slot_kernel, slot_bias = self._dense(op).split(self._views(self._slots[name])[op])
-        _copy("kernel", slot_kernel, kernel)
-        if slot_bias is not None:
-            _copy("bias", slot_bias, _required(bias))
+        views = self._weighted(op).split(self._views(self._slots[name])[op])
+        for part, target, array in zip(("kernel", "bias"), views, (kernel, bias), strict=True):
+            if target is not None:
+                _copy(part, target, _required(array))
 
     # ---- training ----------------------------------------------------------------------------
 
@@ -541,8 +644,7 @@ class Network:
         """
         kept = []
         for op in self._ops:
-            if isinstance(op, _Dropout):
-                op.step = step
+            op.step = step
             z = op.linear(x)
             y, saved = op.apply(z) if activate_last or op is not self._ops[-1] else (z, z)
             kept.append((x, saved))
@@ -626,7 +728,7 @@ def _read_only(array: Array) -> Array:
 
 def _required(array: Array | None) -> Array:
     if array is None:
-        raise ValueError("op has no bias")
+        raise ValueError("op has no such weight")
     return array
 
 
