@@ -165,6 +165,20 @@ def test_dropout(compare: Compare, name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", kernel_names("BINARY"))
+def test_residual(compare: Compare, name: str) -> None:
+    """Forward through a residual block of nothing, which is that kernel, and the way in and out."""
+    native, numpy = pair(512, ("fork",), ("join",))
+    x = random(256, 512)
+    compare(
+        "network",
+        f"{name}, 256 x 512",
+        fastnn=lambda: native.forward(x, 1),
+        numpy=lambda: numpy.forward(x, 1),
+        check=agree(1),
+    )
+
+
 @pytest.mark.parametrize("threads", THREADS)
 def test_clipped_step(compare: Compare, threads: int) -> None:
     """A step whose gradients are clipped by their norm, with a penalty on the weights."""

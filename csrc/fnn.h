@@ -55,6 +55,8 @@ typedef void (*fnn_curve)(ptrdiff_t n, const double *param, const void *x, void 
  * and at the threshold, as exp_tail' at 0, that from below. */
 typedef void (*fnn_curve_grad)(ptrdiff_t n, const double *param, const void *s, const void *dy,
                                void *dx);
+/* z[i] = f(x[i], y[i]); z may be x or y */
+typedef void (*fnn_binary)(ptrdiff_t n, const void *x, const void *y, void *z);
 
 /* y[r,:] = f(x[r,:]) on panelled matrices of equal strides; y may be x */
 typedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
@@ -375,6 +377,7 @@ typedef struct {
     ptrdiff_t mr;           /* rows of the largest register tile */
 #define FNN_UNARY(name) fnn_unary name;
 #define FNN_GRAD(name) fnn_grad name;
+#define FNN_BINARY(name) fnn_binary name;
 #define FNN_ROWS(name) fnn_rows name;
 #define FNN_ROWS_GRAD(name) fnn_rows_grad name;
 #define FNN_GEMM(name) fnn_gemm name;

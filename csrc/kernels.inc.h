@@ -54,6 +54,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #else
 #include "few.inc.h"
 #include "pack.inc.h"
+#include "add.inc.h"
 #include "convert.inc.h"
 #include "sparse.inc.h"
 #include "curve.inc.h"
@@ -74,6 +75,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #endif
 #define FNN_UNARY FNN_FILL
 #define FNN_GRAD FNN_FILL
+#define FNN_BINARY FNN_FILL_REAL
 #define FNN_ROWS FNN_FILL
 #define FNN_ROWS_GRAD FNN_FILL
 #define FNN_GEMM FNN_FILL

@@ -1,6 +1,7 @@
 /* Ends a use of kernels.def: forgets the meanings its kinds were given. No include guard on purpose. */
 #undef FNN_UNARY
 #undef FNN_GRAD
+#undef FNN_BINARY
 #undef FNN_ROWS
 #undef FNN_ROWS_GRAD
 #undef FNN_GEMM

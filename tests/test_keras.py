@@ -437,3 +437,84 @@ def test_callbacks(patience):
     np.testing.assert_allclose(ours["learning_rate"], theirs["learning_rate"], rtol=1e-6)
     for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
         np.testing.assert_allclose(b, a, rtol=0.02, atol=1e-3)
+
+
+IMAGES = RNG.integers(0, 256, (300, 28, 28), np.uint8)
+DIGITS = (IMAGES[:, :14].mean(axis=(1, 2)) > IMAGES[:, 14:].mean(axis=(1, 2))).astype(np.uint8)
+
+
+def first_steps(library: Any, reshaped: bool) -> Any:
+    """The MNIST example for beginners."""
+    layers = library.layers
+    x = IMAGES / 255.0
+    model = library.Sequential()
+    if reshaped:
+        x = x.reshape(-1, 784).astype("float32")
+        model.add(layers.Input(shape=(784,)))
+    else:
+        model.add(layers.Flatten(input_shape=(28, 28)))
+    model.add(layers.Dense(32, activation="relu"))
+    model.add(layers.Dense(10))
+    loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+    return model, x
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_first_steps(reshaped):
+    (theirs, x), (ours, _) = (first_steps(library, reshaped) for library in (keras, fastnn))
+    ours.set_weights(theirs.get_weights())
+    assert (ours.input_shape, ours.output_shape) == (theirs.input_shape, theirs.output_shape)
+    histories = [
+        m.fit(x, DIGITS, epochs=3, verbose=0, shuffle=False).history for m in (theirs, ours)
+    ]
+    for name in ("loss", "accuracy"):
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-3)
+    np.testing.assert_allclose(
+        ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_outputs_of_several_axes():
+    y = RNG.normal(size=(200, 2, 3)).astype(np.float32)
+    models = []
+    for library in (keras, fastnn):
+        layers = library.layers
+        models.append(
+            library.Sequential(
+                [
+                    layers.Input((9,)),
+                    layers.Reshape((3, -1)),
+                    layers.Activation("tanh"),
+                    layers.Flatten(),
+                    layers.Dense(6),
+                    layers.Reshape((-1, 3)),
+                ]
+            )
+        )
+        models[-1].compile("sgd", "mse", metrics=["mae"])
+    models[1].set_weights(models[0].get_weights())
+    assert models[1].output_shape == models[0].output_shape
+    assert_train_alike(models, y)
+
+
+def test_residual():
+    """Beside Keras's functional model of the same."""
+    inputs = keras.Input((9,))
+    h = keras.layers.Dense(16, activation="relu")(inputs)
+    f = keras.layers.Dense(8, activation="tanh")(h)
+    h = keras.layers.Add()([h, keras.layers.Dense(16)(f)])
+    theirs = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(h))
+    layers = fastnn.layers
+    ours = Sequential(
+        [
+            layers.Input((9,)),
+            layers.Dense(16, activation="relu"),
+            layers.Residual([layers.Dense(8, activation="tanh"), layers.Dense(16)]),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    for model in (theirs, ours):
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    ours.set_weights(theirs.get_weights())
+    assert_train_alike([theirs, ours])

@@ -160,6 +160,38 @@ def test_backward(engine, build, activation):
     np.testing.assert_allclose(net.backward(dy, None), tensor.grad.numpy(), rtol=1e-9, atol=1e-11)
 
 
+def test_residual_gradients(engine, build):
+    """Of forks within a fork, an activation right before a fork and before a join."""
+    ops = [
+        ("dense", 5, "relu", True), ("fork",), ("dense", 4, "silu", True), ("fork",),
+        ("dense", 4, "tanh", True), ("join",), ("dense", 5, "sigmoid", True), ("join",),
+        ("dense", 3, "linear", True),
+    ]  # fmt: skip
+    net = build(engine, "float64", 6, ops)
+    rng = np.random.default_rng(3)
+    x, dy = rng.normal(size=(8, 6)), rng.normal(size=(8, 3))
+    dense = [i for i, op in enumerate(ops) if op[0] == "dense"]
+    tensors = [
+        torch.tensor(array, requires_grad=True)
+        for array in (x, *(get(i) for i in dense for get in (net.get_kernel, net.get_bias)))
+    ]
+    inputs, *weights = tensors
+    w = [(weights[2 * i], weights[2 * i + 1]) for i in range(5)]
+    h = torch.relu(inputs @ w[0][0] + w[0][1])
+    a = torch.nn.functional.silu(h @ w[1][0] + w[1][1])
+    b = a + torch.tanh(a @ w[2][0] + w[2][1])
+    y = (h + torch.sigmoid(b @ w[3][0] + w[3][1])) @ w[4][0] + w[4][1]
+    y.backward(torch.tensor(dy))
+    net.compile(None, "sgd", [], {"learning_rate": 1.0})
+    np.testing.assert_allclose(net.forward(x), y.detach(), rtol=1e-12, atol=1e-14)
+    found = [net.backward(dy)]
+    net.apply_gradients()
+    after = [get(i) for i in dense for get in (net.get_kernel, net.get_bias)]
+    found += [b.detach().numpy() - a for b, a in zip(weights, after, strict=True)]
+    for mine, tensor in zip(found, tensors, strict=True):
+        np.testing.assert_allclose(mine, tensor.grad, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
 def test_sgd_steps(engine, build, compile_with, problem, optimizer):
     """Ten steps of PyTorch's SGD, whose momentum is Keras's divided by -learning_rate."""

@@ -10,6 +10,7 @@
 
 #define FNN_UNARY(name) SPEC(unary, name)
 #define FNN_GRAD(name) SPEC(grad, name)
+#define FNN_BINARY(name) PLAIN(binary, name)
 #define FNN_ROWS(name) WANT(rows, name)
 #define FNN_ROWS_GRAD(name) WANT(rows_grad, name)
 #define FNN_GEMM(name) SPEC(gemm, name)

@@ -110,6 +110,7 @@ typedef void prelu_case(const fnn_kernels *k, const char *name, fnn_prelu f, enu
 
 #define FNN_UNARY(name) extern const unary_spec spec_##name;
 #define FNN_GRAD(name) extern const grad_spec spec_##name;
+#define FNN_BINARY(name)
 #define FNN_ROWS(name) rows_reference want_##name;
 #define FNN_ROWS_GRAD(name) rows_grad_reference want_##name;
 #define FNN_GEMM(name) extern const gemm_spec spec_##name;
@@ -141,6 +142,7 @@ typedef const fnn_kernels *kernels;
 
 void test_unary(kernels k, const char *name, fnn_unary f, const unary_spec *spec);
 void test_grad(kernels k, const char *name, fnn_grad f, const grad_spec *spec);
+void test_binary(kernels k, const char *name, fnn_binary f);
 void test_rows(kernels k, const char *name, fnn_rows f, rows_reference *want);
 void test_rows_grad(kernels k, const char *name, fnn_rows_grad f, rows_grad_reference *want);
 void test_gemm(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec);

@@ -14,6 +14,7 @@ cdef extern from "fnn.h" nogil:
 
     ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx) noexcept nogil
+    ctypedef void (*fnn_binary)(ptrdiff_t n, const void *x, const void *y, void *z) noexcept nogil
     ctypedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                               const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
@@ -201,6 +202,7 @@ cdef extern from "fnn.h" nogil:
         fnn_few few_nn, few_nt
         fnn_pack pack, pack_transpose, unpack
         fnn_gather gather
+        fnn_binary add
         fnn_gather_from gather_from
         fnn_sparse sparse_nn
         fnn_scatter scatter_add

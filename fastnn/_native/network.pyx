@@ -23,10 +23,10 @@ from fastnn._native.core cimport (
 )
 from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
-    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE,
-    LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, PRELU, ROW_BLOCK, SCALE, UNIT_PANELS,
-    Correction, Measure, Plan, Rows, Step, Terms, Unit, Workspace, add_rows, has_weights,
-    measure_penalties, pair_weights, penalty, transpose_weights, weight_factor,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, FORK,
+    JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, PRELU, ROW_BLOCK, SCALE, UNIT_PANELS,
+    Correction, Measure, Plan, Rows, Step, Terms, Unit, Workspace, activates, add_rows, has_weights,
+    measure_penalties, pair_weights, passes_gradient, penalty, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
 from fastnn._native.team cimport Part, pays
@@ -40,7 +40,7 @@ cdef object empty = np.empty
 cdef tuple NOISES = ("dropout", "alpha_dropout", "gaussian_noise", "gaussian_dropout")
 # Ops that are one step without an activation.
 cdef dict ONE_STEP = {"layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM, "prelu": PRELU,
-                      **dict.fromkeys(NOISES, NOISE)}
+                      "fork": FORK, "join": JOIN, **dict.fromkeys(NOISES, NOISE)}
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -109,11 +109,15 @@ cdef class Memory:
         pairs = max([max(panels[l], panels[l + 1]) for l in paired], default=0)
         x_rows = [ceil_div(widths[l], P) * self.w.rows_panel for l in paired]
         d_rows = [ceil_div(widths[l + 1], P) * self.w.rows_panel for l in paired]
-        items = sum(panels) + pairs
+        # What is the same as its neighbour takes no room of its own.
+        of_x = [0 if l > 0 and p.steps[l - 1].kind == FORK else panels[l]
+                for l in range(len(panels))]
+        of_d = [0 if same_gradient(p, l) else panels[l] for l in range(len(panels))]
+        items = sum(of_x) + pairs
         normalized = [l for l in range(p.n_steps) if p.steps[l].kind == LAYER_NORM]
         stats = [2 * round_up(rows, 16)] * len(normalized)
         if training:
-            items += (sum(stats) + sum(panels) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
+            items += (sum(stats) + sum(of_d) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
                       + round_up(rows, 16) * (3 + p.n_metrics))
         self.arena = zeros(items, size)
         self.pointers = zeros(6 * len(widths), sizeof(void *))
@@ -124,18 +128,20 @@ cdef class Memory:
         self.w.d_rows = self.w.x_rows + len(widths)
         self.w.stats = self.w.d_rows + len(widths)
         base = address(self.arena)
-        base = place(self.w.x, range(len(panels)), panels, size, base)
+        base = place(self.w.x, range(len(panels)), of_x, size, base)
         self.w.x_calm[0] = self.w.x[0]
         for l in range(p.n_steps):
-            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind == NOISE
+            if p.steps[l].kind == FORK:
+                self.w.x[l + 1] = self.w.x[l]
+            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind in (NOISE, FORK)
                                     else self.w.x[l + 1])
         self.w.pairs = base
         base += pairs * size
         if not training:
             return
-        base = place(self.w.d, range(len(panels)), panels, size, base)
+        base = place(self.w.d, range(len(panels)), of_d, size, base)
         for l in range(p.n_steps - 1, -1, -1):
-            if p.steps[l].kind == NOISE and p.steps[l].noise_grad == NULL:
+            if same_gradient(p, l):
                 self.w.d[l] = self.w.d[l + 1]
         base = place(self.w.x_rows, paired, x_rows, size, base)
         base = place(self.w.d_rows, paired, d_rows, size, base)
@@ -164,6 +170,11 @@ cdef class Memory:
         self.w.from_row = self.w.to_row + n
         self.w.room = n
         return 0
+
+
+cdef bint same_gradient(Plan *p, int l) noexcept:
+    """Whether d[l] is d[l + 1]: where a step passes it on, unless an activation comes in between."""
+    return l < p.n_steps and passes_gradient(&p.steps[l]) and not activates(p, l)
 
 
 cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NULL:
@@ -200,8 +211,8 @@ cdef class Network:
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
         bfloat16 operands in a network of float32; ("activation", activation), with its numbers where
         it takes any; ("scale_shift",); ("dropout", rate, seed), or another noise instead;
-        ("layer_norm", epsilon, scale, center), ("batch_norm", momentum, epsilon, scale, center) or
-        ("prelu",).
+        ("layer_norm", epsilon, scale, center), ("batch_norm", momentum, epsilon, scale, center),
+        ("prelu",), ("fork",) or ("join",).
     """
 
     cdef Plan plan
@@ -296,6 +307,7 @@ cdef class Network:
                 s.momentum, s.epsilon, s.kernel_rows, s.bias = op[1], op[2], op[3], op[4]
             elif s.kind == PRELU:
                 s.kernel_rows = 1
+        self.pair_forks()
         self.output_size = width
         self.couplings_memory = zeros(len(spec), sizeof(int))
         self.plan.couplings = <int *>address(self.couplings_memory)
@@ -314,6 +326,25 @@ cdef class Network:
             if p.steps[l].kind == BATCH_NORM:
                 p.couplings[p.n_couplings] = l
                 p.n_couplings += 1
+
+    cdef void pair_forks(self) except *:
+        """Each join's fork is the last one that is open."""
+        cdef Step *s
+        cdef int l
+        forks = []
+        for l in range(self.plan.n_steps):
+            s = &self.plan.steps[l]
+            if s.kind == FORK:
+                forks.append(l)
+            elif s.kind == JOIN:
+                if not forks:
+                    raise ValueError("ops: expected a fork before each join")
+                s.mate = forks.pop()
+                if self.plan.steps[s.mate].inputs != s.inputs:
+                    raise ValueError("ops: expected a join as wide as its fork")
+                self.plan.steps[s.mate].mate = l
+        if forks:
+            raise ValueError("ops: expected a join for each fork")
 
     cdef bint in_bfloat16(self, op) except -1:
         if len(op) == 4:

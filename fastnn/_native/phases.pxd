@@ -22,6 +22,8 @@ cdef enum StepKind:
     LAYER_NORM
     BATCH_NORM
     PRELU
+    FORK                    # x[l + 1] is x[l], which the join reads, too
+    JOIN                    # x[l + 1] = x[l] + x[fork]
 
 # What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
 # their norm, the sum of their squares and the factor that makes them small enough.
@@ -77,6 +79,8 @@ ctypedef struct Step:
     # LAYER_NORM and BATCH_NORM; state in panels [outputs/P][FNN_BATCH_NORM_STATE][P]
     double epsilon, momentum
     char *state
+    # FORK, JOIN: each other's step
+    int mate
 
 # A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
 ctypedef struct Unit:
@@ -172,7 +176,9 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
                   int64_t iteration) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
-cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
+cdef bint activates(Plan *p, int l) noexcept nogil
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
+                             char *dy) noexcept nogil
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil
@@ -190,6 +196,10 @@ cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept
 # Whether there is something in a step that an optimizer changes.
 cdef inline bint has_weights(const Step *s) noexcept nogil:
     return s.kernel_rows + s.bias > 0
+
+# Whether the gradient of a step's input is that of its output.
+cdef inline bint passes_gradient(const Step *s) noexcept nogil:
+    return s.kind == JOIN or (s.kind == NOISE and s.noise_grad == NULL)
 
 # Whether the update waits for the norms of whole tensors, or of all.
 cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:

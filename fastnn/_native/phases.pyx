@@ -127,6 +127,15 @@ cdef void disturb(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int6
     f(&g)
 
 
+cdef void add(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x, char *y,
+              char *z) noexcept nogil:
+    """Rows r0 .. r1 of z = x + y."""
+    cdef ptrdiff_t P = p.k.panel, j, at
+    for j in range(ceil_div(cols, P)):
+        at = (j * w.panel + r0 * P) * p.k.itemsize
+        p.k.add((r1 - r0) * P, x + at, y + at, z + at)
+
+
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil:
     """x[l + 1] from x[l] for the steps start .. stop; a first step that scales, or whose x is
@@ -165,10 +174,12 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
         elif s.kind == NOISE:
             if kept:
                 disturb(p, w, l, r0, r1, iteration, s.noise, w.x[l], w.x[l + 1])
-        elif s.kind != SCALE:
-            features_forward(p, w, l, r0, r1, x, y, kept, iteration)
-        else:
+        elif s.kind == JOIN:
+            add(p, w, r0, r1, s.outputs, xs[l], xs[s.mate], xs[l + 1])
+        elif s.kind == SCALE:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, x, s.scale, s.shift, y)
+        elif s.kind != FORK:
+            features_forward(p, w, l, r0, r1, x, y, kept, iteration)
 
 
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
@@ -201,17 +212,23 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
             a.param, a.loss = p.metrics[i].number, value
             p.metrics[i].loss(&a)
     if gradient:
-        through_activation(p, w, r0, r1, p.loss_step)
+        through_activation(p, w, r0, r1, p.loss_step, w.d[p.loss_step])
 
 
-cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
-    """d[l] *= act'(x[l]) where x[l] is the output of a dense step with an activation."""
+cdef bint activates(Plan *p, int l) noexcept nogil:
+    """Whether x[l] is the output of a dense step with an activation."""
+    return l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].f.grad != NULL
+
+
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
+                             char *dy) noexcept nogil:
+    """d[l] = dy act'(x[l]) where x[l] is the output of a dense step with an activation."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
-    if l == 0 or p.steps[l - 1].kind != DENSE or p.steps[l - 1].f.grad == NULL:
+    if not activates(p, l):
         return
     for j in range(ceil_div(p.steps[l - 1].outputs, P)):
         at = (j * w.panel + r0 * P) * size
-        p.steps[l - 1].f.grad((r1 - r0) * P, w.x[l] + at, w.d[l] + at, w.d[l] + at)
+        p.steps[l - 1].f.grad((r1 - r0) * P, w.x[l] + at, dy + at, w.d[l] + at)
 
 
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
@@ -238,11 +255,16 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
             g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
             g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
             g.grad, g.s = NULL, NULL
-            if l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].f.grad != NULL:
+            if activates(p, l):
                 g.grad, g.s = p.steps[l - 1].f.grad, w.x[l] + row
             s.k.gemm_nn(&g)
             continue
-        if s.kind == ACTIVATE:
+        if passes_gradient(s):  # where there is no activation, d[l] is d[l + 1]
+            through_activation(p, w, r0, r1, l, w.d[l + 1])
+            continue
+        if s.kind == FORK:
+            add(p, w, r0, r1, s.outputs, w.d[l + 1], w.d[s.mate + 1], w.d[l])
+        elif s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
                 at = j * w.panel * size + row
                 s.f.grad((r1 - r0) * P, w.x[l if s.f.of_input else l + 1] + at,
@@ -256,14 +278,13 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                 s.curve_grad((r1 - r0) * P, s.param, w.x[l if s.of_input else l + 1] + at,
                              w.d[l + 1] + at, w.d[l] + at)
         elif s.kind == NOISE:
-            if s.noise_grad != NULL:
-                disturb(p, w, l, r0, r1, iteration, s.noise_grad, w.d[l + 1], w.d[l])
+            disturb(p, w, l, r0, r1, iteration, s.noise_grad, w.d[l + 1], w.d[l])
         elif s.kind != SCALE:
             features_backward(p, w, l, r0, r1)
         else:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, w.d[l + 1] + row, s.scale, NULL,
                             w.d[l] + row)
-        through_activation(p, w, r0, r1, l)
+        through_activation(p, w, r0, r1, l, w.d[l])
 
 
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil:

@@ -313,7 +313,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         end = min(r + ROW_BLOCK, r1)
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
-        through_activation(p, w, r, end, p.n_steps)
+        through_activation(p, w, r, end, p.n_steps, w.d[p.n_steps])
         backward(p, w, r, end, p.n_steps, max(last_coupling(p) + 1, stop), job.iteration)
         r = end
     coupled_backward(job, job.stop, r0, r1, job.iteration, stop, tid, size)

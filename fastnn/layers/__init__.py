@@ -10,6 +10,7 @@ from fastnn.layers._dense import Dense
 from fastnn.layers._input import Input, InputLayer
 from fastnn.layers._noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers._normalization import BatchNormalization, LayerNormalization
+from fastnn.layers._residual import Residual
 from fastnn.layers._scaling import Normalization, Rescaling
 from fastnn.layers._shapes import Flatten, Reshape
 
@@ -33,6 +34,7 @@ __all__ = [
     "ReLU",
     "Rescaling",
     "Reshape",
+    "Residual",
     "Softmax",
     "get",
 ]
@@ -40,7 +42,7 @@ __all__ = [
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
-        InputLayer, Dense, Flatten, Reshape,
+        InputLayer, Dense, Flatten, Reshape, Residual,
         Activation, ReLU, LeakyReLU, ELU, PReLU, Softmax,
         Dropout, AlphaDropout, GaussianDropout, GaussianNoise,
         Normalization, Rescaling, BatchNormalization, LayerNormalization,

@@ -629,6 +629,12 @@ def scatter_add(to: Array, source: Array, value: Array, x: Array, y: Array) -> N
     np.add.at(y, to, value[:, None] * x[source])
 
 
+def add(x: Array, y: Array) -> Array:
+    """Return x + y."""
+    z: Array = x + y
+    return z
+
+
 def scale_shift(x: Array, scale: Array, shift: Array | None = None) -> Array:
     """Return x scale + shift, a scale and a shift for each column."""
     y: Array = x * scale
@@ -1391,7 +1397,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         few_nn, few_nt,
         pack, pack_transpose, unpack, gather, gather_from,
         sparse_nn, scatter_add,
-        scale_shift, colsum,
+        add, scale_shift, colsum,
         dropout, alpha_dropout, gaussian_noise, gaussian_dropout,
         layer_norm, layer_norm_backward, layer_norm_gradient,
         batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward,

@@ -240,6 +240,40 @@ class _Noise(_Activation):
         return self.linear(dz)
 
 
+class _Fork(_Activation):
+    """y = x, which the join that belongs to it adds."""
+
+    x: Array  # what went in last
+    dy: Array  # the join's gradient
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, "linear")
+
+    def linear(self, x: Array) -> Array:
+        self.x = x
+        return x
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        return kernels.add(dz, self.dy) if need_dx else None
+
+
+class _Join(_Activation):
+    """y = x + what went into the fork."""
+
+    def __init__(self, features: int, fork: _Fork) -> None:
+        super().__init__(features, "linear")
+        if fork.features != features:
+            raise ValueError("ops: expected a join as wide as its fork")
+        self.fork = fork
+
+    def linear(self, x: Array) -> Array:
+        return kernels.add(x, self.fork.x)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        self.fork.dy = dz
+        return dz
+
+
 class Network:
     """A dense network that trains and predicts in plain NumPy.
 
@@ -255,7 +289,8 @@ class Network:
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for matrix products of
         operands rounded to that; ("activation", name), with its numbers where it takes any;
         ("scale_shift",); ("dropout", rate, seed), or another noise instead; ("layer_norm", epsilon,
-        scale, center), ("batch_norm", momentum, epsilon, scale, center) or ("prelu",).
+        scale, center), ("batch_norm", momentum, epsilon, scale, center), ("prelu",), ("fork",) or
+        ("join",), which closes the last fork that is open.
     """
 
     def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
@@ -268,9 +303,12 @@ class Network:
         self.ops = list(ops)
         self._ops: list[_Activation] = []
         features = input_size
+        self._open: list[_Fork] = []
         for op in ops:
             self._ops.append(self._make_op(features, *op))
             features = self._ops[-1].features
+        if self._open:
+            raise ValueError("ops: expected a join for each fork")
         self.output_size = features
         self._weights = self._zeros()
         self._gradients = self._zeros()
@@ -308,6 +346,13 @@ class Network:
                 return _BatchNorm(features, self.dtype, *arguments)
             case "prelu":
                 return _PReLU(features)
+            case "fork":
+                self._open.append(_Fork(features))
+                return self._open[-1]
+            case "join":
+                if not self._open:
+                    raise ValueError("ops: expected a fork before each join")
+                return _Join(features, self._open.pop())
         raise ValueError(f"ops: expected those of docs/architecture.md, got {kind!r}")
 
     def _zeros(self) -> Array:
