@@ -45,6 +45,17 @@ typedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y);
 /* dx[i] = dy[i] f'(s[i]); s is y = f(x), or x where kernels.def says so */
 typedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx);
 
+/* y[i] = f(x[i]), y may be x, of n contiguous elements and f's numbers
+ *   ramp      {slope, threshold, highest}: min(x, highest) where x > threshold, else slope (x - threshold)
+ *   exp_tail  {a, b}, a >= 0, b > 0: x where x > 0, else a (e^(b x) - 1) */
+enum { FNN_CURVE_PARAMS = 3 };
+typedef void (*fnn_curve)(ptrdiff_t n, const double *param, const void *x, void *y);
+
+/* dx[i] = dy[i] f'(s[i]), dx may be dy; s is x for ramp, y for exp_tail. ramp' is 0 from `highest` on,
+ * and at the threshold, as exp_tail' at 0, that from below. */
+typedef void (*fnn_curve_grad)(ptrdiff_t n, const double *param, const void *s, const void *dy,
+                               void *dx);
+
 /* y[r,:] = f(x[r,:]) on panelled matrices of equal strides; y may be x */
 typedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                          const void *x, void *y);
@@ -135,18 +146,25 @@ typedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff
 typedef void (*fnn_colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                            const void *x, ptrdiff_t sum_panel, void *sum);
 
-/* Dropout of rows of panels: y = x / (1 - rate) where the element is kept, else 0; y may be x.
+/* Rows of panels with random changes; y may be x.
+ *   dropout           y = scale x where the element is kept, else 0
+ *   alpha_dropout     y = scale x + shift where it is kept, else low
+ *   gaussian_noise    y = x + scale z
+ *   gaussian_dropout  y = x (1 + scale z)
  * The element of row row0 + r of a batch and of column c is number i = (row0 + r) cols + c modulo
- * 2^32, and is kept where hash(low(key) + i (high(key) | 1)) >= rate 2^32, of the key's two halves. */
+ * 2^32, and has h = hash(low(key) + i (high(key) | 1)), of the key's two halves. It is kept where
+ * h >= rate 2^32. z is normal: with p = (h modulo 2^31 + 1/2) / 2^32, it is -Phi^-1(p) where h < 2^31,
+ * else Phi^-1(p), to within some units in the last place of 1 + |z|. */
 typedef struct {
     ptrdiff_t rows, cols, row0;
     ptrdiff_t panel;        /* row stride P */
     uint64_t key;
     double rate;            /* 0 <= rate < 1 */
+    double scale, shift, low;
     const void *x;
     void *y;
-} fnn_dropout_args;
-typedef void (*fnn_dropout)(const fnn_dropout_args *args);
+} fnn_noise_args;
+typedef void (*fnn_noise)(const fnn_noise_args *args);
 
 /* Loss of each row and its gradient with respect to p, each row on its own.
  *   mse          mean over columns of (p - t)^2
@@ -273,7 +291,9 @@ typedef struct {
 #define FNN_GATHER(name) fnn_gather name;
 #define FNN_SCALE(name) fnn_scale name;
 #define FNN_COLSUM(name) fnn_colsum name;
-#define FNN_DROPOUT(name) fnn_dropout name;
+#define FNN_CURVE(name) fnn_curve name;
+#define FNN_CURVE_GRAD(name) fnn_curve_grad name;
+#define FNN_NOISE(name) fnn_noise name;
 #define FNN_LOSS(name) fnn_loss name;
 #define FNN_METRIC(name) fnn_metric name;
 #define FNN_OPTIM(name) fnn_optim name;

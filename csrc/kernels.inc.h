@@ -54,7 +54,8 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #else
 #include "few.inc.h"
 #include "pack.inc.h"
-#include "dropout.inc.h"
+#include "curve.inc.h"
+#include "noise.inc.h"
 #include "loss.inc.h"
 #endif
 #include "optim.inc.h"
@@ -79,7 +80,9 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #define FNN_GATHER FNN_FILL_REAL
 #define FNN_SCALE FNN_FILL_REAL
 #define FNN_COLSUM FNN_FILL_REAL
-#define FNN_DROPOUT FNN_FILL_REAL
+#define FNN_CURVE FNN_FILL_REAL
+#define FNN_CURVE_GRAD FNN_FILL_REAL
+#define FNN_NOISE FNN_FILL_REAL
 #define FNN_LOSS FNN_FILL_REAL
 #define FNN_METRIC FNN_FILL_REAL
 #define FNN_OPTIM FNN_FILL_REAL

@@ -10,7 +10,9 @@
 #undef FNN_GATHER
 #undef FNN_SCALE
 #undef FNN_COLSUM
-#undef FNN_DROPOUT
+#undef FNN_CURVE
+#undef FNN_CURVE_GRAD
+#undef FNN_NOISE
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM

@@ -17,6 +17,24 @@ typedef struct {
     double ulp, absolute, low, high;
 } grad_spec;
 
+/* y = f(x) of the numbers, within ulp */
+typedef struct {
+    long double (*f)(const double *param, long double x);
+    double ulp;
+} curve_spec;
+
+/* dx = dy f(s) of the numbers, as for grad_spec; s is an output of the curve, or any number */
+typedef struct {
+    long double (*f)(const double *param, long double s);
+    double ulp, absolute;
+    int of_output;
+} curve_grad_spec;
+
+/* y of x, the hash h and the arguments, and the error allowed, in epsilons */
+typedef struct {
+    double (*f)(const fnn_noise_args *g, uint32_t h, double x, double *bound);
+} noise_spec;
+
 /* y = f(x) for a row of n, and the error allowed, in epsilons */
 typedef void rows_reference(ptrdiff_t n, const double *x, double *y, double *bound);
 typedef void rows_grad_reference(ptrdiff_t n, const double *y, const double *dy, double *dx,
@@ -91,7 +109,9 @@ typedef struct {
 #define FNN_GATHER(name)
 #define FNN_SCALE(name)
 #define FNN_COLSUM(name)
-#define FNN_DROPOUT(name)
+#define FNN_CURVE(name) extern const curve_spec spec_##name;
+#define FNN_CURVE_GRAD(name) extern const curve_grad_spec spec_##name;
+#define FNN_NOISE(name) extern const noise_spec spec_##name;
 #define FNN_LOSS(name) extern const loss_spec spec_##name;
 #define FNN_METRIC(name) extern const metric_spec spec_##name;
 #define FNN_OPTIM(name) extern const optim_spec spec_##name;
@@ -115,7 +135,9 @@ void test_pack(kernels k, const char *name, fnn_pack f, const pack_spec *spec);
 void test_gather(kernels k, const char *name, fnn_gather f);
 void test_scale(kernels k, const char *name, fnn_scale f);
 void test_colsum(kernels k, const char *name, fnn_colsum f);
-void test_dropout(kernels k, const char *name, fnn_dropout f);
+void test_curve(kernels k, const char *name, fnn_curve f, const curve_spec *spec);
+void test_curve_grad(kernels k, const char *name, fnn_curve_grad f, const curve_grad_spec *spec);
+void test_noise(kernels k, const char *name, fnn_noise f, const noise_spec *spec);
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec);
 void test_metric(kernels k, const char *name, fnn_metric f, const metric_spec *spec);
 void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec);

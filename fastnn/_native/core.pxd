@@ -10,6 +10,7 @@ cdef extern from "fnn.h" nogil:
     enum: FNN_ISAS
     enum: FNN_MAX_PANEL
     enum: FNN_LOSS_PARAMS
+    enum: FNN_CURVE_PARAMS
 
     ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx) noexcept nogil
@@ -17,6 +18,10 @@ cdef extern from "fnn.h" nogil:
                               const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                                    const void *y, const void *dy, void *dx) noexcept nogil
+    ctypedef void (*fnn_curve)(ptrdiff_t n, const double *param, const void *x,
+                               void *y) noexcept nogil
+    ctypedef void (*fnn_curve_grad)(ptrdiff_t n, const double *param, const void *s, const void *dy,
+                                    void *dx) noexcept nogil
     ctypedef struct fnn_gemm_args:
         ptrdiff_t m, n, k
         const void *a
@@ -70,13 +75,13 @@ cdef extern from "fnn.h" nogil:
         double threshold
         void *value
     ctypedef void (*fnn_metric)(const fnn_metric_args *args) noexcept nogil
-    ctypedef struct fnn_dropout_args:
+    ctypedef struct fnn_noise_args:
         ptrdiff_t rows, cols, row0, panel
         uint64_t key
-        double rate
+        double rate, scale, shift, low
         const void *x
         void *y
-    ctypedef void (*fnn_dropout)(const fnn_dropout_args *args) noexcept nogil
+    ctypedef void (*fnn_noise)(const fnn_noise_args *args) noexcept nogil
     ctypedef struct fnn_hyper:
         double lr, momentum, beta1, beta2, epsilon
         double part_m, part_g, l1, l2, clip, decay, factor
@@ -134,7 +139,9 @@ cdef extern from "fnn.h" nogil:
         fnn_gather gather
         fnn_scale scale_shift
         fnn_colsum colsum
-        fnn_dropout dropout
+        fnn_curve ramp, exp_tail
+        fnn_curve_grad ramp_backward, exp_tail_backward
+        fnn_noise dropout, alpha_dropout, gaussian_noise, gaussian_dropout
         fnn_loss mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile
         fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error

@@ -15,12 +15,12 @@ from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS, Activation, activation, address,
     ceil_div, fnn_hyper,
-    fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, fnn_share,
+    fnn_kernels, fnn_loss, fnn_metric, fnn_noise_args, fnn_now, fnn_optim, fnn_share,
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, DENSE, DROPOUT, MAX_METRICS,
-    NADAM_CORRECTION, NO_CORRECTION, ROW_BLOCK, SCALE, UNIT_PANELS, Correction, Plan, Rows, Step,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, CURVE, DENSE, MAX_METRICS,
+    NADAM_CORRECTION, NO_CORRECTION, NOISE, ROW_BLOCK, SCALE, UNIT_PANELS, Correction, Plan, Rows, Step,
     Terms, Unit, Workspace, add_rows, measure_penalties, pair_weights, penalty, transpose_weights,
 )
 from fastnn._native.team cimport Part, pays
@@ -108,13 +108,16 @@ cdef class Memory:
         base = place(self.w.x, range(len(panels)), panels, size, base)
         self.w.x_calm[0] = self.w.x[0]
         for l in range(p.n_steps):
-            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind == DROPOUT
+            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind == NOISE
                                     else self.w.x[l + 1])
         self.w.pairs = base
         base += pairs * size
         if not training:
             return
         base = place(self.w.d, range(len(panels)), panels, size, base)
+        for l in range(p.n_steps - 1, -1, -1):
+            if p.steps[l].kind == NOISE and p.steps[l].noise_grad == NULL:
+                self.w.d[l] = self.w.d[l + 1]
         base = place(self.w.x_rows, paired, x_rows, size, base)
         base = place(self.w.d_rows, paired, d_rows, size, base)
         self.w.target = base
@@ -159,8 +162,8 @@ cdef class Network:
         Features of a row, at least 1.
     ops : list of tuple
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
-        bfloat16 operands in a network of float32; ("activation", activation), ("scale_shift",) or
-        ("dropout", rate, seed).
+        bfloat16 operands in a network of float32; ("activation", activation), with its numbers where
+        it takes any; ("scale_shift",); ("dropout", rate, seed), or another noise instead.
     """
 
     cdef Plan plan
@@ -210,17 +213,24 @@ cdef class Network:
             if op[0] == "dense":
                 act = op[2]
                 f = activation(self.plan.k, act)
-                # A last sigmoid stays apart, as softmax does: losses are fused from what enters it.
-                apart = f.rows != NULL or f.of_input or (act == "sigmoid" and i == len(self.ops) - 1)
+                apart = self.stands_apart(i, act)
                 spec.append((DENSE, op[1], None if apart else act, op[3], self.in_bfloat16(op)))
                 if apart:
                     kind = ACTIVATE if f.rows == NULL else ACTIVATE_ROWS
                     spec.append((kind, op[1], act, False, False))
+            elif op[0] == "activation" and len(op) > 2:
+                spec.append((CURVE, None, None, False, False))
             elif op[0] == "activation" and op[1] != "linear":
-                kind = ACTIVATE if activation(self.plan.k, op[1]).rows == NULL else ACTIVATE_ROWS
-                spec.append((kind, None, op[1], False, False))
-            elif op[0] == "dropout":
-                spec.append((DROPOUT, None, None, False, False))
+                l = len(spec) - 1
+                if (l >= 0 and spec[l][0] == DENSE and spec[l][2] == "linear"
+                        and not self.stands_apart(i, op[1])):
+                    self.step_of[i] = l     # in the epilogue of the dense op before it
+                    spec[l] = (*spec[l][:2], op[1], *spec[l][3:])
+                else:
+                    kind = ACTIVATE if activation(self.plan.k, op[1]).rows == NULL else ACTIVATE_ROWS
+                    spec.append((kind, None, op[1], False, False))
+            elif op[0] in NOISES:
+                spec.append((NOISE, None, None, False, False))
             elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
                 spec.append((SCALE, None, None, False, False))
             else:
@@ -242,10 +252,18 @@ cdef class Network:
             if s.kind == DENSE and self.plan.first_dense == self.plan.n_steps:
                 self.plan.first_dense = l
         for i, op in enumerate(self.ops):
-            if op[0] == "dropout":
-                s = &self.plan.steps[<int>self.step_of[i]]
-                s.rate, s.seed = op[1], op[2]
+            s = &self.plan.steps[<int>self.step_of[i]]
+            if s.kind == NOISE:
+                take_noise(self.plan.k, s, op[0], op[1], op[2])
+            elif s.kind == CURVE:
+                take_curve(self.plan.k, s, op[1], op[2:])
         self.output_size = width
+
+    cdef bint stands_apart(self, ptrdiff_t i, name) except -1:
+        """Whether op i's activation cannot ride in a product's epilogue. A last sigmoid could, but
+        losses are fused from what enters it, as with softmax."""
+        cdef Activation f = activation(self.plan.k, name)
+        return f.rows != NULL or f.of_input or (name == "sigmoid" and i == len(self.ops) - 1)
 
     cdef bint in_bfloat16(self, op) except -1:
         if len(op) == 4:
@@ -862,6 +880,44 @@ cdef int check_index(Job *job, ptrdiff_t n) except -1:
         if not 0 <= job.rows.index[i] < n:
             raise ValueError(f"index: {job.rows.index[i]} outside 0 .. {n - 1}")
     return 0
+
+
+cdef tuple NOISES = ("dropout", "alpha_dropout", "gaussian_noise", "gaussian_dropout")
+# What alpha dropout puts in place of a number: selu's limit
+cdef double SELU_LOWEST = -1.7580993408473766
+
+
+cdef void take_noise(const fnn_kernels *k, Step *s, name, double amount, seed) except *:
+    """Kernels and numbers of a step: of a rate, or of gaussian_noise's standard deviation."""
+    cdef fnn_noise_args *g = &s.noise_args
+    cdef double kept = 1 - amount
+    s.seed, g.rate = seed, amount
+    if name == "dropout":
+        s.noise = s.noise_grad = k.dropout
+        g.scale = 1 / kept
+    elif name == "alpha_dropout":   # mean 0 and variance 1 stay
+        s.noise, s.noise_grad = k.alpha_dropout, k.dropout
+        g.scale = (kept * (1 + amount * SELU_LOWEST * SELU_LOWEST)) ** -0.5
+        g.shift = -g.scale * SELU_LOWEST * amount
+        g.low = g.scale * SELU_LOWEST + g.shift
+    elif name == "gaussian_noise":
+        s.noise, g.scale = k.gaussian_noise, amount
+    else:
+        s.noise = s.noise_grad = k.gaussian_dropout
+        g.scale = (amount / kept) ** 0.5
+
+
+cdef void take_curve(const fnn_kernels *k, Step *s, name, numbers) except *:
+    """Kernels and numbers of an activation that takes any."""
+    s.of_input = name == "ramp"
+    if name == "ramp" and len(numbers) == 3:
+        s.curve, s.curve_grad = k.ramp, k.ramp_backward
+    elif name == "exp_tail" and len(numbers) == 2:
+        s.curve, s.curve_grad = k.exp_tail, k.exp_tail_backward
+    else:
+        raise ValueError(f"ops: unknown activation {name!r} of {len(numbers)} numbers")
+    for i, number in enumerate(numbers):
+        s.param[<int>i] = number
 
 
 cdef fnn_hyper hyper_of(hyper) except *:

@@ -8,15 +8,17 @@ activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from fastnn._native.core cimport (
-    Activation, FNN_LOSS_PARAMS, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim,
+    Activation, FNN_CURVE_PARAMS, FNN_LOSS_PARAMS, fnn_curve, fnn_curve_grad, fnn_hyper, fnn_kernels,
+    fnn_loss, fnn_metric, fnn_noise, fnn_noise_args, fnn_optim,
 )
 
 cdef enum StepKind:
     DENSE
     ACTIVATE
     ACTIVATE_ROWS
+    CURVE
     SCALE
-    DROPOUT
+    NOISE
 
 # What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
 # their norm, the sum of their squares and the factor that makes them small enough.
@@ -55,8 +57,16 @@ ctypedef struct Step:
     # SCALE: plain vectors
     char *scale
     char *shift
-    # DROPOUT
-    double rate
+    # CURVE
+    fnn_curve curve
+    fnn_curve_grad curve_grad
+    double param[FNN_CURVE_PARAMS]
+    bint of_input           # the derivative wants the input, not the output
+    # NOISE: random in training, else nothing. A gradient without noise of its own (NULL) passes, and
+    # d[l] is d[l + 1].
+    fnn_noise noise
+    fnn_noise noise_grad
+    fnn_noise_args noise_args   # its numbers
     uint64_t seed
 
 # A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.

@@ -12,7 +12,8 @@ from libc.math cimport pow, sqrt
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_MAX_PANEL, ceil_div, fnn_dropout_args, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
+    FNN_MAX_PANEL, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args, fnn_noise,
+    fnn_noise_args,
 )
 
 
@@ -79,16 +80,17 @@ cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
     return x ^ (x >> 31)
 
 
-cdef void drop(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration, char *x,
-               char *y) noexcept nogil:
-    """Rows r0 .. r1 of y from those of x, with the numbers of step l in that iteration; 0 drops none."""
+cdef void disturb(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration,
+                  fnn_noise f, char *x, char *y) noexcept nogil:
+    """Rows r0 .. r1 of y from those of x, with the random numbers of step l in that iteration; in 0, a copy."""
     cdef ptrdiff_t row = r0 * p.k.panel * p.k.itemsize
-    cdef fnn_dropout_args g
+    cdef fnn_noise_args g = p.steps[l].noise_args
+    if iteration == 0:
+        f, g.rate, g.scale = p.k.dropout, 0, 1
     g.rows, g.cols, g.row0, g.panel = r1 - r0, p.steps[l].outputs, r0, w.panel
-    g.rate = p.steps[l].rate if iteration > 0 else 0
     g.key = mixed(p.steps[l].seed + mixed(<uint64_t>iteration * <uint64_t>0x9e3779b97f4a7c15))
     g.x, g.y = x + row, y + row
-    p.k.dropout(&g)
+    f(&g)
 
 
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, bint kept,
@@ -121,9 +123,12 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop, b
                 s.f.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
         elif s.kind == ACTIVATE_ROWS:
             s.f.rows(r1 - r0, s.outputs, P, w.panel, x, y)
-        elif s.kind == DROPOUT:
+        elif s.kind == CURVE:
+            for j in range(ceil_div(s.outputs, P)):
+                s.curve((r1 - r0) * P, s.param, x + j * w.panel * size, y + j * w.panel * size)
+        elif s.kind == NOISE:
             if kept:
-                drop(p, w, l, r0, r1, iteration, w.x[l], w.x[l + 1])
+                disturb(p, w, l, r0, r1, iteration, s.noise, w.x[l], w.x[l + 1])
         else:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, x, s.scale, s.shift, y)
 
@@ -200,8 +205,14 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
         elif s.kind == ACTIVATE_ROWS:
             s.f.rows_grad(r1 - r0, s.outputs, P, w.panel, w.x[l + 1] + row, w.d[l + 1] + row,
                           w.d[l] + row)
-        elif s.kind == DROPOUT:
-            drop(p, w, l, r0, r1, iteration, w.d[l + 1], w.d[l])
+        elif s.kind == CURVE:
+            for j in range(ceil_div(s.outputs, P)):
+                at = j * w.panel * size + row
+                s.curve_grad((r1 - r0) * P, s.param, w.x[l if s.of_input else l + 1] + at,
+                             w.d[l + 1] + at, w.d[l] + at)
+        elif s.kind == NOISE:
+            if s.noise_grad != NULL:
+                disturb(p, w, l, r0, r1, iteration, s.noise_grad, w.d[l + 1], w.d[l])
         else:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, w.d[l + 1] + row, s.scale, NULL,
                             w.d[l] + row)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,38 @@ def mish(x: ArrayLike, *, out: Array | None = None) -> Array:
     y = softplus(x)
     np.tanh(y, out=y)
     return np.multiply(x, y, out=out)
+
+
+def ramp(
+    x: ArrayLike,
+    slope: float = 0.0,
+    threshold: float = 0.0,
+    highest: float = math.inf,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return min(x, highest) where x > threshold, else slope (x - threshold)."""
+    x = _real(x)
+    low = slope * (x - threshold) if slope else np.where(np.isnan(x), x, 0)
+    return _into(out, np.where(x > threshold, np.minimum(x, highest), low).astype(x.dtype))
+
+
+def exp_tail(
+    x: ArrayLike, height: float = 1.0, rate: float = 1.0, *, out: Array | None = None
+) -> Array:
+    """Return x where x > 0, else height (exp(rate x) - 1)."""
+    x = _real(x)
+    tail = _expm1_below(x * x.dtype.type(rate))
+    tail *= x.dtype.type(height)
+    return _into(out, np.where(x > 0, x, tail))
+
+
+def _into(out: Array | None, y: Array) -> Array:
+    """Return y, or `out` with y in it."""
+    if out is None:
+        return y
+    out[...] = y
+    return out
 
 
 def softmax(x: ArrayLike, *, out: Array | None = None) -> Array:
@@ -346,6 +379,36 @@ def mish_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> A
     return np.multiply(slope, dy, out=out)
 
 
+def ramp_backward(
+    x: ArrayLike,
+    dy: ArrayLike,
+    slope: float = 0.0,
+    threshold: float = 0.0,
+    highest: float = math.inf,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return slope dy where x <= threshold, 0 where x >= highest, else dy; from the input `x`."""
+    x = _real(x)
+    d = np.where(x > threshold, x < highest, slope).astype(x.dtype)
+    return np.multiply(np.where(np.isnan(x), x, d), dy, out=out)
+
+
+def exp_tail_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    height: float = 1.0,
+    rate: float = 1.0,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return dy where y > 0, else dy rate (y + height)."""
+    y = _real(y)
+    d = np.where(y > 0, y.dtype.type(1), y.dtype.type(rate) * (y + y.dtype.type(height)))
+    dx: Array = np.multiply(d, dy, out=out)
+    return dx
+
+
 def softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
     """Return y (dy - sum(y dy)) of each row."""
     y, dy = _real(y), _real(dy)
@@ -468,8 +531,14 @@ BACKWARD: dict[str, Callable[..., Array]] = {
     )
 }  # fmt: skip
 
+# those that take numbers
+CURVES: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
+    "ramp": (ramp, ramp_backward),
+    "exp_tail": (exp_tail, exp_tail_backward),
+}
+
 # the derivative is a function of x, not of y
-SAVES_INPUT = {"hard_silu", "silu", "gelu", "gelu_tanh", "mish"}
+SAVES_INPUT = {"hard_silu", "silu", "gelu", "gelu_tanh", "mish", "ramp"}
 
 
 # ---- copies: panels [columns / P][rows][P], rows by index, scale, column sums -----------------
@@ -882,6 +951,9 @@ def true_positive(p: Array, t: Array, threshold: float = 0.5) -> Array:
 # ---- random numbers --------------------------------------------------------------------------
 
 
+# ---- random changes in training ----------------------------------------------------------------
+
+
 def dropout_key(seed: int, iteration: int) -> int:
     """Return the key of an op's random numbers in optimizer step `iteration` (splitmix64)."""
 
@@ -893,8 +965,8 @@ def dropout_key(seed: int, iteration: int) -> int:
     return mixed((seed + mixed(iteration * 0x9E3779B97F4A7C15 % 2**64)) % 2**64)
 
 
-def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
-    """Return x / (1 - rate) where a hash of the element's place under `key` keeps it, else 0.
+def _hashes(x: Array, row0: int, key: int) -> Array:
+    """Return a number below 2^32 for each element, by its place under `key`.
 
     Element (r, c) is number (row0 + r) * columns + c.
     """
@@ -904,7 +976,51 @@ def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
     h = (h ^ h >> np.uint64(16)) * np.uint64(0x21F0AAAD) & np.uint64(0xFFFFFFFF)
     h = (h ^ h >> np.uint64(15)) * np.uint64(0x735A2D97) & np.uint64(0xFFFFFFFF)
     h ^= h >> np.uint64(15)
-    y: Array = np.where(h >= rate * 2**32, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+    return h
+
+
+def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
+    """Return x / (1 - rate) where the element's hash is at least rate 2^32, else 0."""
+    kept = _hashes(x, row0, key) >= rate * 2**32
+    y: Array = np.where(kept, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+    return y
+
+
+def alpha_numbers(rate: float) -> tuple[float, float, float]:
+    """Return scale, shift and low of `alpha_dropout`, with which mean 0 and variance 1 stay."""
+    lowest = -SELU_SCALE * SELU_ALPHA
+    scale = ((1 - rate) * (1 + rate * lowest**2)) ** -0.5
+    shift = -scale * lowest * rate
+    return scale, shift, scale * lowest + shift
+
+
+def alpha_dropout(x: Array, row0: int, key: int, rate: float) -> Array:
+    """Return scale x + shift where `dropout` keeps x, else low."""
+    scale, shift, low = map(x.dtype.type, alpha_numbers(rate))
+    kept = _hashes(x, row0, key) >= rate * 2**32
+    y: Array = np.where(kept, x * scale + shift, low)
+    return y
+
+
+_quantile = np.frompyfunc(NormalDist().inv_cdf, 1, 1)
+
+
+def normal(x: Array, row0: int, key: int) -> Array:
+    """Return a standard normal number for each element: the quantile that its hash names."""
+    h = _hashes(x, row0, key)
+    tail = _quantile(((h & np.uint64(2**31 - 1)) + 0.5) / 2**32)
+    return np.where(h >> np.uint64(31), tail, -tail).astype(x.dtype)
+
+
+def gaussian_noise(x: Array, row0: int, key: int, stddev: float) -> Array:
+    """Return x + stddev z, z normal."""
+    y: Array = x + x.dtype.type(stddev) * normal(x, row0, key)
+    return y
+
+
+def gaussian_dropout(x: Array, row0: int, key: int, stddev: float) -> Array:
+    """Return x (1 + stddev z), z normal."""
+    y: Array = x * (1 + x.dtype.type(stddev) * normal(x, row0, key))
     return y
 
 
@@ -1055,12 +1171,13 @@ KERNELS: dict[str, Callable[..., Any]] = {
     kernel.__name__: kernel
     for kernel in (
         log, log_backward,
+        ramp, ramp_backward, exp_tail, exp_tail_backward,
         gemm_nn, gemm_tn,
         pair_columns, pair_rows,
         few_nn, few_nt,
         pack, pack_transpose, unpack, gather,
         scale_shift, colsum,
-        dropout,
+        dropout, alpha_dropout, gaussian_noise, gaussian_dropout,
         mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
         poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
         argmax_match, threshold_match, squared_error, absolute_error,

@@ -33,9 +33,16 @@ class _Activation:
 
     sizes: tuple[int, ...] = ()  # of the trained arrays in the flat vector: none
 
-    def __init__(self, features: int, name: str) -> None:
+    def __init__(self, features: int, name: str, *numbers: float) -> None:
         self.features = features
         self.name = name
+        self.numbers = numbers
+        self.forward: Callable[..., Array] | None
+        self.backward: Callable[..., Array] | None
+        if numbers:
+            self.forward, self.backward = kernels.CURVES[name]
+        else:
+            self.forward, self.backward = kernels.FORWARD.get(name), kernels.BACKWARD.get(name)
 
     def bind(self, views: list[Array], gradients: list[Array]) -> None:
         """Take no views: nothing is trained here."""
@@ -46,14 +53,15 @@ class _Activation:
 
     def apply(self, z: Array) -> tuple[Array, Array]:
         """Return y = f(z), in place where possible, and what its derivative is computed from."""
-        if self.name == "linear":
+        if self.forward is None:
             return z, z
-        y = kernels.FORWARD[self.name](z, out=None if self.name in kernels.SAVES_INPUT else z)
-        return y, z if self.name in kernels.SAVES_INPUT else y
+        saves_input = self.name in kernels.SAVES_INPUT
+        y = self.forward(z, *self.numbers, out=None if saves_input else z)
+        return y, z if saves_input else y
 
     def activation_backward(self, saved: Array, dy: Array) -> Array:
         """Return dz from dy."""
-        return dy if self.name == "linear" else kernels.BACKWARD[self.name](saved, dy)
+        return dy if self.backward is None else self.backward(saved, dy, *self.numbers)
 
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
         """Return dx, or None where nobody needs it; store the gradients of the weights."""
@@ -111,23 +119,36 @@ class _ScaleShift(_Activation):
         return dz * self.scale if need_dx else None
 
 
-class _Dropout(_Activation):
-    """y = x, in training at random places 0 and larger at the others."""
+class _Noise(_Activation):
+    """y = x, in training changed at random."""
 
     step = 0  # the optimizer step that the pass is part of; 0: not in training
 
-    def __init__(self, features: int, rate: float, seed: int) -> None:
+    def __init__(self, features: int, kind: str, amount: float, seed: int) -> None:
         super().__init__(features, "linear")
-        self.rate = rate
+        self.kind = kind
+        self.amount = amount
+        if kind == "gaussian_dropout":  # a rate
+            self.amount = math.sqrt(amount / (1 - amount))
         self.seed = seed
+
+    def _key(self) -> int:
+        return kernels.dropout_key(self.seed, self.step)
 
     def linear(self, x: Array) -> Array:
         if self.step == 0:
             return x.copy()
-        return kernels.dropout(x, 0, kernels.dropout_key(self.seed, self.step), self.rate)
+        noise: Array = kernels.KERNELS[self.kind](x, 0, self._key(), self.amount)
+        return noise
 
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
-        return self.linear(dz) if need_dx else None
+        if self.step == 0 or self.kind == "gaussian_noise":
+            return dz
+        if self.kind == "alpha_dropout":
+            kept = kernels.dropout(np.ones_like(dz), 0, self._key(), self.amount) > 0
+            dx: Array = dz * kept * dz.dtype.type(kernels.alpha_numbers(self.amount)[0])
+            return dx
+        return self.linear(dz)
 
 
 class Network:
@@ -143,7 +164,8 @@ class Network:
         Features of the input.
     ops : sequence of tuples
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for matrix products of
-        operands rounded to that; ("activation", name), ("scale_shift",) or ("dropout", rate, seed).
+        operands rounded to that; ("activation", name), with its numbers where it takes any;
+        ("scale_shift",); ("dropout", rate, seed), or another noise instead.
     """
 
     def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
@@ -184,12 +206,12 @@ class Network:
                 return _Dense(features, *arguments)
             case "activation":
                 return _Activation(features, *arguments)
-            case "dropout":
-                return _Dropout(features, *arguments)
+            case "dropout" | "alpha_dropout" | "gaussian_noise" | "gaussian_dropout":
+                return _Noise(features, kind, *arguments)
             case "scale_shift":
                 return _ScaleShift(features, np.dtype(self.dtype))
         raise ValueError(
-            f'ops must be "dense", "activation", "scale_shift" or "dropout", got {kind!r}'
+            f'ops must be "dense", "activation", "scale_shift" or a noise, got {kind!r}'
         )
 
     def _zeros(self) -> Array:
@@ -495,7 +517,7 @@ class Network:
         """
         kept = []
         for op in self._ops:
-            if isinstance(op, _Dropout):
+            if isinstance(op, _Noise):
                 op.step = step
             z = op.linear(x)
             y, saved = op.apply(z) if activate_last or op is not self._ops[-1] else (z, z)
