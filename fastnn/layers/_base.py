@@ -1,6 +1,7 @@
 """What every layer is: settings, a name, and weights that live in the model's network once it is
 built."""
 
+import re
 import weakref
 from collections import Counter
 from collections.abc import Mapping
@@ -30,6 +31,11 @@ def auto_name(base: str) -> str:
     return f"{base}_{number}" if number else base
 
 
+def snake_case(name: str) -> str:
+    """GaussianNoise as gaussian_noise, ReLU as re_lu: as Keras names layers."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+
+
 def as_name(name: Any, base: str) -> str:
     """`name`, or a new one."""
     if name is None:
@@ -56,6 +62,13 @@ class Layer(Configurable):
         Whether training changes the weights. May be changed later.
     **keras
         Keras's other arguments, at the values that ask for nothing.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> layer = Dense(3, name="hidden", input_shape=(4,))
+    >>> layer.name, layer.dtype, layer.built
+    ('hidden', 'float32', False)
     """
 
     weight_names: tuple[str, ...] = ()
@@ -85,7 +98,7 @@ class Layer(Configurable):
             self.input_size_argument = as_int(input_dim, "input_dim", 1)
         if input_shape is not None:
             self.input_size_argument = as_shape(input_shape, "input_shape")
-        self.name = as_name(name, type(self).__name__.lower())
+        self.name = as_name(name, snake_case(type(self).__name__))
         self._input_size: int | None = None
         self._owner: weakref.ref[Any] | None = None  # weak: a model dies with its last user
         self._lock = ModelLock()  # the owner's, where there is one

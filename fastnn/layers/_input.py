@@ -10,7 +10,14 @@ from fastnn.layers._base import Layer
 
 
 class InputLayer(Layer):
-    """Says how many features the model takes. Not listed in `model.layers`."""
+    """Says how many features the model takes. Not listed in `model.layers`.
+
+    Examples
+    --------
+    >>> from fastnn.layers import InputLayer
+    >>> InputLayer((4,)).shape
+    (None, 4)
+    """
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
         "batch_size": (None,),
@@ -56,5 +63,12 @@ def Input(
     ------
     ValueError
         If `shape` is anything else.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Dense, Input
+    >>> Sequential([Input((4,)), Dense(1)]).input_shape
+    (None, 4)
     """
     return InputLayer(shape, name=name, dtype=dtype, **keras)

@@ -24,6 +24,18 @@ class Normalization(Layer):
         them; before that the layer changes nothing.
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Normalization
+    >>> x = np.array([[1.0, 10.0], [3.0, 30.0]])
+    >>> layer = Normalization(input_shape=(2,))
+    >>> layer.adapt(x)
+    >>> Sequential([layer])(x)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
     """
 
     # Keras has 1e-7. A power of two of the same size multiplies exactly, so that a constant
@@ -150,6 +162,85 @@ class Normalization(Layer):
     def get_config(self) -> dict[str, Any]:
         mean, variance = (given.tolist() for given in self._given) if self._given else (None, None)
         return {**super().get_config(), "axis": self.axis, "mean": mean, "variance": variance}
+
+
+class Rescaling(Layer):
+    """y = x scale + offset, not trained. As a model's first layer it is done while rows are read.
+
+    Parameters
+    ----------
+    scale, offset : float or array_like (features,)
+        One number for all features, or one for each.
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are no finite numbers.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Rescaling
+    >>> Sequential([Rescaling(1 / 128, offset=-1, input_shape=(3,))])([[0, 128, 256]])
+    array([[-1.,  0.,  1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        scale: Any,
+        offset: Any = 0.0,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        self._numbers = {
+            "scale": _statistic(scale, "scale"),
+            "offset": _statistic(offset, "offset"),
+        }
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
+
+    @property
+    def scale(self) -> Any:
+        """The factor of all features, or a list of one for each."""
+        return _plain(self._numbers["scale"])
+
+    @property
+    def offset(self) -> Any:
+        """What is added to all features, or a list of one for each."""
+        return _plain(self._numbers["offset"])
+
+    def op(self) -> tuple[Any, ...]:
+        return ("scale_shift",)
+
+    def check_input_size(self, input_size: int) -> None:
+        super().check_input_size(input_size)
+        for name, numbers in self._numbers.items():
+            if numbers.size not in (1, input_size):
+                raise ValueError(
+                    f"layer {self.name!r}: expected {numbers.size} inputs, as many as {name} has, "
+                    f"got {input_size}"
+                )
+
+    def _push(self, weights: list[np.ndarray]) -> None:
+        size = self.input_shape[1]
+        self._network.set_scale_shift(
+            self._op, *(np.full(size, each, self.dtype) for each in self._numbers.values())
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
+
+
+def _plain(numbers: np.ndarray) -> Any:
+    """One number, or a list of them, as a config has it."""
+    return numbers.item() if numbers.size == 1 else numbers.tolist()
 
 
 def _statistic(value: Any, name: str) -> np.ndarray:
