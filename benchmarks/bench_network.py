@@ -151,9 +151,9 @@ def test_optimizer(compare: Compare, name: str, threads: int) -> None:
     )
 
 
-@pytest.mark.parametrize("name", kernel_names("DROPOUT"))
-def test_dropout(compare: Compare, name: str) -> None:
-    """Forward in training through one dropout, and the way in and out."""
+@pytest.mark.parametrize("name", kernel_names("NOISE"))
+def test_noise(compare: Compare, name: str) -> None:
+    """Forward in training through one noise, and the way in and out."""
     native, numpy = pair(512, (name, 0.5, 1))
     x = random(256, 512)
     compare(
@@ -161,7 +161,7 @@ def test_dropout(compare: Compare, name: str) -> None:
         f"{name}, 256 x 512",
         fastnn=lambda: native.forward(x, 1, True),
         numpy=lambda: numpy.forward(x, 1, True),
-        check=agree(1),
+        check=agree(16),  # a normal number is rounded several times
     )
 
 

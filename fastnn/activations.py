@@ -52,7 +52,14 @@ def check_axis(axis: Any) -> None:
 
 
 def linear(x: Any) -> Any:
-    """x, as it is."""
+    """x, as it is.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.linear(2.0)
+    2.0
+    """
     return x
 
 
@@ -71,42 +78,98 @@ def relu(
 
 
 def sigmoid(x: Any) -> np.ndarray:
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.sigmoid([-1.0, 0.0, 2.0]).round(3)
+    array([0.269, 0.5  , 0.881])
+    """
     return _kernel("sigmoid", x)
 
 
 def tanh(x: Any) -> np.ndarray:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.tanh([-1.0, 0.0, 2.0]).round(3)
+    array([-0.762,  0.   ,  0.964])
+    """
     return _kernel("tanh", x)
 
 
 def exponential(x: Any) -> np.ndarray:
-    """exp(x)."""
+    """exp(x).
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.exponential([-1.0, 0.0, 2.0]).round(3)
+    array([0.368, 1.   , 7.389])
+    """
     return _kernel("exp", x)
 
 
 def softplus(x: Any) -> np.ndarray:
-    """log(1 + exp(x))."""
+    """log(1 + exp(x)).
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.softplus([-1.0, 0.0, 2.0]).round(3)
+    array([0.313, 0.693, 2.127])
+    """
     return _kernel("softplus", x)
 
 
 def silu(x: Any) -> np.ndarray:
-    """x * sigmoid(x), also known as swish."""
+    """x * sigmoid(x), also known as swish.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.silu([-1.0, 0.0, 2.0]).round(3)
+    array([-0.269,  0.   ,  1.762])
+    """
     return _kernel("silu", x)
 
 
 def log_sigmoid(x: Any) -> np.ndarray:
-    """log(sigmoid(x))."""
+    """log(sigmoid(x)).
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.log_sigmoid([-1.0, 0.0, 2.0]).round(3)
+    array([-1.313, -0.693, -0.127])
+    """
     return _kernel("log_sigmoid", x)
 
 
 def softsign(x: Any) -> np.ndarray:
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.softsign([-1.0, 0.0, 2.0]).round(3)
+    array([-0.5  ,  0.   ,  0.667])
+    """
     return _kernel("softsign", x)
 
 
 def relu6(x: Any) -> np.ndarray:
-    """max(x, 0), at most 6."""
+    """max(x, 0), at most 6.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.relu6([-1.0, 2.0, 8.0])
+    array([0., 2., 6.])
+    """
     return _kernel("relu6", x)
 
 
@@ -144,37 +207,88 @@ def celu(x: Any, alpha: float = 1.0) -> np.ndarray:
 
 
 def selu(x: Any) -> np.ndarray:
-    """1.0507 x where x > 0, else 1.7581 (exp(x) - 1), which keeps mean 0 and variance 1."""
+    """1.0507 x where x > 0, else 1.7581 (exp(x) - 1), which keeps mean 0 and variance 1.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.selu([-1.0, 0.0, 2.0]).round(3)
+    array([-1.111,  0.   ,  2.101])
+    """
     return _kernel("selu", x)
 
 
 def hard_tanh(x: Any) -> np.ndarray:
-    """x, at least -1 and at most 1."""
+    """x, at least -1 and at most 1.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.hard_tanh([-3.0, 0.5])
+    array([-1. ,  0.5])
+    """
     return _kernel("hard_tanh", x)
 
 
 def hard_sigmoid(x: Any) -> np.ndarray:
-    """relu6(x + 3) / 6."""
+    """relu6(x + 3) / 6.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.hard_sigmoid([-1.0, 0.0, 2.0]).round(3)
+    array([0.333, 0.5  , 0.833])
+    """
     return _kernel("hard_sigmoid", x)
 
 
 def hard_silu(x: Any) -> np.ndarray:
-    """x * hard_sigmoid(x), also known as hard_swish."""
+    """x * hard_sigmoid(x), also known as hard_swish.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.hard_silu([-1.0, 0.0, 2.0]).round(3)
+    array([-0.333,  0.   ,  1.667])
+    """
     return _kernel("hard_silu", x)
 
 
 def gelu(x: Any, approximate: bool = False) -> np.ndarray:
-    """x times the normal distribution's function of x, or with `approximate` `gelu_tanh`."""
+    """x times the normal distribution's function of x, or with `approximate` `gelu_tanh`.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.gelu([-1.0, 0.0, 2.0]).round(4)
+    array([-0.1587,  0.    ,  1.9545])
+    >>> activations.gelu([-1.0, 0.0, 2.0], approximate=True).round(4)
+    array([-0.1588,  0.    ,  1.9546])
+    """
     return _kernel("gelu_tanh" if approximate else "gelu", x)
 
 
 def gelu_tanh(x: Any) -> np.ndarray:
-    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, close to `gelu`."""
+    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, close to `gelu`.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.gelu_tanh([-1.0, 0.0, 2.0]).round(3)
+    array([-0.159,  0.   ,  1.955])
+    """
     return _kernel("gelu_tanh", x)
 
 
 def mish(x: Any) -> np.ndarray:
-    """x * tanh(softplus(x))."""
+    """x * tanh(softplus(x)).
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.mish([-1.0, 0.0, 2.0]).round(3)
+    array([-0.303,  0.   ,  1.944])
+    """
     return _kernel("mish", x)
 
 
@@ -242,6 +356,12 @@ def get(identifier: Any) -> Activation:
         If the name is unknown.
     TypeError
         If it is neither a name nor a function of this module.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.get("swish") is activations.silu
+    True
     """
     if identifier is None:
         return linear

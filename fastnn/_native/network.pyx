@@ -264,8 +264,7 @@ cdef class Network:
             if op[0] == "dense":
                 act = op[2]
                 f = activation(self.plan.k, act)
-                # A last sigmoid stays apart, as softmax does: losses are fused from what enters it.
-                apart = f.rows != NULL or f.of_input or (act == "sigmoid" and i == len(self.ops) - 1)
+                apart = self.stands_apart(i, act)
                 spec.append((DENSE, op[1], None if apart else act, op[3], self.in_bfloat16(op)))
                 if apart:
                     kind = ACTIVATE if f.rows == NULL else ACTIVATE_ROWS
@@ -345,6 +344,12 @@ cdef class Network:
                 self.plan.steps[s.mate].mate = l
         if forks:
             raise ValueError("ops: expected a join for each fork")
+
+    cdef bint stands_apart(self, ptrdiff_t i, name) except -1:
+        """Whether op i's activation cannot ride in a product's epilogue. A last sigmoid could, but
+        losses are fused from what enters it, as with softmax."""
+        cdef Activation f = activation(self.plan.k, name)
+        return f.rows != NULL or f.of_input or (name == "sigmoid" and i == len(self.ops) - 1)
 
     cdef bint in_bfloat16(self, op) except -1:
         if len(op) == 4:

@@ -51,5 +51,12 @@ _KNOWN: dict[str, type[Layer]] = {
 
 
 def get(identifier: Any) -> Layer:
-    """The layer that `identifier` (a layer or its serialized dict) stands for."""
+    """The layer that `identifier` (a layer or its serialized dict) stands for.
+
+    Examples
+    --------
+    >>> from fastnn import layers
+    >>> layers.get({"class_name": "Dropout", "config": {"rate": 0.5}}).rate
+    0.5
+    """
     return resolve(identifier, Layer, _KNOWN, "layer")

@@ -52,5 +52,12 @@ def Input(
     ------
     ValueError
         If `shape` is anything else.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Dense, Input
+    >>> Sequential([Input((4,)), Dense(1)]).input_shape
+    (None, 4)
     """
     return InputLayer(shape, name=name, dtype=dtype, **keras)

@@ -37,6 +37,18 @@ class Normalization(Layer):
         them; before that the layer changes nothing.
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Normalization
+    >>> x = np.array([[1.0, 10.0], [3.0, 30.0]])
+    >>> layer = Normalization(input_shape=(2,))
+    >>> layer.adapt(x)
+    >>> Sequential([layer])(x)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
     """
 
     # Keras has 1e-7. A power of two of the same size multiplies exactly, so that a constant
