@@ -9,9 +9,11 @@
  * p - 1/2 between 0.075 and 0.925, else of sqrt(-log p). 2^31 values of p on either side are enough
  * for 6.3 standard deviations, so that the third range of AS 241, beyond 8e-12, is never met.
  */
+#include <string.h>
 
 #define HALF_UNIT 0x1p-32 /* between two values of p */
 #if FNN_F64
+typedef uint64_t bits; /* of a real */
 static const real quantile_num[][2] = { /* in the middle, in the tails */
     {2.50908092873012267e+3, 7.74545014278341407640e-4},
     {3.34305755835881281e+4, 2.27238449892691845833e-2},
@@ -31,6 +33,7 @@ static const real quantile_den[][2] = {
     {4.23133307016009113e+1, 2.05319162663775882187e+0},
     {1, 1}};
 #else
+typedef uint32_t bits;
 static const real quantile_num[][2] = {
     {5.9109374720e+1f, 1.7023821103e-1f},
     {1.5929113202e+2f, 1.3067284816e+0f},
@@ -63,18 +66,42 @@ INLINE uint32_t element(const fnn_noise_args *g, ptrdiff_t r, ptrdiff_t j) {
 #pragma GCC optimize("O3")
 #endif
 
-/* n elements of a row from element `id` on */
-INLINE void dropout_row(ptrdiff_t n, uint32_t id, hashes h, uint32_t below, real scale, const real *x,
-                        real *y) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        y[i] = mix(h.add + (id + (uint32_t)i) * h.times) >= below ? x[i] * scale : 0;
+/* y = scale x + shift where it is kept, else low, of n elements of a row from element `id` on. A choice
+ * between floats by a comparison of integers is not vectorised everywhere; one between their bits is. */
+INLINE void choose(ptrdiff_t n, uint32_t id, hashes h, uint32_t below, real scale, real shift, real low,
+                   const real *x, real *y) {
+    const uint32_t top = 0x80000000u; /* moves the order of uint32_t to that of int32_t */
+    bits other, one;
+    memcpy(&other, &low, sizeof low);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const uint32_t number = mix(h.add + (id + (uint32_t)i) * h.times);
+        const int32_t kept = -((int32_t)(number ^ top) >= (int32_t)(below ^ top));
+        const real value = x[i] * scale + shift;
+        memcpy(&one, &value, sizeof one);
+        one = (one & (bits)kept) | (other & ~(bits)kept);
+        memcpy(y + i, &one, sizeof one);
+    }
 }
 
-INLINE void alpha_row(ptrdiff_t n, uint32_t id, hashes h, uint32_t below, real scale, real shift,
-                      real low, const real *x, real *y) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        y[i] = mix(h.add + (id + (uint32_t)i) * h.times) >= below ? x[i] * scale + shift : low;
+/* shifts: shift and low are of use */
+INLINE void dropout_by(int shifts, const fnn_noise_args *g) {
+    const hashes h = hashes_of(g->key);
+    const uint32_t below = (uint32_t)(g->rate * 4294967296.0);
+    const real scale = (real)g->scale, none = (real)-0.0; /* which, added, leaves -0 as it is */
+    const real shift = shifts ? (real)g->shift : none, low = shifts ? (real)g->low : 0;
+    for (ptrdiff_t j = 0; j * P < g->cols; j++) {
+        const real *x = (const real *)g->x + j * g->panel;
+        real *y = (real *)g->y + j * g->panel;
+        for (ptrdiff_t r = 0; r < g->rows; r++, x += P, y += P) {
+            const uint32_t id = element(g, r, j);
+            if (g->cols - j * P >= P) choose(P, id, h, below, scale, shift, low, x, y);
+            else choose(g->cols - j * P, id, h, below, scale, shift, low, x, y);
+        }
+    }
 }
+
+static void FNN_NAME(dropout)(const fnn_noise_args *g) { dropout_by(0, g); }
+static void FNN_NAME(alpha_dropout)(const fnn_noise_args *g) { dropout_by(1, g); }
 
 /* p of the next P elements, with the sign that their normal numbers have */
 INLINE void signed_tails(uint32_t id, hashes h, real *p) {
@@ -82,36 +109,6 @@ INLINE void signed_tails(uint32_t id, hashes h, real *p) {
         const uint32_t x = mix(h.add + (id + (uint32_t)i) * h.times);
         const real tail = ((real)(int32_t)(x & 0x7fffffff) + (real)0.5) * (real)HALF_UNIT;
         p[i] = x >> 31 ? -tail : tail;
-    }
-}
-
-static void FNN_NAME(dropout)(const fnn_noise_args *g) {
-    const hashes h = hashes_of(g->key);
-    const uint32_t below = (uint32_t)(g->rate * 4294967296.0);
-    const real scale = (real)g->scale;
-    for (ptrdiff_t j = 0; j * P < g->cols; j++) {
-        const real *x = (const real *)g->x + j * g->panel;
-        real *y = (real *)g->y + j * g->panel;
-        for (ptrdiff_t r = 0; r < g->rows; r++, x += P, y += P) {
-            const uint32_t id = element(g, r, j);
-            if (g->cols - j * P >= P) dropout_row(P, id, h, below, scale, x, y);
-            else dropout_row(g->cols - j * P, id, h, below, scale, x, y);
-        }
-    }
-}
-
-static void FNN_NAME(alpha_dropout)(const fnn_noise_args *g) {
-    const hashes h = hashes_of(g->key);
-    const uint32_t below = (uint32_t)(g->rate * 4294967296.0);
-    const real scale = (real)g->scale, shift = (real)g->shift, low = (real)g->low;
-    for (ptrdiff_t j = 0; j * P < g->cols; j++) {
-        const real *x = (const real *)g->x + j * g->panel;
-        real *y = (real *)g->y + j * g->panel;
-        for (ptrdiff_t r = 0; r < g->rows; r++, x += P, y += P) {
-            const uint32_t id = element(g, r, j);
-            if (g->cols - j * P >= P) alpha_row(P, id, h, below, scale, shift, low, x, y);
-            else alpha_row(g->cols - j * P, id, h, below, scale, shift, low, x, y);
-        }
     }
 }
 
@@ -144,6 +141,7 @@ INLINE vreal gaussian_dropout_1(vreal x, vreal scale, vreal number) {
     return v_mul(x, v_fma(scale, number, v_set1(1)));
 }
 
+/* y = f(x, scale, a normal number), a row of a panel at a time: its numbers first, in integers */
 INLINE void gaussian(vreal (*f)(vreal, vreal, vreal), const fnn_noise_args *g) {
     const hashes h = hashes_of(g->key);
     const vreal scale = v_set1((real)g->scale);

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import Shape, as_features, as_labels, as_sample_weight, as_targets, numeric
+from fastnn._data import Shape, as_labels, as_sample_weight, as_targets, numeric
 from fastnn._measures import Measure
 from fastnn._native.network import Network
 
@@ -19,9 +19,9 @@ def as_predictions(y_pred: Any) -> np.ndarray:
             f"y_pred: expected a 2-D array (samples, outputs), got shape {array.shape}"
         )
     dtype = np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
-    array = as_features(np.require(array, dtype, "C"), dtype, None, "y_pred")
-    if len(array) == 0:
-        raise ValueError(f"y_pred: expected at least one row, got shape {array.shape}")
+    array = np.require(array, dtype, "C")
+    if 0 in array.shape:
+        raise ValueError(f"y_pred: expected at least one number, got shape {array.shape}")
     return array
 
 

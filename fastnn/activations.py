@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import as_number
-
-Engine = tuple[Any, ...]  # the engine's word for an activation, and its numbers
+from fastnn._curves import Engine, celu_of, check_axis, elu_of, relu_of
 
 
 def _kernel(name: str, x: Any, *numbers: float) -> np.ndarray:
@@ -20,35 +18,6 @@ def _kernel(name: str, x: Any, *numbers: float) -> np.ndarray:
 def _compute(engine: Engine, x: Any) -> np.ndarray:
     name, *numbers = engine
     return _kernel(name, x, *numbers)
-
-
-def relu_of(negative_slope: Any, max_value: Any, threshold: Any) -> Engine:
-    """Such a relu for the engine: a plain activation where one is the same."""
-    slope = as_number(negative_slope, "negative_slope", 0)
-    highest = float("inf") if max_value is None else as_number(max_value, "max_value", 0)
-    threshold = as_number(threshold, "threshold", 0)
-    plain = {(0.0, float("inf")): "relu", (0.0, 6.0): "relu6", (0.2, float("inf")): "leaky_relu"}
-    if threshold == 0 and (slope, highest) in plain:
-        return (plain[slope, highest],)
-    return ("ramp", slope, threshold, highest)
-
-
-def elu_of(alpha: Any) -> Engine:
-    """Such an elu for the engine."""
-    alpha = as_number(alpha, "alpha", 0)
-    return ("elu",) if alpha == 1 else ("exp_tail", alpha, 1.0)
-
-
-def celu_of(alpha: Any) -> Engine:
-    """Such a celu for the engine."""
-    alpha = as_number(alpha, "alpha", 1e-30)  # 1 / alpha is a float32
-    return ("elu",) if alpha == 1 else ("exp_tail", alpha, 1 / alpha)
-
-
-def check_axis(axis: Any) -> None:
-    """Refuse all but the features' axis."""
-    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or axis not in (-1, 1):
-        raise ValueError(f"axis: expected -1 or 1, the features' axis, got {axis!r}")
 
 
 def linear(x: Any) -> Any:
@@ -73,6 +42,14 @@ def relu(
     ------
     ValueError, TypeError
         If one of the numbers is none or below 0.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.relu([-1.0, 2.0])
+    array([0., 2.])
+    >>> activations.relu([-1.0, 2.0, 9.0], negative_slope=0.5, max_value=5)
+    array([-0.5,  2. ,  5. ])
     """
     return _compute(relu_of(negative_slope, max_value, threshold), x)
 
@@ -180,6 +157,14 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> np.ndarray:
     ------
     ValueError, TypeError
         If `negative_slope` is no number or below 0.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.leaky_relu([-1.0, 2.0])
+    array([-0.2,  2. ])
+    >>> activations.leaky_relu([-1.0, 2.0], 0.5)
+    array([-0.5,  2. ])
     """
     return relu(x, negative_slope)
 
@@ -191,6 +176,14 @@ def elu(x: Any, alpha: float = 1.0) -> np.ndarray:
     ------
     ValueError, TypeError
         If `alpha` is no number or below 0.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.elu([-9.0, 2.0]).round(3)
+    array([-1.,  2.])
+    >>> activations.elu([-9.0, 2.0], 0.5).round(3)
+    array([-0.5,  2. ])
     """
     return _compute(elu_of(alpha), x)
 
@@ -202,6 +195,12 @@ def celu(x: Any, alpha: float = 1.0) -> np.ndarray:
     ------
     ValueError, TypeError
         If `alpha` is no number > 0.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.celu([-9.0, 2.0], 0.5).round(3)
+    array([-0.5,  2. ])
     """
     return _compute(celu_of(alpha), x)
 
@@ -299,6 +298,12 @@ def softmax(x: Any, axis: int = -1) -> np.ndarray:
     ------
     ValueError
         If `axis` is not -1 or 1, or `x` is not 2-D.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.softmax([[0.0, 1.0, 1.0]]).round(3)
+    array([[0.155, 0.422, 0.422]])
     """
     check_axis(axis)
     return _kernel("softmax", x)
@@ -311,6 +316,12 @@ def log_softmax(x: Any, axis: int = -1) -> np.ndarray:
     ------
     ValueError
         If `axis` is not -1 or 1, or `x` is not 2-D.
+
+    Examples
+    --------
+    >>> from fastnn import activations
+    >>> activations.log_softmax([[0.0, 1.0, 1.0]]).round(3)
+    array([[-1.862, -0.862, -0.862]])
     """
     check_axis(axis)
     return _kernel("log_softmax", x)

@@ -135,6 +135,33 @@ def test_both_engines_train_alike(build, compile_with, problem, dtype, threads):
     np.testing.assert_allclose(*results, **tight)
 
 
+@pytest.mark.parametrize("dtype", [*DTYPES, "bfloat16"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "softmax"])
+def test_an_activation_behind_a_dense_op_is_part_of_it(
+    build, compile_with, problem, activation, dtype
+):
+    """The same bits as in one op, between and last."""
+    operands = ("bfloat16",) if dtype == "bfloat16" else ()
+    dtype = "float32" if operands else dtype
+    one = [("dense", 33, activation, True, *operands), ("dense", 6, activation, True, *operands)]
+    plain = [("dense", *op[1:2], "linear", *op[3:]) for op in one]
+    act = ("activation", activation)
+    x, y, weight = problem(50, 7, 6, "bce", dtype)
+    results = []
+    for ops, dense in ((one, (0, 1)), ([plain[0], act, plain[1], act], (0, 2))):
+        net = build(Network, dtype, 7, ops)
+        compile_with(net, "bce", "adam")
+        sums = net.train(x, y, weight, np.arange(50), 20, 0, 1e9, 1)
+        out = net.forward(x, 1)
+        dx = net.backward(out, 1)
+        results.append([*map(net.get_kernel, dense), *map(net.get_bias, dense), out, dx, sums[1]])
+        if len(ops) > 2:
+            with pytest.raises(ValueError, match="op 1"):
+                net.get_scale_shift(1)
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_functions_with_arguments():
     x = np.linspace(-4, 8, 600)
     truth = {
@@ -234,7 +261,7 @@ def test_bad_arguments(make, words):
     ("scale", "offset"), [(1 / 255, 0.0), (2, [1, 2, 3, 4]), ([1, 2, 0, -1], -1), ([3], [0.5])]
 )
 def test_rescaling(tmp_path, dtype, scale, offset):
-    """First, where rows are gathered, and between; it is not trained, and files have its numbers."""
+    """First, where rows are gathered, and between; files have its numbers."""
     x = np.random.default_rng(1).integers(0, 256, (50, 4)).astype(np.uint8)
     y = x[:, :1] / 255.0
     first, between = Rescaling(scale, offset, dtype=dtype), Rescaling(scale, offset, dtype=dtype)

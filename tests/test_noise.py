@@ -52,7 +52,7 @@ def test_normal_numbers(dtype):
 
 
 def test_tails_to_5_deviations():
-    """Of 50 million numbers, 28.7 lie beyond 5 standard deviations; 10 to 55 is 3.5 of Poisson's."""
+    """Of 50 million numbers, 28.7 lie beyond: 10 and 55 are 3.5 and 5 of Poisson's deviations."""
     far = sum(
         int((np.abs(normal((5000, 1000), "float32", seed, step)) > 5).sum())
         for seed in (1, 2)

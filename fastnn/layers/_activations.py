@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, initializers, regularizers
+from fastnn._curves import check_axis, elu_of, relu_of
 from fastnn._data import Shape
 from fastnn._registry import serialize
 from fastnn.layers._base import Layer
@@ -92,7 +93,7 @@ class ReLU(Layer):
         input_dim: int | None = None,
         **keras: Any,
     ) -> None:
-        self._engine = activations.relu_of(negative_slope, max_value, threshold)
+        self._engine = relu_of(negative_slope, max_value, threshold)
         self.max_value = None if max_value is None else float(max_value)
         self.negative_slope = float(negative_slope)
         self.threshold = float(threshold)
@@ -144,7 +145,7 @@ class LeakyReLU(Layer):
         input_dim: int | None = None,
         **keras: Any,
     ) -> None:
-        self._engine = activations.relu_of(negative_slope, None, 0.0)
+        self._engine = relu_of(negative_slope, None, 0.0)
         self.negative_slope = float(negative_slope)
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
@@ -189,7 +190,7 @@ class ELU(Layer):
         input_dim: int | None = None,
         **keras: Any,
     ) -> None:
-        self._engine = activations.elu_of(alpha)
+        self._engine = elu_of(alpha)
         self.alpha = float(alpha)
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
@@ -235,7 +236,7 @@ class Softmax(Layer):
         input_dim: int | None = None,
         **keras: Any,
     ) -> None:
-        activations.check_axis(axis)
+        check_axis(axis)
         self.axis = -1
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras

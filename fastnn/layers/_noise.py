@@ -1,7 +1,7 @@
 """Layers that are random in training and do nothing otherwise.
 
-The random numbers depend on the seed, the optimizer step and their places in the batch alone: not on
-threads, and a resumed training has the same ones.
+The random numbers depend on the seed, the optimizer step and their places in the batch alone: not
+on threads, and a resumed training has the same ones.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from fastnn.utils import draw_seed
 
 
 class _Noise(Layer):
-    """A layer with a seed, and a number: `_amount` is its name, `_kind` the engine's of the layer."""
+    """A layer with a seed and a number, whose name is `_amount`; the engine calls it `_kind`."""
 
     _kind: str
     _amount = "rate"
@@ -94,10 +94,10 @@ class Dropout(_Noise):
 
 
 class AlphaDropout(Dropout):
-    """Dropout for selu: in training, each number becomes selu's lowest value with probability `rate`,
-    then all are scaled and shifted so that a mean of 0 and a variance of 1 stay.
+    """Dropout for selu (Klambauer et al. 2017): in training, each number becomes selu's lowest
+    value with probability `rate`; then all are scaled and shifted so that mean 0, variance 1 stay.
 
-    Otherwise y = x, at no cost (Klambauer et al. 2017).
+    Otherwise y = x, at no cost.
 
     Parameters
     ----------
@@ -118,10 +118,10 @@ class AlphaDropout(Dropout):
 
 
 class GaussianDropout(_Noise):
-    """In training, y = x (1 + s z) with s = sqrt(rate / (1 - rate)) and z normal; otherwise y = x, at
-    no cost.
+    """In training, y = x (1 + s z) with s = sqrt(rate / (1 - rate)) and z normal.
 
-    The numbers z depend on the seed, the optimizer step and their places in the batch alone.
+    Otherwise y = x, at no cost. The numbers z depend on the seed, the optimizer step and their
+    places in the batch alone.
 
     Parameters
     ----------
@@ -173,9 +173,10 @@ class GaussianDropout(_Noise):
 
 
 class GaussianNoise(_Noise):
-    """In training, y = x + stddev z, z normal; otherwise y = x, at no cost.
+    """In training, y = x + stddev z, z normal.
 
-    The numbers z depend on the seed, the optimizer step and their places in the batch alone.
+    Otherwise y = x, at no cost. The numbers z depend on the seed, the optimizer step and their
+    places in the batch alone.
 
     Parameters
     ----------
