@@ -23,7 +23,9 @@ def test_examples(name, tmp_path, monkeypatch):
     assert not failed
 
 
-@pytest.mark.parametrize("name", ["activations", "initializers", "kernels", "layers"])
+@pytest.mark.parametrize(
+    "name", ["activations", "initializers", "kernels", "layers", "losses", "metrics"]
+)
 def test_every_public_name_has_an_example(name):
     module = importlib.import_module(f"fastnn.{name}")
     names = getattr(module, "__all__", [each for each in vars(module) if each[0] != "_"])
@@ -52,13 +54,3 @@ def test_there_are_examples():
         "fastnn.optimizers.schedules",
     }
     assert expected <= set(with_examples)
-
-
-@pytest.mark.parametrize("name", ["fastnn.losses", "fastnn.metrics"])
-def test_every_public_name_has_an_example(name):
-    module = importlib.import_module(name)
-    finder = doctest.DocTestFinder(recurse=False)
-    for public, item in vars(module).items():
-        own = getattr(item, "__module__", None) == name and not public.startswith("_")
-        if own and callable(item):
-            assert any(test.examples for test in finder.find(item, public)), public

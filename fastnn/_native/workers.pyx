@@ -116,7 +116,6 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
     cdef double factor = weight_factor(p, &job.rows, at, rows)
     cdef int start = coupled_forward(job, at, rows, r0, r1, iteration, tid, size)
     cdef int low = last_coupling(p) + 1, stop = p.first_trained + 1
-    cdef double factor = weight_factor(p, &job.rows, at, rows)
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         if start < 0:
