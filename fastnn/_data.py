@@ -149,8 +149,9 @@ def as_features(
 ) -> Any:
     """`x` as the engine takes it: an array (samples, features) of numbers, or a `CSR` of `dtype`.
 
-    It is copied, to `dtype`, only where its rows cannot be read as they lie: those of an array that is
-    not in the order of C, not aligned, of foreign byte order or of numbers of more than 8 bytes.
+    It is copied, to `dtype`, only where its rows cannot be read as they lie: those of an array
+    that is not in the order of C, not aligned, of foreign byte order or of numbers of more than
+    8 bytes.
 
     Parameters
     ----------

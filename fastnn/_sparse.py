@@ -11,9 +11,9 @@ LARGEST_COLUMN = 2**31 - 1  # the engine's indices are int32
 class CSR:
     """Rows of which only the non-zeros are stored, checked: an engine may read them.
 
-    Row r has `value[z]` in column `column[z]` for `begin[r] <= z < begin[r + 1]`, in any order; what
-    a column has several times is summed. The arrays may be those of the matrix it was made of: that
-    is not to be changed while it is in use.
+    Row r has `value[z]` in column `column[z]` for `begin[r] <= z < begin[r + 1]`, in any order;
+    what a column has several times is summed. The arrays may be those of the matrix it was made
+    of: that is not to be changed while it is in use.
 
     Parameters
     ----------
@@ -40,7 +40,12 @@ class CSR:
     __slots__ = ("begin", "column", "shape", "value")
 
     def __init__(
-        self, begin: np.ndarray, column: np.ndarray, value: np.ndarray, columns: int, name: str = "x"
+        self,
+        begin: np.ndarray,
+        column: np.ndarray,
+        value: np.ndarray,
+        columns: int,
+        name: str = "x",
     ) -> None:
         if not 0 <= columns <= LARGEST_COLUMN:
             raise ValueError(f"{name}: expected at most {LARGEST_COLUMN} columns, got {columns}")
@@ -102,7 +107,7 @@ class CSR:
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether `x` is one of SciPy's sparse matrices or arrays. Does not load SciPy: who has one has."""
+    """Whether `x` is one of SciPy's sparse matrices or arrays; who has one has loaded SciPy."""
     scipy_sparse = sys.modules.get("scipy.sparse")
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 
@@ -118,9 +123,7 @@ def as_csr(x: Any, dtype: np.dtype[Any], name: str) -> CSR:
         If it is not 2-D or its indices are wrong.
     """
     if x.ndim != 2:
-        raise ValueError(
-            f"{name}: expected a 2-D array (samples, features), got shape {x.shape}"
-        )
+        raise ValueError(f"{name}: expected a 2-D array (samples, features), got shape {x.shape}")
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
     rows = x.tocsr()

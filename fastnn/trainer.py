@@ -49,7 +49,8 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "predict": {"steps": (None,), "callbacks": (None, [])},
 }
 
-# x (samples, features), an array or a CSR, y (samples,) class ids or (samples, outputs), sample_weight or None
+# x (samples, features), an array or a CSR; y (samples,) class ids or (samples, outputs);
+# sample_weight or None
 Data = tuple[Any, np.ndarray, np.ndarray | None]
 
 

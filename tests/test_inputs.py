@@ -159,7 +159,9 @@ def test_function_as_loss():
         model = Sequential([Dense(3)])
         model.compile("sgd", loss)
         model.fit(each, TABLE[:, :3], verbose=0)
-        found.append([*model.get_weights(), np.array(model.evaluate(each, TABLE[:, :3], verbose=0))])
+        found.append(
+            [*model.get_weights(), np.array(model.evaluate(each, TABLE[:, :3], verbose=0))]
+        )
     assert_same(*found)
 
 

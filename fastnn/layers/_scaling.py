@@ -11,7 +11,6 @@ from fastnn._data import (
 )
 from fastnn.layers._base import Layer
 
-
 BLOCK_NUMBERS = 2**20  # of the data that adapt looks at, at a time
 
 
