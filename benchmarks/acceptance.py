@@ -250,7 +250,7 @@ def sparse_bars(arena: Arena) -> Iterator[Bar]:
 
     def other(dtype: Any) -> Function:
         classifier, data = MLPClassifier((units,), batch_size=batch), x.astype(dtype)
-        return lambda: classifier.partial_fit(data, y, [0, 1])
+        return lambda: classifier.partial_fit(data, y, classes=[0, 1])
 
     contenders: dict[str, Function] = {
         "fastnn": lambda: model.fit(x, y, batch_size=batch, verbose=0),
