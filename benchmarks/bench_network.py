@@ -12,6 +12,7 @@ from workloads import kernels as kernel_names
 
 from fastnn import reference
 from fastnn._native.network import Network
+from fastnn._sparse import CSR
 
 ROWS, OUTPUTS = 4096, 10
 
@@ -215,6 +216,49 @@ def test_train_bfloat16(compare: Compare, threads: int) -> None:
         numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
         check=same_sums,
         threads=threads,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_train_integers(compare: Compare, threads: int) -> None:
+    """Steps on images of uint8, shuffled, which are converted as they are read."""
+    rows, width, units = 2048, 784, 64
+    native, numpy = pair(width, ("dense", units, "relu", True))
+    rng = np.random.default_rng(2)
+    x, y = rng.integers(0, 256, (rows, width), dtype=np.uint8), random(rows, units)
+    index = rng.permutation(rows)
+    for net in (native, numpy):
+        net.compile("mse", "sgd", [], {"learning_rate": 1e-9, "momentum": 0.0, "nesterov": False})
+    compare(
+        "network",
+        f"uint8 epoch {width}-{units}, {rows} rows, batch 128",
+        fastnn=lambda: native.train(x, y, None, index, 128, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, 128, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_train_sparse(compare: Compare, threads: int) -> None:
+    """A step on sparse rows: the weights' way through memory is most of it."""
+    rows, width, units, each = 200, 20_000, 64, 20
+    native, numpy = pair(width, ("dense", units, "linear", True))
+    rng = np.random.default_rng(2)
+    column = rng.integers(0, width, rows * each)
+    begin = np.arange(0, rows * each + 1, each)
+    x = CSR(begin, column, rng.random(rows * each, np.float32), width)
+    y, index = random(rows, units), rng.permutation(rows)
+    for net in (native, numpy):
+        net.compile("mse", "adam", [], {**HYPER["adam"], "learning_rate": 1e-9})
+    compare(
+        "network",
+        f"sparse step {width}-{units}, {rows} rows of {each} numbers",
+        fastnn=lambda: native.train(x, y, None, index, rows, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
+        bytes=4.0 * width * units * 6,  # reads and writes w, m and v
     )
 
 

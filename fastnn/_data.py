@@ -154,8 +154,8 @@ def as_features(
     """`x` as the engine takes it: an array (samples, *shape) of numbers, or a `CSR` of `dtype`.
 
     It is copied, to `dtype`, only where its rows cannot be read as they lie: those of an array
-    that is not in the order of C, not aligned, of foreign byte order or of numbers of more than 8
-    bytes.
+    that is not in the order of C, not aligned, of foreign byte order or of numbers of more than
+    8 bytes.
 
     Parameters
     ----------

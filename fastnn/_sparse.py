@@ -11,9 +11,9 @@ LARGEST_COLUMN = 2**31 - 1  # the engine's indices are int32
 class CSR:
     """Rows of which only the non-zeros are stored, checked: an engine may read them.
 
-    Row r has `value[z]` in column `column[z]` for `begin[r] <= z < begin[r + 1]`, in any order; what
-    a column has several times is summed. The arrays may be those of the matrix it was made of: that
-    is not to be changed while it is in use.
+    Row r has `value[z]` in column `column[z]` for `begin[r] <= z < begin[r + 1]`, in any order;
+    what a column has several times is summed. The arrays may be those of the matrix it was made
+    of: that is not to be changed while it is in use.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class CSR:
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether `x` is one of SciPy's sparse matrices or arrays. Does not load SciPy: who has one has."""
+    """Whether `x` is one of SciPy's sparse matrices or arrays; who has one has loaded SciPy."""
     scipy_sparse = sys.modules.get("scipy.sparse")
     return scipy_sparse is not None and bool(scipy_sparse.issparse(x))
 

@@ -211,7 +211,7 @@ def test_a_loss_of_predictions():
     assert losses.FunctionLoss(squared)(y[:, None], p, weight) == pytest.approx(expected, rel=1e-6)
     with pytest.raises(ValueError, match="y_true: expected 120 rows"):
         losses.MeanSquaredError()(y[:5], p)
-    with pytest.raises(ValueError, match="y_pred: expected at least one row"):
+    with pytest.raises(ValueError, match="y_pred: expected at least one number"):
         losses.MeanSquaredError()([], [])
     with pytest.raises(TypeError, match="y_pred: expected real numbers"):
         losses.MeanSquaredError()(["a"], ["b"])

@@ -389,16 +389,23 @@ def test_csr_checks_itself(begin, column, message):
         CSR(np.array(begin, np.int64), np.array(column), np.ones(2, np.float32), 4)
 
 
-def test_far_offsets():
-    """Positions of non-zeros are 64 bits wide: they may begin past 2^31, of which nothing is read."""
-    far = 2**31 + 5
-    column = np.broadcast_to(np.int32(1), far + 2)
-    value = np.broadcast_to(np.float32(3), far + 2)
-    rows = CSR.__new__(CSR)
-    begin = np.array([far, far + 1, far + 1, far + 2])
-    rows._take(begin, column, value, 4)
-    assert rows.nonzeros == 2
-    np.testing.assert_array_equal(rows[2:].begin, [far + 1, far + 2])
+def test_far_offsets(build, compile_with, tmp_path):
+    """Non-zeros past the 2^31st, in files with a hole before them."""
+    x, far = matrix(), 2**31 + 5
+    files = []
+    for name, array in (("column", x.indices), ("value", x.data)):
+        with (tmp_path / name).open("wb") as file:
+            file.seek(far * array.itemsize)
+            file.write(array.tobytes())
+        files.append(np.memmap(tmp_path / name, array.dtype, "r"))
+    rows = CSR(x.indptr.astype(np.int64) + far, *files, FEATURES)
+    found = []
+    for each in (rows, rows_of(x)):
+        net = build(Network, "float32", FEATURES, [("dense", 3, "relu", True)])
+        compile_with(net, "mse", "adam")
+        net.train(each, np.ones((70, 3), np.float32), None, np.arange(70), 16, 0, EVERYTHING)
+        found.append(net.flat_weights.copy())
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize(

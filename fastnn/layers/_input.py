@@ -10,7 +10,14 @@ from fastnn.layers._base import Layer
 
 
 class InputLayer(Layer):
-    """Says what shape a sample has. Not listed in `model.layers`."""
+    """Says what shape a sample has. Not listed in `model.layers`.
+
+    Examples
+    --------
+    >>> from fastnn.layers import InputLayer
+    >>> InputLayer((28, 28)).shape
+    (None, 28, 28)
+    """
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
         "batch_size": (None,),
