@@ -39,6 +39,12 @@ LOSSES = {
 }
 # the numbers that a loss takes beside predictions and targets
 PARAMS = {"huber": (0.5,), "quantile": (0.9,), "focal": (0.0, 2.0, 1.0, 1.0)}
+# layers that train numbers for each feature
+FEATURES = [
+    ("layer_norm", 1e-3, True, True),
+    ("batch_norm", 0.99, 1e-3, True, True),
+    ("prelu",),
+]
 
 
 def random(*shape: int) -> Any:
@@ -150,6 +156,29 @@ def test_dropout(compare: Compare, name: str) -> None:
         fastnn=lambda: native.forward(x, 1, True),
         numpy=lambda: numpy.forward(x, 1, True),
         check=agree(1),
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("op", FEATURES, ids=lambda op: op[0])
+def test_features(compare: Compare, op: tuple[Any, ...], training: bool) -> None:
+    """There and back through one normalization or PReLU, in training and outside of it."""
+    native, numpy = pair(512, op)
+    x, dy = random(256, 512), random(256, 512)[::-1].copy()
+    for net in (native, numpy):
+        net.set_kernel(0, 1 + random(1, 512) / 2)
+        if op[0] == "batch_norm":
+            net.set_statistics(0, random(512), 1 + random(512) / 2)
+
+    def both(net: Any) -> Any:
+        return net.forward(x, 1, training), net.backward(dy, 1)
+
+    compare(
+        "network",
+        f"{op[0]}{'' if training else ', calm'}, 256 x 512, there and back",
+        fastnn=lambda: both(native),
+        numpy=lambda: both(numpy),
+        check=agree(256),
     )
 
 

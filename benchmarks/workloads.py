@@ -58,6 +58,10 @@ MEASURED_WITHIN = {
     "unpack": ("bench_network.py::test_predict", "the output leaves the panels there"),
     "gather": ("bench_epoch.py::test_epoch", "each batch is gathered by the index there"),
     "colsum": ("bench_dense.py::test_dense_backward", "the gradient of the bias"),
+    **dict.fromkeys(
+        kernels("LAYER_NORM") + kernels("BATCH_NORM") + kernels("PRELU"),
+        ("bench_network.py::test_features", "a pass there and back through such a layer"),
+    ),
     "fma_peak": ("bench_matmul.py::test_matmul", "the yardstick: every share of the peak"),
 }
 
