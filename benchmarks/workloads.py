@@ -61,6 +61,10 @@ MEASURED_WITHIN = {
     "sparse_nn": ("bench_network.py::test_train_sparse", "rows are sparse there"),
     "scatter_add": ("bench_network.py::test_train_sparse", "the gradient of sparse rows"),
     "colsum": ("bench_dense.py::test_dense_backward", "the gradient of the bias"),
+    **dict.fromkeys(
+        kernels("LAYER_NORM") + kernels("BATCH_NORM") + kernels("PRELU"),
+        ("bench_network.py::test_features", "a pass there and back through such a layer"),
+    ),
     "fma_peak": ("bench_matmul.py::test_matmul", "the yardstick: every share of the peak"),
 }
 

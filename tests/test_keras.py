@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ BETWEEN = {
             epsilon=0.02, center=False, gamma_regularizer=library.regularizers.L1L2(0.003, 0.02)
         )
     ],
-    "prelu": lambda library: [library.layers.PReLU()],
+    "prelu": lambda library: [library.layers.Dense(12), library.layers.PReLU()],
     "prelu, other settings": lambda library: [
         library.layers.PReLU(
             library.initializers.Constant(0.25), alpha_regularizer=library.regularizers.L2(0.02)
@@ -254,6 +255,7 @@ def test_layers_have_keras_arguments(cls):
         default, other = ours[name].default, theirs[name].default
         assert default == (other.lower() if isinstance(other, str) else other)
     built = [library.layers.__dict__[cls]() for library in (fastnn, keras)]
+    assert re.sub(r"_\d+$", "", built[0].name) == re.sub(r"_\d+$", "", built[1].name)
     for layer, model in zip(built, (Sequential, keras.Sequential), strict=True):
         model([layer]).build((None, 5))
     for one, two in zip(*(layer.get_weights() for layer in built), strict=True):

@@ -1148,7 +1148,7 @@ def gaussian_dropout(x: Array, row0: int, key: int, stddev: float) -> Array:
 def layer_norm(
     x: Array, gamma: Array | None, beta: Array | None, epsilon: float
 ) -> tuple[Array, Array]:
-    """Return x normalized by the mean and the variance of each row, and (1 / root, mean) of each."""
+    """Return x normalized by each row's mean and variance, and (1 / root, mean) of each row."""
     mean = x.mean(axis=1, keepdims=True)
     variance = ((x - mean) ** 2).mean(axis=1, keepdims=True)
     rstd = 1 / np.sqrt(variance + x.dtype.type(epsilon))

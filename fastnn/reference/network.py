@@ -508,7 +508,7 @@ class Network:
         self._hyper = dict(hyper)
 
     def get_slot(self, name: str, op: int) -> tuple[Array | None, Array | None]:
-        """Return copies of an optimizer slot, kernel- and bias-shaped; None without such weights."""
+        """Return copies of a slot, kernel- and bias-shaped; None where there is no such weight."""
         kernel, bias = self._weighted(op).split(self._views(self._slots[name])[op])
         return None if kernel is None else kernel.copy(), None if bias is None else bias.copy()
 
