@@ -167,6 +167,11 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
     moving_mean(n, h->beta2, grad, s->m + i);
 }
 
+INLINE void average_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
+                         const optim_state *s) {
+    moving_mean(n, h->beta1, load_first(n, g + i), s->w + i);
+}
+
 /* n contiguous elements */
 INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const real *g,
                        const optim_state *s) {
@@ -209,6 +214,7 @@ FNN_OPTIM(adamax)
 FNN_OPTIM(rmsprop)
 FNN_OPTIM(adagrad)
 FNN_OPTIM(lion)
+FNN_OPTIM(average)
 #undef FNN_OPTIM
 
 /* Sums of n contiguous elements in 2 x 4 vectors: enough for the additions' latency. */

@@ -200,6 +200,11 @@ class Trainer:
             self._network.set_hyper(hyper)
             self._hyper_sent = hyper
 
+    def take_averages(self) -> None:
+        """Let the weights that are trained become their moving averages."""
+        with self._lock:
+            self._network.take_averages()
+
     # ---- checks -------------------------------------------------------------------------------
 
     def _check_compiled(self, call: str) -> None:
@@ -428,6 +433,7 @@ class Trainer:
             hooks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        self.optimizer.finalize_variable_values()  # type: ignore[union-attr]
         hooks.on_train_end(logs)
 
     def _train_epoch(

@@ -174,7 +174,7 @@ cdef extern from "fnn.h" nogil:
         fnn_pack pack, pack_transpose, unpack
         fnn_gather gather
         fnn_scale scale_shift
-        fnn_colsum colsum
+        fnn_colsum colsum, colsquare
         fnn_dropout dropout
         fnn_layer_norm layer_norm, layer_norm_backward, layer_norm_gradient
         fnn_batch_norm batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward
@@ -183,7 +183,7 @@ cdef extern from "fnn.h" nogil:
         fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
         fnn_metric argmax_match, threshold_match, squared_error, absolute_error
         fnn_metric true_positive, predicted_positive, actual_positive
-        fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion
+        fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average
         fnn_norm norm
         fnn_gradient gradient_sgd, gradient_adam
         fnn_probe fma_peak

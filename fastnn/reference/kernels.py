@@ -544,6 +544,12 @@ def colsum(x: Array) -> Array:
     return total
 
 
+def colsquare(x: Array) -> Array:
+    """Return the sum of the squares of each column."""
+    total: Array = (x * x).sum(axis=0)
+    return total
+
+
 # ---- losses: (loss of each row, dp) ----------------------------------------------------------
 # p (n, m); targets t (n, m), or for xent integer class ids (n,). weight (n,) multiplies the loss of
 # its row; dp is the gradient of scale * the sum of the losses.
@@ -1112,6 +1118,11 @@ def lion(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
     _mean(g, m, 1 - hyper["beta_2"])
 
 
+def average(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take weights `g` into their moving average `w`."""
+    _mean(g, w, 1 - hyper["beta_1"])
+
+
 def norm(l1: float, l2: float, w: Array, g: Array) -> tuple[float, float]:
     """Return the sum of (g + l1 sign(w) + 2 l2 w)^2 and the penalty, of l1 |w| + l2 w^2."""
     shaped = g + l1 * np.sign(w) + 2 * l2 * w
@@ -1152,7 +1163,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         pair_columns, pair_rows,
         few_nn, few_nt,
         pack, pack_transpose, unpack, gather,
-        scale_shift, colsum,
+        scale_shift, colsum, colsquare,
         dropout,
         layer_norm,
         layer_norm_backward,
@@ -1168,7 +1179,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
         argmax_match, threshold_match, squared_error, absolute_error,
         true_positive, predicted_positive, actual_positive,
-        sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,
+        sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average,
         norm,
         gradient_sgd, gradient_adam,
         fma_peak,
