@@ -213,8 +213,9 @@ def get(identifier: Any, name: str = "constraint") -> Constraint | None:
         return None
     found = resolve(identifier, Constraint, _KNOWN, name)
     if not isinstance(found, _CLASSES):
+        names = ", ".join(cls.__name__ for cls in _CLASSES)
         raise TypeError(
-            f"{name}: expected one of {', '.join(cls.__name__ for cls in _CLASSES)}, which compiled "
-            f"code does, got {found!r}; others go into a callback that sets the weights"
+            f"{name}: expected one of {names}, which compiled code does, got {found!r}; others go "
+            f"into a callback that sets the weights"
         )
     return found

@@ -29,6 +29,8 @@ class Dense(WeightedLayer):
     kernel_initializer, bias_initializer : str or Initializer
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
         The loss, in training and in `evaluate`, is greater by these penalties.
+    activity_regularizer : None
+        Keras's other values are not supported.
     kernel_constraint, bias_constraint : str or Constraint, optional
         What the weights are brought to after every step.
     learning_rate_multiplier : float >= 0
@@ -59,6 +61,7 @@ class Dense(WeightedLayer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: None = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
         *,
@@ -79,7 +82,12 @@ class Dense(WeightedLayer):
         self.bias_constraint = constraints.get(bias_constraint, "bias_constraint")
         self.weight_names = ("kernel", "bias") if self.use_bias else ("kernel",)
         super().__init__(
-            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+            name=name,
+            dtype=dtype,
+            input_shape=input_shape,
+            input_dim=input_dim,
+            activity_regularizer=activity_regularizer,
+            **keras,
         )
 
     def op(self) -> tuple[Any, ...]:

@@ -279,9 +279,7 @@ class SGD(Optimizer):
     """
 
     engine_name = "sgd"
-    momentum: Any = _Hyper(
-        _part, "How much of the last step is kept."
-    )
+    momentum: Any = _Hyper(_part, "How much of the last step is kept.")
     nesterov: Any = _Hyper(as_bool, "Whether the step looks ahead.")
 
     def __init__(
@@ -394,9 +392,7 @@ class AdamW(Adam):
     ) -> None:
         if weight_decay is None:
             raise ValueError("weight_decay: expected a number, got None; use Adam without it")
-        super().__init__(
-            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **shared
-        )
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **shared)
 
 
 class Nadam(Optimizer):
@@ -535,9 +531,7 @@ class RMSprop(Optimizer):
 
     engine_name = "rmsprop"
     rho: Any = _Hyper(_fraction, _BETA_2)
-    momentum: Any = _Hyper(
-        _part, "How much of the last step is kept."
-    )
+    momentum: Any = _Hyper(_part, "How much of the last step is kept.")
     epsilon: Any = _Hyper(_positive, _EPSILON)
     centered: Any = _Hyper(as_bool, "Whether the mean of g is taken off.")
 
