@@ -1,5 +1,5 @@
-"""What training does to weights beside the optimizer's step: constraints, moving averages, gradients
-summed over several steps, learning rates of layers."""
+"""What training does beside the optimizer's step: constraints, moving averages of weights,
+gradients summed over several steps, learning rates of layers."""
 
 import inspect
 import pickle
@@ -219,7 +219,7 @@ def test_a_multiplier_scales_steps_and_decay():
     before = first.get_weights()
     nets[0].train_on_batch(X, Y)
     assert all(map(np.array_equal, before, first.get_weights()))
-    with pytest.raises(ValueError, match="learning_rate_multiplier: .*-1"):
+    with pytest.raises(ValueError, match=r"learning_rate_multiplier: .*-1"):
         first.learning_rate_multiplier = -1
     assert first.learning_rate_multiplier == 0
 
@@ -228,7 +228,7 @@ def test_slots_that_are_missing_need_compile():
     net = model("adam")
     net.train_on_batch(X, Y)
     net.optimizer.use_ema = True
-    with pytest.raises(ValueError, match="use_ema.*compile again"):
+    with pytest.raises(ValueError, match=r"use_ema.*compile again"):
         net.train_on_batch(X, Y)
     net.compile(net.optimizer, "mse")
     net.train_on_batch(X, Y)
@@ -259,8 +259,10 @@ def test_all_of_it_is_kept_in_files_and_copies(tmp_path):
 
 
 def test_optimizers_show_their_arguments():
+    assert list(inspect.signature(Dense).parameters)[:2] == ["units", "activation"]
     names = list(inspect.signature(SGD).parameters)
     assert names[:4] == ["learning_rate", "momentum", "nesterov", "weight_decay"]
-    assert names[4:6] == ["clipnorm", "clipvalue"] and names[-1] == "name"
+    assert names[4:6] == ["clipnorm", "clipvalue"]
+    assert names[-1] == "name"
     with pytest.raises(ValueError, match="one of them"):
         SGD(clipnorm=1.0, clipvalue=1.0)

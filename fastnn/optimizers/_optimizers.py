@@ -1,16 +1,18 @@
 """An object here says which optimizer and with what numbers; the engine does the steps and keeps
 the slots (momentum, m, v) beside the weights."""
 
-import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
 from fastnn._data import as_bool, as_int, as_number, check_neutral
 from fastnn._registry import Configurable, resolve
 from fastnn.optimizers.schedules import LearningRateSchedule, as_rate, rate_config
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 
 class Shared(TypedDict, total=False):
@@ -124,14 +126,15 @@ class Optimizer(Configurable):
     ema_overwrite_frequency: Any = _Hyper(_count(1), "Updates between two overwritings of weights.")
     gradient_accumulation_steps: Any = _Hyper(_count(2), "Steps an update takes the mean of.")
 
-    def __init_subclass__(cls) -> None:
-        """Show the shared arguments in the signature, in place of `**shared`."""
-        super().__init_subclass__()
-        own = list(inspect.signature(cls.__init__).parameters.values())
-        if "__init__" in vars(cls) and own[-1].name == "shared":
-            base = inspect.signature(Optimizer.__init__).parameters
-            named = [base[name] for name in Shared.__annotations__]
-            cls.__signature__ = inspect.Signature([*own[1:-1], *named])  # type: ignore[attr-defined]
+    @classmethod
+    def _signature(cls) -> "Signature":
+        """With the arguments that are shared in place of `**shared`."""
+        own = super()._signature()
+        *first, last = own.parameters.values()
+        if last.name != "shared":
+            return own
+        base = Optimizer._signature().parameters
+        return own.replace(parameters=[*first, *(base[name] for name in Shared.__annotations__)])
 
     def __init__(
         self,

@@ -617,7 +617,7 @@ class Network:
         self._change_weights(1.0)
 
     def _change_weights(self, share: float) -> None:
-        """Do a step with its gradients; `share` is their part of a pass whose gradients are summed."""
+        """Do a step with its gradients, `share` of those of a pass that are summed."""
         self.iterations += 1
         hyper, gradients = self._hyper, self._gradients
         summed = 0 if self._optimizer == "sum" else hyper.get("gradient_accumulation_steps") or 1
