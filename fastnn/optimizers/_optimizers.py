@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 
 from fastnn._data import as_bool, as_int, as_number, check_neutral
-from fastnn._registry import Configurable, resolve
+from fastnn._registry import Configurable
 from fastnn.optimizers.schedules import LearningRateSchedule, as_rate, rate_config
 
 if TYPE_CHECKING:
@@ -166,12 +166,16 @@ class Optimizer(Configurable):
             "ema_overwrite_frequency": ema_overwrite_frequency,
             "gradient_accumulation_steps": gradient_accumulation_steps,
         }
+        self._begin(name)
+        for key, value in {**hyper, **shared}.items():
+            setattr(self, key, value)
+
+    def _begin(self, name: str | None) -> None:
+        """Be of no model and without numbers."""
         self.name = type(self).__name__.lower() if name is None else str(name)
         self._owner: weakref.ref[Any] | None = None
         self._hyper: dict[str, Any] = {}
         self._schedule: LearningRateSchedule | None = None
-        for key, value in {**hyper, **shared}.items():
-            setattr(self, key, value)
 
     @property
     def learning_rate(self) -> Any:
@@ -653,23 +657,3 @@ class Lion(Optimizer):
             "beta_2": beta_2,
         }
         super().__init__(hyper, weight_decay, **shared)
-
-
-_CLASSES = (SGD, Adam, AdamW, Nadam, Adamax, RMSprop, Adagrad, Lion)
-_KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in _CLASSES}
-_KNOWN |= {cls.__name__: cls for cls in _CLASSES}
-
-
-def get(identifier: Any) -> Optimizer:
-    """The optimizer that `identifier` (instance, class, name or serialized dict) stands for.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown; the message lists what exists.
-    TypeError
-        If it is none of these.
-    """
-    if isinstance(identifier, str) and identifier.lower() in _KNOWN:
-        identifier = identifier.lower()  # as Keras takes optimizers' names, and only theirs
-    return resolve(identifier, Optimizer, _KNOWN, "optimizer")
