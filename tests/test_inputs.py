@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import reference
-from fastnn.layers import Activation, Dense, Dropout, Normalization
+from fastnn.layers import Activation, Dense, Dropout, Flatten, Normalization
 from fastnn.models import Sequential
 from fastnn.utils import set_random_seed
 
@@ -112,6 +112,19 @@ def test_any_layout(kind, view):
         model.fit(each, y, epochs=1, verbose=0)
         results.append([*model.get_weights(), model.predict(each), model.predict(each[:1])])
     assert_same(*results)
+
+
+@pytest.mark.parametrize(
+    "view", [lambda x: x, lambda x: x[::2], lambda x: x[:, :, ::-1], np.asfortranarray]
+)
+def test_images(view):
+    x = view(table_of(np.uint8).reshape(ROWS, 10, 7))
+    found = []
+    for each in (x, np.ascontiguousarray(x, np.float32)):
+        model = model_of(first=[Flatten()])
+        model.fit(each, Y[: len(x)], verbose=0)
+        found.append([*model.get_weights(), model.predict(each), model.forward(each[:3])])
+    assert_same(*found)
 
 
 def test_unaligned():

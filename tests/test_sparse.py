@@ -10,7 +10,12 @@ from scipy import sparse
 from fastnn import reference
 from fastnn._native.network import Network
 from fastnn._sparse import CSR, as_csr
-from fastnn.layers import Activation, Dense, Dropout, Normalization
+from fastnn.layers import (
+    Activation,
+    Dense,
+    Dropout,
+    Normalization,
+)
 from fastnn.models import Sequential
 from fastnn.utils import set_random_seed
 
@@ -325,6 +330,24 @@ def test_same_bits_for_any_number_of_threads(build, compile_with, dtype):
     for other in results[1:]:
         for a, b in zip(other, results[0], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_steps_that_couple_rows(build, compile_with, threads):
+    """Batch normalization after sparse rows' layer."""
+    x, y = matrix(), np.random.default_rng(1).normal(size=(70, 4)).astype(np.float32)
+    batch_norm = ("batch_norm", 0.9, 1e-3, True, True)
+    ops = [("dense", 37, "linear", False), batch_norm, ("dense", 4, "tanh", True)]
+    found = []
+    for rows in (x.toarray(), rows_of(x)):
+        net = build(Network, "float32", FEATURES, ops)
+        compile_with(net, "mse", "adam")
+        net.train(rows, y, None, np.arange(70), 32, 0, EVERYTHING, threads)
+        found.append([net.flat_weights.copy(), net.forward(rows, threads, True)])
+        dx = net.backward(y, threads)
+        assert (dx is None) == isinstance(rows, CSR)
+        found[-1].append(net.flat_gradients.copy())
+    assert_close(*found, "float32")
 
 
 def test_a_step_in_parts(build, compile_with):

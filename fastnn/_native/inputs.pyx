@@ -59,21 +59,26 @@ cdef int look_at_x(object x, int dtype, ptrdiff_t cols, Rows *rows) except -1:
     return 0
 
 
+cdef const char *vector(object a, ptrdiff_t size, bytes formats) except NULL:
+    """Where a contiguous vector of such numbers lies."""
+    cdef Py_buffer view
+    cdef bint good
+    PyObject_GetBuffer(a, &view, PyBUF_FORMAT | PyBUF_STRIDES)
+    good = (view.ndim == 1 and view.itemsize == size and view.format[1] == 0
+            and view.format[0] in formats and (view.shape[0] <= 1 or view.strides[0] == size))
+    PyBuffer_Release(&view)         # the caller holds a
+    if not good:
+        raise ValueError(f"x: expected a vector of {formats!r}, got {a.dtype} {a.shape}")
+    return <const char *>view.buf
+
+
 cdef int look_at_sparse(object x, int dtype, ptrdiff_t cols, Rows *rows) except -1:
     """x, a CSR, has checked itself."""
-    cdef const int64_t[::1] begin = x.begin
-    cdef const int32_t[::1] column = x.column
-    cdef const float[::1] singles
-    cdef const double[::1] doubles
     if x.shape[1] != cols:
         raise ValueError(f"x: expected shape {(len(x), cols)}, got {x.shape}")
-    rows.begin, rows.column = &begin[0], &column[0]
-    if dtype == FNN_FLOAT32:
-        singles = x.value
-        rows.x = <const char *>&singles[0]
-    else:
-        doubles = x.value
-        rows.x = <const char *>&doubles[0]
+    rows.x = vector(x.value, 4, b"f") if dtype == FNN_FLOAT32 else vector(x.value, 8, b"d")
+    rows.begin = <const int64_t *>vector(x.begin, 8, b"lq")
+    rows.column = <const int32_t *>vector(x.column, 4, b"il")
     return 0
 
 
