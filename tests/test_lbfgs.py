@@ -122,8 +122,8 @@ def test_an_interrupted_fit_ends_with_a_complete_iteration():
         if epoch == 3:
             raise KeyboardInterrupt
 
+    callback = LambdaCallback(on_epoch_end=interrupt)
     with pytest.raises(KeyboardInterrupt):
-        callback = LambdaCallback(on_epoch_end=interrupt)
         net.fit(X, NUMBERS, epochs=10, verbose=0, callbacks=[callback])
     plain.fit(X, NUMBERS, epochs=4, verbose=0)
     assert all(map(np.array_equal, net.get_weights(), plain.get_weights()))
@@ -161,9 +161,9 @@ def test_what_does_not_go_with_it_is_refused(monkeypatch):
 
 def test_settings():
     assert isinstance(optimizers.get("LBFGS"), LBFGS)
-    with pytest.raises(ValueError, match="history: .*0"):
+    with pytest.raises(ValueError, match=r"history: .*0"):
         LBFGS(history=0)
-    with pytest.raises(ValueError, match="gtol: .*-1"):
+    with pytest.raises(ValueError, match=r"gtol: .*-1"):
         LBFGS(gtol=-1)
     with pytest.raises(AttributeError, match="clipnorm"):
         LBFGS().clipnorm = 1.0

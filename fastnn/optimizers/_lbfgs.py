@@ -55,7 +55,7 @@ class LBFGS(Optimizer):
     # what other optimizers have, and this one cannot be given
     weight_decay = clipnorm = clipvalue = global_clipnorm = None
     use_ema = ema_momentum = ema_overwrite_frequency = gradient_accumulation_steps = None
-    learning_rate = None  # type: ignore[assignment]
+    learning_rate = None
 
     def __init__(
         self,
