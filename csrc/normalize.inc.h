@@ -28,69 +28,39 @@ INLINE vreal totals(vreal *sum) {
     return sum[0];
 }
 
-/* What is summed over a row x: x, or, of squares, (x - mean)^2. */
-INLINE void add_to_sum(ptrdiff_t n, const real *x, int squares, vreal mean, vreal *sum) {
-    const vreal v = load_first(n, x);
-    if (!squares) {
-        *sum = v_add(*sum, v);
-        return;
-    }
-    const vreal away = v_sub(v, mean), d = n == VL ? away : v_select(v_first(n), away, v_zero());
-    *sum = v_fma(d, d, *sum);
+/* vector c of gamma or beta; `otherwise` without */
+INLINE vreal panelled(const fnn_layer_norm_args *g, const void *weights, ptrdiff_t c, ptrdiff_t cols,
+                      real otherwise) {
+    if (!weights) return v_set1(otherwise);
+    return load_first(cols, (const real *)weights + c / P * g->w_panel + c % P);
 }
 
-INLINE vreal row_sum(layout m, const real *x, int squares, real mean) {
-    const vreal center = v_set1(mean);
-    vreal sum[NV];
-    ptrdiff_t c = 0;
-    UNROLL(NV) for (int u = 0; u < NV; u++) sum[u] = v_zero();
-    for (; c + P <= m.cols; c += P, x += m.panel) {
-        UNROLL(NV) for (int u = 0; u < NV; u++) add_to_sum(VL, x + u * VL, squares, center, &sum[u]);
+/* sum[i] += row i's x, or, of squares, (x - mean[i])^2, in n rows and `cols` columns, each <= VL */
+INLINE void add_rows(ptrdiff_t n, ptrdiff_t cols, const real *x, int squares, const real *mean,
+                     vreal *sum) {
+    UNROLL(16) for (int i = 0; i < VL; i++) {
+        if (i >= n) break;
+        const vreal v = load_first(cols, x + i * P);
+        if (!squares) {
+            sum[i] = v_add(sum[i], v);
+            continue;
+        }
+        vreal d = v_sub(v, v_set1(mean[i]));
+        if (cols < VL) d = v_select(v_first(cols), d, v_zero());
+        sum[i] = v_fma(d, d, sum[i]);
     }
-    UNROLL(NV) for (int u = 0; u < NV; u++) {
-        const ptrdiff_t n = min_size(VL, m.cols - c - u * VL);
-        if (n > 0) add_to_sum(n, x + u * VL, squares, center, &sum[u]);
-    }
-    UNROLL(NV) for (int u = 1; u < NV; u++) sum[0] = v_add(sum[0], sum[u]);
-    return sum[0];
 }
 
-/* The sums of n <= VL rows. */
-INLINE vreal row_sums(layout m, ptrdiff_t n, const real *x, int squares, const real *mean) {
+/* The means over n <= VL rows of the same, a row a lane. */
+INLINE vreal row_means(layout m, ptrdiff_t n, const real *x, int squares, const real *mean) {
     vreal sum[VL];
-    for (int i = 0; i < VL; i++)
-        sum[i] = i < n ? row_sum(m, x + i * P, squares, squares ? mean[i] : 0) : v_zero();
-    return totals(sum);
-}
-
-/* y of n <= VL columns of a row, of which gamma and beta are those there */
-INLINE void normalize(ptrdiff_t n, const real *x, vreal mean, vreal rstd, const real *gamma,
-                      const real *beta, real *y) {
-    vreal v = v_mul(v_sub(load_first(n, x), mean), rstd);
-    if (gamma) v = v_mul(v, load_first(n, gamma));
-    if (beta) v = v_add(v, load_first(n, beta));
-    store_first(n, y, v);
-}
-
-/* where vector u is of panel j of gamma or beta; NULL without */
-INLINE const real *weights_at(const fnn_layer_norm_args *g, const void *weights, ptrdiff_t j, int u) {
-    return weights ? (const real *)weights + j * g->w_panel + u * VL : NULL;
-}
-
-INLINE void normalize_row(const fnn_layer_norm_args *g, const real *x, real mean, real rstd, real *y) {
-    const vreal center = v_set1(mean), scale = v_set1(rstd);
-    ptrdiff_t j = 0;
-    for (; (j + 1) * P <= g->cols; j++, x += g->panel, y += g->panel) {
-        UNROLL(NV) for (int u = 0; u < NV; u++)
-            normalize(VL, x + u * VL, center, scale, weights_at(g, g->gamma, j, u),
-                      weights_at(g, g->beta, j, u), y + u * VL);
+    UNROLL(16) for (int i = 0; i < VL; i++) sum[i] = v_zero();
+    for (ptrdiff_t c = 0; c < m.cols; c += VL) {
+        const ptrdiff_t left = m.cols - c;
+        if (n == VL && left >= VL) add_rows(VL, VL, x + at(m, 0, c), squares, mean, sum);
+        else add_rows(n, min_size(VL, left), x + at(m, 0, c), squares, mean, sum);
     }
-    UNROLL(NV) for (int u = 0; u < NV; u++) {
-        const ptrdiff_t n = min_size(VL, g->cols - j * P - u * VL);
-        if (n > 0)
-            normalize(n, x + u * VL, center, scale, weights_at(g, g->gamma, j, u),
-                      weights_at(g, g->beta, j, u), y + u * VL);
-    }
+    return v_div(totals(sum), v_set1((real)m.cols));
 }
 
 /* 1 / sqrt(variance + epsilon) */
@@ -98,101 +68,105 @@ INLINE vreal root_of(vreal variance, double epsilon) {
     return v_div(v_set1(1), v_sqrt(v_add(variance, v_set1((real)epsilon))));
 }
 
+/* y of n rows and the columns from c on */
+INLINE void normalize(const fnn_layer_norm_args *g, ptrdiff_t n, ptrdiff_t c, ptrdiff_t cols, const real *x,
+                      const real *mean, const real *rstd, real *y) {
+    const vreal gamma = panelled(g, g->gamma, c, cols, 1), beta = panelled(g, g->beta, c, cols, 0);
+    UNROLL(16) for (int i = 0; i < VL; i++) {
+        if (i >= n) break;
+        const vreal away = v_sub(load_first(cols, x + i * P), v_set1(mean[i]));
+        store_first(cols, y + i * P, v_fma(v_mul(away, v_set1(rstd[i])), gamma, beta));
+    }
+}
+
 static void FNN_NAME(layer_norm)(const fnn_layer_norm_args *g) {
     const layout m = {g->cols, P, g->panel};
-    const vreal count = v_set1((real)g->cols);
     real *stats = g->stats, mean[VL], rstd[VL];
     for (ptrdiff_t r = 0; r < g->rows && g->cols > 0; r += VL) {
         const ptrdiff_t n = min_size(VL, g->rows - r);
         const real *x = (const real *)g->x + r * P;
-        v_store(mean, v_div(row_sums(m, n, x, 0, NULL), count));
-        v_store(rstd, root_of(v_div(row_sums(m, n, x, 1, mean), count), g->epsilon));
-        for (ptrdiff_t i = 0; i < n; i++) {
-            normalize_row(g, x + i * P, mean[i], rstd[i], (real *)g->y + (r + i) * P);
-            if (stats) stats[2 * (r + i)] = rstd[i], stats[2 * (r + i) + 1] = mean[i];
+        real *y = (real *)g->y + r * P;
+        v_store(mean, row_means(m, n, x, 0, mean));
+        v_store(rstd, root_of(row_means(m, n, x, 1, mean), g->epsilon));
+        for (ptrdiff_t c = 0; c < m.cols; c += VL) {
+            const ptrdiff_t left = m.cols - c, i = at(m, 0, c);
+            if (n == VL && left >= VL) normalize(g, VL, c, VL, x + i, mean, rstd, y + i);
+            else normalize(g, n, c, min_size(VL, left), x + i, mean, rstd, y + i);
         }
+        for (ptrdiff_t i = 0; i < n && stats; i++)
+            stats[2 * (r + i)] = rstd[i], stats[2 * (r + i) + 1] = mean[i];
     }
 }
 
-/* dy gamma of n <= VL columns */
-INLINE vreal scaled(ptrdiff_t n, const real *dy, const real *gamma) {
-    const vreal d = load_first(n, dy);
-    return gamma ? v_mul(d, load_first(n, gamma)) : d;
-}
+/* rows whose two sums stay in registers */
+enum { ROW_PAIRS = VL < 4 ? VL : 4 };
 
-INLINE void add_to_both(ptrdiff_t n, const real *x, const real *dy, const real *gamma, vreal mean,
-                        vreal *sum, vreal *product) {
-    const vreal away = v_sub(load_first(n, x), mean), d = scaled(n, dy, gamma);
-    *sum = v_add(*sum, d);
-    *product = v_fma(d, n == VL ? away : v_select(v_first(n), away, v_zero()), *product);
-}
-
-/* The sums over a row of dy gamma, and of that times x - mean. */
-INLINE void both_sums(const fnn_layer_norm_args *g, const real *x, const real *dy, real mean, vreal *sum,
-                      vreal *product) {
-    const vreal center = v_set1(mean);
-    vreal s[NV], p[NV];
-    ptrdiff_t j = 0;
-    UNROLL(NV) for (int u = 0; u < NV; u++) s[u] = p[u] = v_zero();
-    for (; (j + 1) * P <= g->cols; j++, x += g->panel, dy += g->panel) {
-        UNROLL(NV) for (int u = 0; u < NV; u++)
-            add_to_both(VL, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), center, &s[u], &p[u]);
+/* sum[i] += dy gamma and product[i] += that times x - mean[i], of n <= ROW_PAIRS rows */
+INLINE void add_products(const fnn_layer_norm_args *g, ptrdiff_t n, ptrdiff_t c, ptrdiff_t cols,
+                         const real *x, const real *dy, const real *mean, vreal *sum, vreal *product) {
+    const vreal gamma = panelled(g, g->gamma, c, cols, 1);
+    UNROLL(4) for (int i = 0; i < ROW_PAIRS; i++) {
+        if (i >= n) break;
+        const vreal d = v_mul(load_first(cols, dy + i * P), gamma);
+        vreal away = v_sub(load_first(cols, x + i * P), v_set1(mean[i]));
+        if (cols < VL) away = v_select(v_first(cols), away, v_zero());
+        sum[i] = v_add(sum[i], d);
+        product[i] = v_fma(d, away, product[i]);
     }
-    UNROLL(NV) for (int u = 0; u < NV; u++) {
-        const ptrdiff_t n = min_size(VL, g->cols - j * P - u * VL);
-        if (n > 0)
-            add_to_both(n, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), center, &s[u], &p[u]);
-    }
-    UNROLL(NV) for (int u = 1; u < NV; u++) s[0] = v_add(s[0], s[u]), p[0] = v_add(p[0], p[u]);
-    *sum = s[0];
-    *product = p[0];
 }
 
-/* dx = dy gamma scale + (x - mean) slope + offset of n <= VL columns */
-INLINE void row_slope(ptrdiff_t n, const real *x, const real *dy, const real *gamma, vreal mean,
-                      vreal scale, vreal slope, vreal offset, real *dx) {
-    const vreal away = v_sub(load_first(n, x), mean);
-    store_first(n, dx, v_fma(scaled(n, dy, gamma), scale, v_fma(away, slope, offset)));
+INLINE void row_products(const fnn_layer_norm_args *g, ptrdiff_t n, const real *x, const real *dy,
+                         const real *mean, vreal *sum, vreal *product) {
+    const layout m = {g->cols, P, g->panel};
+    vreal s[ROW_PAIRS], p[ROW_PAIRS];
+    UNROLL(4) for (int i = 0; i < ROW_PAIRS; i++) s[i] = p[i] = v_zero();
+    for (ptrdiff_t c = 0; c < m.cols; c += VL) {
+        const ptrdiff_t left = m.cols - c, i = at(m, 0, c);
+        if (n >= ROW_PAIRS && left >= VL) add_products(g, ROW_PAIRS, c, VL, x + i, dy + i, mean, s, p);
+        else add_products(g, n, c, min_size(VL, left), x + i, dy + i, mean, s, p);
+    }
+    UNROLL(4) for (int i = 0; i < ROW_PAIRS; i++) sum[i] = s[i], product[i] = p[i];
 }
 
-INLINE void row_gradient(const fnn_layer_norm_args *g, ptrdiff_t r, vreal slope, vreal offset) {
-    const real *x = (const real *)g->x + r * P, *dy = (const real *)g->dy + r * P;
-    const real *stats = (const real *)g->stats + 2 * r;
-    const vreal scale = v_set1(stats[0]), mean = v_set1(stats[1]);
-    real *dx = (real *)g->y + r * P;
-    ptrdiff_t j = 0;
-    for (; (j + 1) * P <= g->cols; j++, x += g->panel, dy += g->panel, dx += g->panel) {
-        UNROLL(NV) for (int u = 0; u < NV; u++)
-            row_slope(VL, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), mean, scale, slope,
-                      offset, dx + u * VL);
-    }
-    UNROLL(NV) for (int u = 0; u < NV; u++) {
-        const ptrdiff_t n = min_size(VL, g->cols - j * P - u * VL);
-        if (n > 0)
-            row_slope(n, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), mean, scale, slope,
-                      offset, dx + u * VL);
+/* What dx of VL rows is made of: dy gamma rstd + (x - mean) slope + offset. */
+typedef struct { real rstd[VL], mean[VL], slope[VL], offset[VL]; } slopes;
+
+INLINE void row_slopes(const fnn_layer_norm_args *g, ptrdiff_t n, ptrdiff_t c, ptrdiff_t cols,
+                       const slopes *s, const real *x, const real *dy, real *dx) {
+    const vreal gamma = panelled(g, g->gamma, c, cols, 1);
+    UNROLL(16) for (int i = 0; i < VL; i++) {
+        if (i >= n) break;
+        const vreal away = v_sub(load_first(cols, x + i * P), v_set1(s->mean[i]));
+        const vreal d = v_mul(load_first(cols, dy + i * P), gamma);
+        const vreal rest = v_fma(away, v_set1(s->slope[i]), v_set1(s->offset[i]));
+        store_first(cols, dx + i * P, v_fma(d, v_set1(s->rstd[i]), rest));
     }
 }
 
 static void FNN_NAME(layer_norm_backward)(const fnn_layer_norm_args *g) {
+    const layout m = {g->cols, P, g->panel};
     const vreal count = v_set1((real)g->cols);
-    real slope[VL], offset[VL], rstd[VL];
     for (ptrdiff_t r = 0; r < g->rows && g->cols > 0; r += VL) {
         const ptrdiff_t n = min_size(VL, g->rows - r);
+        const real *x = (const real *)g->x + r * P, *dy = (const real *)g->dy + r * P;
         const real *stats = (const real *)g->stats + 2 * r;
+        real *dx = (real *)g->y + r * P;
         vreal sum[VL], product[VL];
+        slopes s;
         for (int i = 0; i < VL; i++) {
-            rstd[i] = 0;
-            sum[i] = product[i] = v_zero();
-            if (i >= n) continue;
-            rstd[i] = stats[2 * i];
-            both_sums(g, (const real *)g->x + (r + i) * P, (const real *)g->dy + (r + i) * P,
-                      stats[2 * i + 1], &sum[i], &product[i]);
+            s.rstd[i] = i < n ? stats[2 * i] : 0;
+            s.mean[i] = i < n ? stats[2 * i + 1] : 0;
         }
-        const vreal scale = v_load(rstd), square = v_mul(scale, scale);
-        v_store(offset, v_neg(v_mul(scale, v_div(totals(sum), count))));
-        v_store(slope, v_neg(v_mul(v_mul(scale, square), v_div(totals(product), count))));
-        for (ptrdiff_t i = 0; i < n; i++) row_gradient(g, r + i, v_set1(slope[i]), v_set1(offset[i]));
+        for (int i = 0; i < VL; i += ROW_PAIRS)
+            row_products(g, n - i, x + i * P, dy + i * P, s.mean + i, sum + i, product + i);
+        const vreal rstd = v_load(s.rstd), of_hat = v_mul(v_div(totals(product), count), rstd);
+        v_store(s.offset, v_neg(v_mul(v_div(totals(sum), count), rstd)));
+        v_store(s.slope, v_neg(v_mul(v_mul(of_hat, rstd), rstd))); /* rstd^3 might overflow */
+        for (ptrdiff_t c = 0; c < m.cols; c += VL) {
+            const ptrdiff_t left = m.cols - c, i = at(m, 0, c);
+            if (n == VL && left >= VL) row_slopes(g, VL, c, VL, &s, x + i, dy + i, dx + i);
+            else row_slopes(g, n, c, min_size(VL, left), &s, x + i, dy + i, dx + i);
+        }
     }
 }
 
