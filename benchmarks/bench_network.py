@@ -230,6 +230,26 @@ def test_clipped_step(compare: Compare, threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", THREADS)
+def test_bound_step(compare: Compare, threads: int) -> None:
+    """A step after which the columns of weights are brought back to a norm."""
+    rows, width = 128, 512
+    native, numpy = pair(width, ("dense", width, "relu", True), ("dense", width, "linear", True))
+    x, y, index = random(rows, width), random(rows, width), np.arange(rows)
+    for net in (native, numpy):
+        net.compile("mse", "adam", [], HYPER["adam"])
+        for op in (0, 1):
+            net.set_constraint(op, ("norm", 0.0, 1.0, 1.0), None)
+    compare(
+        "network",
+        f"bound step {width}-{width}-{width}, {rows} rows",
+        fastnn=lambda: native.train(x, y, None, index, rows, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
 def test_train_bfloat16(compare: Compare, threads: int) -> None:
     """A step of a wide layer whose products take bfloat16 operands."""
     rows, width = 256, 1024
