@@ -56,6 +56,7 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #include "pack.inc.h"
 #include "dropout.inc.h"
 #include "normalize.inc.h"
+#include "embed.inc.h"
 #include "loss.inc.h"
 #endif
 #include "optim.inc.h"
@@ -84,6 +85,8 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
 #define FNN_LAYER_NORM FNN_FILL_REAL
 #define FNN_BATCH_NORM FNN_FILL_REAL
 #define FNN_PRELU FNN_FILL_REAL
+#define FNN_EMBED FNN_FILL_REAL
+#define FNN_EMBED_GRADIENT FNN_FILL_REAL
 #define FNN_LOSS FNN_FILL_REAL
 #define FNN_METRIC FNN_FILL_REAL
 #define FNN_OPTIM FNN_FILL_REAL

@@ -14,6 +14,8 @@
 #undef FNN_LAYER_NORM
 #undef FNN_BATCH_NORM
 #undef FNN_PRELU
+#undef FNN_EMBED
+#undef FNN_EMBED_GRADIENT
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM
