@@ -167,6 +167,20 @@ class Sequential(Trainer):
         """Outputs of the whole stack; refuses layers that do not fit."""
         return shapes_through(self._layers, input_shape)[-1]
 
+    def _check_ids(self, x: np.ndarray, name: str) -> None:
+        """Refuse samples with ids that the first layer does not have."""
+        for layer, shape in zip(
+            self._layers, shapes_through(self._layers, x.shape[1:]), strict=False
+        ):
+            if layer.takes_ids:
+                layer.check_values(x.reshape(len(x), *shape), name)
+            if not layer.keeps_numbers:
+                return
+
+    @property
+    def _takes_ids(self) -> bool:  # type: ignore[override]
+        return any(layer.takes_ids for layer in self._layers)
+
     # ---- building -----------------------------------------------------------------------------
 
     @property
@@ -474,6 +488,13 @@ def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> No
         if known:
             raise ValueError(f"layer {layer.name!r}: expected the Input first")
         return
+    if any(each.takes_ids for each in layer.leaves()) and not (
+        layer.takes_ids and all(other.keeps_numbers for other in stack)
+    ):
+        raise ValueError(
+            f"layer {layer.name!r}: expected to read the model's inputs, where the ids are; only "
+            f"Input, Flatten and Reshape may stand before it, and no layer around it"
+        )
     names = {each.name for other in stack for each in other.leaves()}
     for each in layer.leaves():
         if each.name in names:

@@ -74,6 +74,8 @@ class Trainer:
     _dtype: np.dtype[Any]
     count_params: Any
     _output_shape_for: Any
+    _check_ids: Any
+    _takes_ids: bool
     _build_for: Any
     _sample_shape: Shape | None  # None before it is known
     _shapes: tuple[Shape, Shape]  # of a built model's inputs and outputs
@@ -219,6 +221,8 @@ class Trainer:
         if y is None:
             raise ValueError(f"{prefix}y: expected targets, got None")
         self._check_axes(outputs)
+        if self._takes_ids:
+            self._check_ids(x, prefix + "x")
         if self.loss.sparse:  # type: ignore[union-attr]
             y = as_labels(y, rows, outputs[-1], prefix + "y")
         elif isinstance(self.loss, losses.FunctionLoss) and not self._metrics:
@@ -250,6 +254,8 @@ class Trainer:
     def _inputs(self, x: Any) -> np.ndarray:
         """`x` as the engine takes it; builds the model at its first data."""
         array = as_features(x, self._dtype, self._sample_shape)
+        if self._takes_ids:
+            self._check_ids(array, "x")
         if self._network is None:
             with self._lock:
                 self._build_for(array.shape[1:])

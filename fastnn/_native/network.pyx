@@ -20,12 +20,13 @@ from fastnn._native.core cimport (
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
 from fastnn._native.phases cimport (
-    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, DENSE, DROPOUT,
-    LAYER_NORM, MAX_METRICS, NADAM_CORRECTION, NO_CORRECTION, PRELU, ROW_BLOCK, SCALE, UNIT_PANELS,
-    Correction, Plan, Rows, Step, Terms, Unit, Workspace, add_rows, has_weights, measure_penalties,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, DENSE, DROPOUT, EMBED,
+    LAYER_NORM, MAX_METRICS, NADAM_CORRECTION, NO_CORRECTION, PRELU, ROW_BLOCK, SCALE, TAKE,
+    UNIT_PANELS, Correction, Lookups, Plan, Rows, Step, Terms, Unit, Workspace, add_rows, has_weights, measure_penalties,
     pair_weights, penalty, transpose_weights,
 )
 from fastnn._native.features cimport refresh_calm
+from fastnn._native.lookups cimport stand_for_rows
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
     Job, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
@@ -37,6 +38,8 @@ cdef object empty = np.empty
 # Ops that are one step without an activation.
 cdef dict ONE_STEP = {"dropout": DROPOUT, "layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM,
                       "prelu": PRELU}
+# Those that, following each other, read one input and write side by side.
+cdef dict LOOKUPS = {"embed": EMBED, "take": TAKE}
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -61,6 +64,8 @@ cdef enum:
     SERIAL_STEP_FLOPS = 1000000
     # An update, alone, costs about as much as the products on so many rows.
     UPDATE_ROWS = 4
+    # Of a batch of so many, units of tables are shared out as rightly as the others.
+    UNIT_ROWS = 128
     # A prediction of fewer is made at once, without the GIL's release and threads.
     FEW_FLOPS = 1000000
     FEW_ROWS = 16
@@ -84,7 +89,7 @@ cdef class Memory:
     """A workspace: x and d for every step of a plan and the rows' losses, for batches of `rows`."""
 
     cdef Workspace w
-    cdef object arena, pointers
+    cdef object arena, pointers, lookups
 
     def __cinit__(self, Network network, ptrdiff_t rows, bint training):
         cdef Plan *p = &network.plan
@@ -94,7 +99,7 @@ cdef class Memory:
         self.w.rows = rows
         self.w.panel = panel_stride(rows, P, size)
         self.w.rows_panel = panel_stride(ceil_div(rows, 2), P, size)
-        widths = [p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
+        widths = [p.steps[0].inputs] + [written(p, l) for l in range(p.n_steps)]
         panels = [ceil_div(cols, P) * self.w.panel for cols in widths]
         paired = [l for l in range(p.n_steps) if p.steps[l].bf16]
         pairs = max([max(panels[l], panels[l + 1]) for l in paired], default=0)
@@ -128,6 +133,7 @@ cdef class Memory:
         base = place(self.w.x_rows, paired, x_rows, size, base)
         base = place(self.w.d_rows, paired, d_rows, size, base)
         base = place(self.w.stats, normalized, stats, size, base)
+        self.make_lookups(p)
         self.w.target = base
         base += panels[len(panels) - 1] * size
         self.w.label = <int32_t *>base
@@ -136,6 +142,28 @@ cdef class Memory:
         base += round_up(rows, 16) * size
         self.w.loss = base
         self.w.metric = base + round_up(rows, 16) * size
+
+
+    cdef void make_lookups(self, Plan *p) except *:
+        cdef Lookups *of
+        cdef ptrdiff_t n
+        cdef int l
+        tables = [l for l in range(p.n_steps) if p.steps[l].kind == EMBED]
+        self.lookups = [zeros(p.n_steps, sizeof(Lookups))]
+        self.w.lookups = <Lookups *>address(self.lookups[0]) if tables else NULL
+        for l in tables:
+            of, n = &self.w.lookups[l], self.w.rows * p.steps[l].n_columns
+            of.chunks = ceil_div(p.steps[l].kernel_rows, UNIT_PANELS * p.k.panel)
+            self.lookups += [zeros(of.chunks, sizeof(int64_t)), zeros(3 * n, sizeof(int32_t))]
+            of.end = <int64_t *>address(self.lookups[len(self.lookups) - 2])
+            of.to = <int32_t *>address(self.lookups[len(self.lookups) - 1])
+            of.row, of.col = of.to + n, of.to + 2 * n
+
+
+cdef ptrdiff_t written(Plan *p, int l) noexcept:
+    """Columns of x[l + 1]; none where steps that follow write what x[last + 1] holds."""
+    cdef Step *s = &p.steps[l]
+    return 0 if s.kind in (EMBED, TAKE) and l < s.last else s.outputs
 
 
 cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NULL:
@@ -172,14 +200,16 @@ cdef class Network:
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
         bfloat16 operands in a network of float32; ("activation", activation), ("scale_shift",),
         ("dropout", rate, seed), ("layer_norm", epsilon, scale, center),
-        ("batch_norm", momentum, epsilon, scale, center) or ("prelu",).
+        ("batch_norm", momentum, epsilon, scale, center), ("prelu",), ("embed", rows, units, columns)
+        or ("take", columns).
     """
 
     cdef Plan plan
     cdef int type
     cdef object steps_memory, units_memory, metrics_memory, params, operands, constants
     cdef object memory
-    cdef object couplings_memory
+    cdef object couplings_memory, columns_memory
+    cdef ptrdiff_t row_weights, table_weights   # that meet each row; of tables
     cdef bint stale         # batch_norm's numbers for outside of training are those of older weights
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
     cdef object numpy_dtype
@@ -235,6 +265,11 @@ cdef class Network:
                 spec.append((kind, None, op[1], False, False))
             elif op[0] in ONE_STEP:
                 spec.append((ONE_STEP[op[0]], None, None, False, False))
+            elif op[0] in LOOKUPS:
+                before = spec[len(spec) - 1] if spec else (None, 0)
+                units = len(op[len(op) - 1]) * (op[2] if op[0] == "embed" else 1)
+                units += before[1] if before[0] in (EMBED, TAKE) else 0
+                spec.append((LOOKUPS[op[0]], units, None, False, False))
             elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
                 spec.append((SCALE, None, None, False, False))
             else:
@@ -253,6 +288,7 @@ cdef class Network:
             s.bias = bias
             s.f = activation(s.k, act)
             s.kernel_rows = s.inputs if s.kind == DENSE else 0
+            s.w_cols = s.outputs
         for i, op in enumerate(self.ops):
             s = &self.plan.steps[<int>self.step_of[i]]
             if s.kind == DROPOUT:
@@ -263,16 +299,54 @@ cdef class Network:
                 s.momentum, s.epsilon, s.kernel_rows, s.bias = op[1], op[2], op[3], op[4]
             elif s.kind == PRELU:
                 s.kernel_rows = 1
+        self.make_lookups()
         self.output_size = width
         self.couplings_memory = zeros(len(spec), sizeof(int))
         self.plan.couplings = <int *>address(self.couplings_memory)
         self.find_trained()
 
+    cdef void make_lookups(self) except *:
+        """Which columns such steps read, and which steps go together."""
+        cdef Plan *p = &self.plan
+        cdef Step *s
+        cdef int l, other
+        cdef ptrdiff_t n = 0, c
+        ops = [(self.step_of[i], op) for i, op in enumerate(self.ops) if op[0] in LOOKUPS]
+        self.columns_memory = zeros(sum([len(op[len(op) - 1]) for l, op in ops]), sizeof(ptrdiff_t))
+        p.looks_up, taken = False, set()
+        for l, op in ops:
+            s = &p.steps[l]
+            p.looks_up |= s.kind == EMBED
+            follows = l > 0 and p.steps[l - 1].kind in (EMBED, TAKE)
+            s.first = p.steps[l - 1].first if follows else l
+            s.inputs = p.steps[s.first].inputs
+            for other in range(s.first, l + 1):
+                p.steps[other].last = l
+            columns = op[len(op) - 1]
+            if not columns or not 0 <= min(columns) <= max(columns) < s.inputs:
+                raise ValueError(f"ops: expected columns of {s.inputs} inputs, got {op!r}")
+            taken = taken if follows else set()
+            if s.kind == TAKE and len(taken | set(columns)) < len(taken) + len(columns):
+                raise ValueError(f"ops: expected columns to be taken once, got {op!r}")
+            s.w_cols = 1
+            if s.kind == TAKE:
+                taken |= set(columns)
+            else:
+                s.kernel_rows, s.w_cols = op[1], op[2]
+                if s.kernel_rows < 1 or s.w_cols < 1:
+                    raise ValueError(f"ops: expected a table of numbers, got {op!r}")
+            s.n_columns = len(columns)
+            s.to = s.outputs - s.n_columns * s.w_cols
+            s.columns = <ptrdiff_t *>address(self.columns_memory) + n
+            for c in columns:
+                (<ptrdiff_t *>address(self.columns_memory))[n] = c
+                n += 1
+
     cdef void find_trained(self) noexcept:
         """The first step that is trained, and those that couple rows in training."""
         cdef Plan *p = &self.plan
         cdef int l
-        p.first_trained, p.n_couplings = p.n_steps, 0
+        p.first_trained, p.n_couplings, p.n_tables = p.n_steps, 0, 0
         for l in range(p.n_steps):
             if p.steps[l].frozen:
                 continue
@@ -281,6 +355,7 @@ cdef class Network:
             if p.steps[l].kind == BATCH_NORM:
                 p.couplings[p.n_couplings] = l
                 p.n_couplings += 1
+            p.n_tables += p.steps[l].kind == EMBED
 
     cdef bint in_bfloat16(self, op) except -1:
         if len(op) == 4:
@@ -299,7 +374,12 @@ cdef class Network:
             if has_weights(s):
                 s.w_panel = (s.kernel_rows + s.bias) * P
                 s.w = <char *>(n * size)
-                n += ceil_div(s.outputs, P) * s.w_panel
+                n += ceil_div(s.w_cols, P) * s.w_panel
+                if s.kind == EMBED:
+                    self.row_weights += s.n_columns * s.w_cols
+                    self.table_weights += ceil_div(s.w_cols, P) * s.w_panel
+                else:
+                    self.row_weights += ceil_div(s.w_cols, P) * s.w_panel
             if s.kind == DENSE:
                 s.wt_panel = (ceil_div(s.outputs, 2) if s.bf16 else s.outputs) * P
                 s.wf_panel = ceil_div(s.inputs, 2) * P if s.bf16 else s.w_panel
@@ -345,7 +425,7 @@ cdef class Network:
 
     cdef void make_units(self) except *:
         cdef ptrdiff_t P = self.plan.k.panel, i, j, chunk = UNIT_PANELS * P
-        cdef double cost = 0
+        cdef double cost = 0, share
         cdef int l, n = 0
         cdef Step *s
         cdef Unit *u
@@ -355,7 +435,7 @@ cdef class Network:
             if has_weights(s) and not s.frozen:
                 # Panels of X, of which a unit has several, stay in cache while those of dY pass.
                 found += [(l, j, i) for i in range(0, max(s.kernel_rows, 1), chunk)
-                          for j in range(ceil_div(s.outputs, P))]
+                          for j in range(ceil_div(s.w_cols, P))]
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units = len(found)
@@ -364,7 +444,8 @@ cdef class Network:
             u = &self.plan.units[n]
             u.l, u.j, u.i0 = l, j, i
             u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
-            cost += (u.i1 - i) * round_up(min(P, s.outputs - j * P), self.plan.k.vl)
+            share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
+            cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)
             u.cost = cost
 
     # Weights in and out: every writer packs, and refreshes the transposed copy.
@@ -382,9 +463,9 @@ cdef class Network:
         cdef ptrdiff_t rows = s.bias if bias else s.kernel_rows
         if rows == 0:
             return None
-        out = np.empty((rows, s.outputs), self.dtype)
-        self.plan.k.unpack(rows, s.outputs, w + s.kernel_rows * P * size if bias else w, s.outputs,
-                           s.w_panel, self.matrix(out, rows, s.outputs, "out"))
+        out = np.empty((rows, s.w_cols), self.dtype)
+        self.plan.k.unpack(rows, s.w_cols, w + s.kernel_rows * P * size if bias else w, s.w_cols,
+                           s.w_panel, self.matrix(out, rows, s.w_cols, "out"))
         return out[0] if bias else out
 
     cdef void write(self, int op, object flat, object value, bint bias) except *:
@@ -395,7 +476,7 @@ cdef class Network:
         if rows == 0:
             raise ValueError(f"op {op} has no {'bias' if bias else 'kernel'}")
         value = np.reshape(value, (rows, -1)) if bias else value
-        self.plan.k.pack(rows, s.outputs, self.matrix(value, rows, s.outputs, "value"), s.outputs,
+        self.plan.k.pack(rows, s.w_cols, self.matrix(value, rows, s.w_cols, "value"), s.w_cols,
                          s.w_panel, w + s.kernel_rows * P * size if bias else w)
         self.stale = True
         if flat is self.params["w"] and not bias and s.kind == DENSE:
@@ -628,7 +709,9 @@ cdef class Network:
         return max(1, min(<ptrdiff_t>n, batch_size))
 
     cdef double flops(self, ptrdiff_t rows, int per_weight):
-        return per_weight * <double>rows * (len(self.params["w"]) // self.plan.k.itemsize)
+        """What a pass takes; with gradients, tables count as in an update, whatever the rows."""
+        cdef double updates = UPDATE_ROWS * <double>self.table_weights if per_weight > 2 else 0
+        return per_weight * (<double>rows * self.row_weights + updates)
 
     cdef double slice_flops(self, int threads):
         return SLICE_FLOPS * threads * self.plan.k.vl
@@ -877,8 +960,9 @@ cdef class Network:
         job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, rows.rows
         job.out, job.out_cols = y.data, self.output_size
         run(predict_worker, &job, 1)
+        good = not self.plan.looks_up or stand_for_rows(&self.plan, &memory.w, rows.rows)
         self.idle.append(memory)
-        return out
+        return out if good else None
 
     def forward(self, x, num_threads=None, bint training=False):
         cdef Job job

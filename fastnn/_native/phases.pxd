@@ -20,6 +20,8 @@ cdef enum StepKind:
     LAYER_NORM
     BATCH_NORM
     PRELU
+    EMBED
+    TAKE
 
 # What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
 # their norm, the sum of their squares and the factor that makes them small enough.
@@ -39,10 +41,10 @@ ctypedef struct Step:
     const fnn_kernels *k    # of its products and its activation: bfloat16's, or the plan's
     ptrdiff_t inputs, outputs
     Activation f            # of ACTIVATE, ACTIVATE_ROWS, and DENSE with one in its epilogue; else linear
-    # Weights in panels [outputs/P][kernel_rows + bias][P], the bias as the last row; gradients and
-    # slots likewise. A kernel of DENSE has a row for each input, gamma of LAYER_NORM and BATCH_NORM
+    # Weights in panels [w_cols/P][kernel_rows + bias][P], the bias as the last row; gradients and
+    # slots likewise. w_cols are the outputs, but of EMBED, whose kernel is a table. A kernel of DENSE has a row for each input, gamma of LAYER_NORM and BATCH_NORM
     # and alpha of PRELU are one row; beta is a bias. Rows of neither: no weights.
-    ptrdiff_t kernel_rows
+    ptrdiff_t kernel_rows, w_cols
     bint bias
     # What products of DENSE read, forward and backward: the weights themselves, and transposed ones
     # in panels [inputs/P][outputs][P]; or pairs of bfloat16 out of the weights, of rows in
@@ -67,6 +69,11 @@ ctypedef struct Step:
     # LAYER_NORM and BATCH_NORM; state in panels [outputs/P][FNN_BATCH_NORM_STATE][P]
     double epsilon, momentum
     char *state
+    # EMBED and TAKE: steps first .. last read x[first] and write x[last + 1]; this one reads so many
+    # columns and writes w_cols from column `to` on for each.
+    int first, last
+    ptrdiff_t to, n_columns
+    ptrdiff_t *columns
 
 # A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
 ctypedef struct Unit:
@@ -85,6 +92,8 @@ ctypedef struct Plan:
     # Steps whose rows depend on each other in training: BATCH_NORM, but where it is frozen.
     int n_couplings
     int *couplings
+    bint looks_up               # some step is EMBED
+    int n_tables                # those that are trained
     int n_units
     Unit *units
     ptrdiff_t parameter_bytes   # of the weights and the optimizer's slots
@@ -101,6 +110,15 @@ ctypedef struct Plan:
     bint penalised          # some weights are
     double clipnorm, global_clipnorm    # the largest norm of a tensor's gradient, of all; 0: any
 
+# A batch's numbers for the table of an EMBED step, sorted by units' rows: the row in its chunk of the
+# table, the row of the batch, the column from `to` on. Those of chunk i are before end[i].
+ctypedef struct Lookups:
+    ptrdiff_t chunks
+    int64_t *end
+    int32_t *to
+    int32_t *row
+    int32_t *col
+
 # Memory for batches of up to `rows` rows.
 ctypedef struct Workspace:
     ptrdiff_t rows, panel
@@ -115,6 +133,7 @@ ctypedef struct Workspace:
     ptrdiff_t rows_panel
     char **x_rows
     char **d_rows
+    Lookups *lookups        # of EMBED, in training
     char *target            # panels of outputs columns
     int32_t *label
     char *weight

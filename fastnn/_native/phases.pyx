@@ -15,6 +15,7 @@ from fastnn._native.core cimport (
     FNN_MAX_PANEL, ceil_div, fnn_dropout_args, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
 )
 from fastnn._native.features cimport features_backward, features_forward, features_gradient
+from fastnn._native.lookups cimport lookup_forward, lookup_gradient, lookups_backward
 
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
@@ -125,6 +126,8 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
         elif s.kind == DROPOUT:
             if kept:
                 drop(p, w, l, r0, r1, iteration, w.x[l], w.x[l + 1])
+        elif s.kind == EMBED or s.kind == TAKE:
+            lookup_forward(p, w, l, r0, r1, xs)
         elif s.kind != SCALE:
             features_forward(p, w, l, r0, r1, x, y, kept, iteration)
         else:
@@ -205,6 +208,10 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                           w.d[l] + row)
         elif s.kind == DROPOUT:
             drop(p, w, l, r0, r1, iteration, w.d[l + 1], w.d[l])
+        elif s.kind == EMBED or s.kind == TAKE:
+            if l > s.first:     # they have one input
+                continue
+            lookups_backward(p, w, l, r0, r1)
         elif s.kind != SCALE:
             features_backward(p, w, l, r0, r1)
         else:
@@ -275,6 +282,9 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
     cdef Step *s = &p.steps[u.l]
     cdef fnn_gradient_args o
     cdef fnn_gemm_args g
+    if s.kind == EMBED:
+        lookup_gradient(p, w, u, dw)
+        return
     if s.kind != DENSE:
         features_gradient(p, w, rows, u, dw)
         return
@@ -300,7 +310,7 @@ cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, fnn_hyper
     """One optimizer step on so many of the unit's rows, with the gradients g."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
-    p.optim(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), hyper, g, s.w + at,
+    p.optim(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), hyper, g, s.w + at,
             s.m + at if s.m != NULL else NULL, s.v + at if s.v != NULL else NULL,
             s.u + at if s.u != NULL else NULL)
 
@@ -358,7 +368,7 @@ cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *te
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
     if squares or terms.l1 != 0 or terms.l2 != 0:
-        p.k.norm(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
+        p.k.norm(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
                  s.g + at if squares else NULL, sum, &u.penalty)
 
 

@@ -11,6 +11,7 @@ from fastnn._native.core cimport (
     fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.features cimport couple
+from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
     gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
@@ -127,6 +128,13 @@ cdef void agree_on_factors(Job *job, int tid, int size) noexcept nogil:
     fnn_barrier_wait(&job.barrier, size)
 
 
+cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept nogil:
+    """Once all rows are there: what the gradients of tables go by."""
+    if job.plan.n_tables > 0:
+        sort_lookups(job.plan, job.w, rows, tid, size)
+        fnn_barrier_wait(&job.barrier, size)
+
+
 cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier.
 
@@ -159,6 +167,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
         fnn_barrier_wait(&job.barrier, size)
+        share_lookups(job, rows, tid, size)
         if measures:
             if measures_rows and tid == 0:
                 fnn_share_anew(of_rows, size)
@@ -202,6 +211,8 @@ cdef void gradient_worker(void *what, int tid, int size) noexcept nogil:
     cdef Job *job = <Job *>what
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
+    if job.part0 == 0:
+        share_lookups(job, job.stop - job.start, tid, size)
     weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, False, job.part0, job.part1,
                   equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
@@ -293,6 +304,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
     p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
                job.out + r0 * n_in * itemsize)
     fnn_barrier_wait(&job.barrier, size)
+    share_lookups(job, job.stop, tid, size)
     maybe_delay(tid)
     weights_phase(p, w, job.stop, NULL, True, True, False, 0, p.n_units, equal(tid, size), equal(tid + 1, size))
 

@@ -7,6 +7,7 @@ from fastnn._registry import resolve
 from fastnn.layers._activations import Activation
 from fastnn.layers._base import Layer
 from fastnn.layers._dense import Dense
+from fastnn.layers._embedding import CategoricalEmbedding, Embedding
 from fastnn.layers._input import Input, InputLayer
 from fastnn.layers._noise import Dropout
 from fastnn.layers._scaling import Normalization
@@ -14,8 +15,10 @@ from fastnn.layers._shapes import Flatten, Reshape
 
 __all__ = [
     "Activation",
+    "CategoricalEmbedding",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Input",
     "InputLayer",
@@ -27,7 +30,17 @@ __all__ = [
 
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
-    for cls in (InputLayer, Dense, Activation, Dropout, Normalization, Flatten, Reshape)
+    for cls in (
+        InputLayer,
+        Dense,
+        Activation,
+        Dropout,
+        Normalization,
+        Flatten,
+        Reshape,
+        Embedding,
+        CategoricalEmbedding,
+    )
 }
 
 

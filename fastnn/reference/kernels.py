@@ -1007,7 +1007,9 @@ def embed(x: Array, number: Array | None = None) -> Array:
         return x.copy()
     with np.errstate(invalid="ignore"):
         good = (number >= 0) & (number < len(x)) & (np.floor(number) == number)
-    return np.where(good[:, None], x[np.where(good, number, 0).astype(np.int64)], x.dtype.type(np.nan))
+    return np.where(
+        good[:, None], x[np.where(good, number, 0).astype(np.int64)], x.dtype.type(np.nan)
+    )
 
 
 def embed_gradient(number: Array, dy: Array, rows: int) -> Array:
