@@ -327,6 +327,10 @@ class Sequential(Trainer):
         self._built_network("count_params")
         return sum(layer.count_params() for layer in self._layers)
 
+    def _row_work(self) -> int:
+        """How many weights a row of inputs meets, about: of a table few."""
+        return sum(layer.count_params() for layer in self._layers if not layer.takes_ids)
+
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers."""
         rows = [("Layer (type)", "Output shape", "Parameters")]

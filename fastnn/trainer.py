@@ -72,7 +72,7 @@ class Trainer:
 
     _network: Any
     _dtype: np.dtype[Any]
-    count_params: Any
+    _row_work: Any
     _output_shape_for: Any
     _check_ids: Any
     _takes_ids: bool
@@ -563,7 +563,7 @@ class Trainer:
         out = np.empty((len(x), network.output_size), self._dtype)
         step = SLICE_ROWS
         if len(x) > step:
-            step = max(step, SLICE_WORK // max(1, self.count_params()))
+            step = max(step, SLICE_WORK // max(1, self._row_work()))
         for start in range(0, len(x), step):
             network.predict(x[start : start + step], out[start : start + step], None)
         return self._outputs(out)

@@ -258,6 +258,16 @@ def test_embedding_looks_up():
     np.testing.assert_array_equal(model.predict_on_batch(ids.astype(np.float32)), weights[ids])
 
 
+def test_built_at_the_first_data():
+    model = Sequential([Embedding(10, 2), Flatten(), Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="x: expected ids of layer .* from 0 to 9, got 10"):
+        model.fit([[1, 10]], [1], verbose=0)
+    assert not model.built
+    model.fit([[1, 9], [0, 0]], [1, 2], verbose=0)
+    assert model.input_shape == (None, 2)
+
+
 def test_ids_of_several_axes():
     model = Sequential([Input((6,)), Reshape((2, 3)), Embedding(10, 2), Flatten(), Dense(1)])
     assert [layer.output_shape for layer in model.layers] == [
