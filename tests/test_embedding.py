@@ -261,7 +261,7 @@ def test_embedding_looks_up():
 def test_built_at_the_first_data():
     model = Sequential([Embedding(10, 2), Flatten(), Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="x: expected ids of layer .* from 0 to 9, got 10"):
+    with pytest.raises(ValueError, match=r"x: expected ids of layer .* from 0 to 9, got 10"):
         model.fit([[1, 10]], [1], verbose=0)
     assert not model.built
     model.fit([[1, 9], [0, 0]], [1, 2], verbose=0)
