@@ -164,12 +164,24 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
     moving_mean(n, h->beta2, grad, s->m + i);
 }
 
+enum { OPTIM_AHEAD = 32 }; /* vectors; prefetchers lose three or four streams at each page's end */
+
+INLINE void fetch_ahead(const optim_state *s, ptrdiff_t i) {
+    __builtin_prefetch(s->w + i, 1);
+    if (s->m) __builtin_prefetch(s->m + i, 1);
+    if (s->v) __builtin_prefetch(s->v + i, 1);
+    if (s->u) __builtin_prefetch(s->u + i, 1);
+}
+
 /* n contiguous elements */
 INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const real *g,
                        const optim_state *s) {
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
-        UNROLL(4) for (int u = 0; u < 4; u++) step(i + u * VL, VL, h, g, s);
+        UNROLL(4) for (int u = 0; u < 4; u++) {
+            fetch_ahead(s, i + (u + OPTIM_AHEAD) * VL);
+            step(i + u * VL, VL, h, g, s);
+        }
     }
     for (; i + VL <= n; i += VL) step(i, VL, h, g, s);
     if (i < n) step(i, n - i, h, g, s);

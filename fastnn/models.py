@@ -12,7 +12,7 @@ from fastnn._data import Shape, as_int, as_shape
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
 from fastnn.config import dtype_policy
-from fastnn.layers import InputLayer, Layer
+from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.layers._base import as_name, shapes_through
 from fastnn.trainer import Trainer, compile_network
 
@@ -181,6 +181,15 @@ class Sequential(Trainer):
     def _takes_ids(self) -> bool:  # type: ignore[override]
         return any(layer.takes_ids for layer in self._layers)
 
+    def _check_takes_sparse(self, name: str) -> None:
+        """Refuse sparse rows where no product is what they go into first."""
+        if self._layers and not isinstance(self._layers[0], Dense):
+            first = self._layers[0]
+            raise ValueError(
+                f"{name}: expected a dense array, got a sparse one: only a model that begins with "
+                f"Dense takes that, this one begins with {first.name!r} ({type(first).__name__})"
+            )
+
     # ---- building -----------------------------------------------------------------------------
 
     @property
@@ -276,6 +285,11 @@ class Sequential(Trainer):
         return [weight for layer in self._layers for weight in layer.trainable_weights]
 
     @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """Copies of the others."""
+        return [weight for layer in self._layers for weight in layer.non_trainable_weights]
+
+    @property
     def trainable(self) -> bool:
         """Whether training changes any weights; setting it sets that of all layers."""
         return any(layer.trainable for layer in self._layers)
@@ -348,6 +362,9 @@ class Sequential(Trainer):
         if self.built:
             kib = self.count_params() * self._dtype.itemsize / 1024
             print_fn(f"Parameters: {self.count_params():,} ({kib:,.1f} KiB)")
+            trained = sum(weight.size for weight in self.trainable_weights)
+            if trained < self.count_params():
+                print_fn(f"Trained: {trained:,}, not trained: {self.count_params() - trained:,}")
 
     # ---- written down -------------------------------------------------------------------------
 

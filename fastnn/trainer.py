@@ -22,12 +22,13 @@ from fastnn._data import (
     class_weights,
 )
 from fastnn._lock import ModelLock
+from fastnn._measures import split_measure
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
+from fastnn._sparse import CSR
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
-from fastnn.metrics import Metric, engine_names
+from fastnn.metrics import FunctionMetric, Measures, Metric
 from fastnn.metrics import get_list as metric_list
-from fastnn.metrics import results as metric_results
 from fastnn.utils import draw_permutation
 
 # The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
@@ -53,10 +54,20 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 }
 
 # What takes all outputs of a sample as one vector; Keras takes the last axis as one.
-_OF_ONE_AXIS = ("xent", "kld", "categorical_hinge", "cosine", "argmax_match")
+_OF_ONE_AXIS = (
+    "xent",
+    "focal_xent",
+    "kld",
+    "categorical_hinge",
+    "cosine",
+    "gaussian_nll",
+    "argmax_match",
+    "in_top_k",
+)
 
-# x (samples, ...), y (samples,) class ids or (samples, outputs), sample_weight or None
-Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+# x (samples, ...), an array or a CSR, y (samples,) class ids or (samples, outputs), sample_weight
+# or None
+Data = tuple[Any, np.ndarray, np.ndarray | None]
 
 
 class Trainer:
@@ -77,6 +88,7 @@ class Trainer:
     _check_ids: Any
     _takes_ids: bool
     _build_for: Any
+    _check_takes_sparse: Any
     _sample_shape: Shape | None  # None before it is known
     _shapes: tuple[Shape, Shape]  # of a built model's inputs and outputs
     _has_axes: bool  # whether one of them is of more than one axis
@@ -89,6 +101,7 @@ class Trainer:
         self.stop_training = False
         self.resume_epoch = 0
         self._metrics: list[Metric] = []
+        self._measures: Measures | None = None  # of these, once they are known for the network
         self._hyper_sent: Mapping[str, Any] | None = None
         self._rows_forward: int | None = None  # of the activations that the network keeps
         self._has_gradients = False
@@ -138,8 +151,10 @@ class Trainer:
             Of a function of your own, f(y_true, y_pred) -> (loss of each sample, its gradient to
             y_pred); see `fastnn.losses.FunctionLoss`. None is enough for `forward`, `backward`
             and `apply_gradients`.
-        metrics : list of str or Metric, optional
-            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. At most 8.
+        metrics : list of str, Metric or callable, optional
+            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. Of a
+            function of your own, f(y_true, y_pred) -> a number, or one a sample, called once an
+            epoch; see `fastnn.metrics.FunctionMetric`.
         **keras
             Keras's other arguments, at the values that ask for nothing.
 
@@ -166,16 +181,20 @@ class Trainer:
     def _forget(self) -> None:
         """A new network, or one compiled anew, has no activations, gradients or numbers."""
         self._rows_forward, self._has_gradients, self._hyper_sent = None, False, None
+        self._measures = None
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """What `compile` was called with, as plain data but for a function as loss; None before."""
+        """What `compile` was called with, as plain data but for functions; None before."""
         if self.optimizer is None:
             return None
         own = isinstance(self.loss, losses.FunctionLoss)
         return {
             "optimizer": serialize(self.optimizer),
             "loss": self.loss if self.loss is None or own else serialize(self.loss),
-            "metrics": [serialize(metric) for metric in self._metrics],
+            "metrics": [
+                metric if isinstance(metric, FunctionMetric) else serialize(metric)
+                for metric in self._metrics
+            ],
         }
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
@@ -191,9 +210,23 @@ class Trainer:
         """What trains and evaluates: the network, around it what calls a loss of one's own."""
         if not isinstance(self.loss, losses.FunctionLoss):
             return self._network
-        names = engine_names(self._metrics, self.loss, self._network.output_size)
         optimizer: Any = self._optimizer
-        return OwnLossEngine(self._network, self.loss, optimizer, names, self._shapes[1])
+        names, shape = self._measured().names, self._shapes[1]
+        return OwnLossEngine(
+            self._network, self.loss, optimizer, names, shape, self._targets_are_free()
+        )
+
+    def _targets_are_free(self) -> bool:
+        """Whether functions alone read the targets, which may have any shape then."""
+        return isinstance(self.loss, losses.FunctionLoss) and all(
+            isinstance(metric, FunctionMetric) for metric in self._metrics
+        )
+
+    def _measured(self) -> Measures:
+        """What the engine measures for the metrics."""
+        if self._measures is None:
+            self._measures = Measures(self._metrics, self.loss, self._network.output_size)
+        return self._measures
 
     def _send_hyper(self) -> None:
         """Pass a changed learning rate on."""
@@ -214,7 +247,7 @@ class Trainer:
         self, x: Any, y: Any, sample_weight: Any, *, shape: Shape | None, prefix: str = ""
     ) -> Data:
         """Training or test data as the engine takes them, but for the shape of x."""
-        x = as_features(x, self._dtype, shape, prefix + "x")
+        x = self._features(x, shape, prefix + "x")
         rows, outputs = len(x), self._output_shape_for(x.shape[1:])
         if rows == 0:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
@@ -223,12 +256,15 @@ class Trainer:
         self._check_axes(outputs)
         if self._takes_ids:
             self._check_ids(x, prefix + "x")
-        if self.loss.sparse:  # type: ignore[union-attr]
-            y = as_labels(y, rows, outputs[-1], prefix + "y")
-        elif isinstance(self.loss, losses.FunctionLoss) and not self._metrics:
+        loss: Any = self.loss
+        if loss.sparse:
+            y = as_labels(y, rows, outputs[-1], prefix + "y", loss.ignored)
+        elif self._targets_are_free():
             y = as_any_targets(y, self._dtype, rows, outputs, prefix + "y")
         else:
-            y = as_targets(y, self._dtype, rows, outputs, prefix + "y")
+            y = as_targets(y, self._dtype, rows, loss.target_shape(outputs), prefix + "y")
+        for metric in self._metrics:
+            metric.check_targets(y, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
 
     def _check_axes(self, outputs: Shape) -> None:
@@ -236,11 +272,12 @@ class Trainer:
         if len(outputs) == 1:
             return
         own = isinstance(self.loss, losses.FunctionLoss)
+        measures = Measures(self._metrics, self.loss, prod(outputs)).names
         for part, name in [
             ("loss", "" if own else self.loss.engine_name),  # type: ignore[union-attr]
-            *(("metrics", name) for name in engine_names(self._metrics, self.loss, prod(outputs))),
+            *(("metrics", split_measure(measure)[0]) for measure in measures),
         ]:
-            if name in _OF_ONE_AXIS:
+            if name.removesuffix("_logits") in _OF_ONE_AXIS:
                 raise ValueError(
                     f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
                     f"Flatten() last"
@@ -251,9 +288,16 @@ class Trainer:
         self._build_for(data[0].shape[1:])
         return _as_rows(data)
 
-    def _inputs(self, x: Any) -> np.ndarray:
+    def _features(self, x: Any, shape: Shape | None, name: str) -> Any:
+        """`x` as the engine takes it, an array or, where the first layer takes that, a `CSR`."""
+        array = as_features(x, self._dtype, shape, name, sparse=True)
+        if isinstance(array, CSR):
+            self._check_takes_sparse(name)
+        return array
+
+    def _inputs(self, x: Any) -> Any:
         """`x` as the engine takes it; builds the model at its first data."""
-        array = as_features(x, self._dtype, self._sample_shape)
+        array = self._features(x, self._sample_shape, "x")
         if self._takes_ids:
             self._check_ids(array, "x")
         if self._network is None:
@@ -291,7 +335,11 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
+            Numbers of any type; they are converted row by row as they are read, so that neither an
+            array of uint8 nor a `numpy.memmap` larger than memory is copied. Copied is one whose
+            rows are not contiguous (Fortran order) or whose bytes are swapped. A sparse matrix
+            stays sparse; CSR is the format that is not copied. The first layer must be Dense then.
         y : array_like
             Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
             there is one output.
@@ -386,16 +434,23 @@ class Trainer:
     def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
         """The first `samples` of the data, weighted by class."""
         x, y, weight = _first(data, samples)
-        outputs = self._output_shape_for(x.shape[1:])
+        outputs, loss = self._output_shape_for(x.shape[1:]), self.loss
         if len(outputs) > 1:
             raise ValueError(
                 f"class_weight: expected a model with outputs of one axis, got shape {outputs}"
             )
         if y.ndim == 1:  # a loss of one's own has targets of any shape
-            classes = as_labels(y, samples, outputs[0])
+            ignored: int | None = loss.ignored  # type: ignore[union-attr]
+            classes = as_labels(y, samples, outputs[0], "y", ignored)
+            counted = classes != ignored
+            by_class = np.zeros(samples, self._dtype)
+            by_class[counted] = class_weights(
+                class_weight, classes[counted], outputs[0], self._dtype
+            )
         else:
-            classes = as_targets(y, self._dtype, samples, outputs)
-        by_class = class_weights(class_weight, classes, outputs[0], self._dtype)
+            columns = loss.target_shape(outputs)  # type: ignore[union-attr]
+            classes = as_targets(y, self._dtype, samples, columns)
+            by_class = class_weights(class_weight, classes, columns[0], self._dtype)
         return x, y, by_class if weight is None else by_class * weight
 
     def _check_validation(self, validation_data: Any, shape: Shape) -> Data:
@@ -442,7 +497,7 @@ class Trainer:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
         train, each_batch = self._engine().train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
-        stop, sums = 0, self._sums()
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
         logs: dict[str, float] = {}
         while stop < len(index) and not self.stop_training:
@@ -450,24 +505,44 @@ class Trainer:
                 hooks.on_train_batch_begin(stop // batch_size, logs)
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums, rates)
+            stop, loss, values = train(
+                *data, index, batch_size, stop, seconds, None, sums, rates, outputs
+            )
             logs = self._means(loss, values, stop)
             if each_batch:
                 hooks.on_train_batch_end((stop - 1) // batch_size, logs)
             hooks.on_progress(stop, logs)
+        if outputs is not None and stop:
+            logs = self._means(loss, values, stop, data[1][index[:stop]], outputs)
         return logs
 
     def _sums(self) -> np.ndarray:
         """Zeros for the sums of the loss and of what the engine measures."""
-        outputs = self._network.output_size
-        return np.zeros(1 + len(engine_names(self._metrics, self.loss, outputs)))
+        return np.zeros(1 + len(self._measured().names))
 
-    def _means(self, loss: float, values: list[float], samples: int) -> dict[str, float]:
-        """Sums over the samples since the pass began, as means with their names."""
+    def _room(self, samples: int) -> np.ndarray | None:
+        """Memory for the outputs for so many samples, where a metric wants them."""
+        if not self._measured().of_outputs:
+            return None
+        return np.empty((samples, self._network.output_size), self._dtype)
+
+    def _means(
+        self,
+        loss: float,
+        values: list[float],
+        samples: int,
+        y: np.ndarray | None = None,
+        outputs: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        """Sums over the samples since the pass began, as means with their names.
+
+        Metrics of outputs are among them where `y` and the outputs are those of the samples.
+        """
         means = [float(value) / samples for value in values]
-        outputs = self._network.output_size
-        found = metric_results(self._metrics, self.loss, outputs, means) if means else []
-        return dict(zip(self.metrics_names, (float(loss) / samples, *found), strict=True))
+        if y is not None and outputs is not None:
+            outputs = self._outputs(outputs[:samples])
+            y = y if self._targets_are_free() else self._outputs(y)
+        return {"loss": float(loss) / samples, **self._measured().results(means, y, outputs)}
 
     # ---- evaluate and predict -----------------------------------------------------------------
 
@@ -524,10 +599,10 @@ class Trainer:
     def _evaluate(self, data: Data) -> dict[str, float]:
         self._rows_forward = None  # the engine overwrites the activations
         evaluate, index = self._engine().evaluate, np.arange(len(data[0]))
-        stop, sums = 0, self._sums()
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         while stop < len(index):
-            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
-        return self._means(loss, values, stop)
+            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums, outputs)
+        return self._means(loss, values, stop, data[1], outputs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", **keras: Any
@@ -536,7 +611,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
         batch_size, verbose
             Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
         **keras
@@ -613,8 +688,12 @@ class Trainer:
             data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            _, loss, values = self._engine().train(*data, np.arange(rows), rows, 0, 0.0, None)
-        return _results(self._means(loss, values, rows), return_dict)
+            outputs = self._room(rows)
+            _, loss, values = self._engine().train(
+                *data, np.arange(rows), rows, 0, 0.0, None, None, None, outputs
+            )
+            logs = self._means(loss, values, rows, data[1], outputs)
+        return _results(logs, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
@@ -627,7 +706,8 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input, at least one row
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
+            At least one row.
         training : bool
             Whether layers such as `Dropout` do what they do in training.
 
@@ -644,7 +724,7 @@ class Trainer:
             self._rows_forward = len(x)
         return self._outputs(y)
 
-    def backward(self, dy: Any) -> np.ndarray:
+    def backward(self, dy: Any) -> np.ndarray | None:
         """Gradients of the weights, for the gradient `dy` of the total loss to the outputs.
 
         Overwrites the gradients of before.
@@ -656,16 +736,16 @@ class Trainer:
 
         Returns
         -------
-        ndarray (samples, features)
-            The gradient to `x`.
+        ndarray (samples, features) or None
+            The gradient to `x`; None where `x` was sparse, for that would be dense.
         """
         with self._lock:
             if self._rows_forward is None:
                 raise ValueError("backward: expected a forward before it, got none")
             dy = as_targets(dy, self._dtype, self._rows_forward, self._shapes[1], "dy")
-            dx: np.ndarray = self._network.backward(dy, None)
+            dx: np.ndarray | None = self._network.backward(dy, None)
             self._has_gradients = True
-        return dx.reshape(len(dx), *self._shapes[0])
+        return None if dx is None else dx.reshape(len(dx), *self._shapes[0])
 
     def apply_gradients(self) -> None:
         """One optimizer step with the gradients of the last `backward`."""
@@ -687,9 +767,13 @@ def compile_network(
     """Pass on what `compile` chose; of a loss of one's own, the engine knows nothing."""
     if isinstance(loss, losses.FunctionLoss):
         loss, metrics = None, []
-    names = engine_names(metrics, loss, network.output_size)
-    engine_loss, params = (loss.engine_name, loss.params) if loss else (None, ())
-    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper, params)
+    measures = Measures(metrics, loss, network.output_size).names
+    if loss is None:
+        network.compile(None, optimizer.engine_name, measures, optimizer.hyper)
+        return
+    loss.target_shape((network.output_size,))
+    chosen = (loss.engine_name, optimizer.engine_name, measures, optimizer.hyper)
+    network.compile(*chosen, loss.params, loss.ignored)
 
 
 def _results(logs: dict[str, float], return_dict: bool) -> Any:

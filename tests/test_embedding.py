@@ -18,6 +18,7 @@ from fastnn.layers import (
     Flatten,
     Input,
     Reshape,
+    Residual,
 )
 from fastnn.models import Sequential, clone_model, load_model
 
@@ -428,6 +429,8 @@ def test_where_they_may_stand():
         for layer in (Embedding(4, 2), CategoricalEmbedding({0: 4})):
             with pytest.raises(ValueError, match="expected to read the model's inputs"):
                 Sequential([before, layer])
+    with pytest.raises(ValueError, match="no layer around it"):
+        Sequential([Input((3,)), Residual([CategoricalEmbedding({0: 4}), Dense(3)])])
     with pytest.raises(ValueError, match="inputs of one axis"):
         Sequential([Input((2, 2)), CategoricalEmbedding({0: 4})])
     with pytest.raises(ValueError, match="got 3 columns, no column 5"):

@@ -280,7 +280,7 @@ def test_bad_settings(make, error, words):
     "refused",
     [
         {"metrics": ["nothing"]},
-        {"metrics": [metrics.MeanSquaredError(name=f"m{i}") for i in range(9)]},
+        {"metrics": [metrics.MeanSquaredError(), metrics.MeanSquaredError()]},
         {"metrics": [metrics.MeanSquaredError(name="loss")]},
         {"weighted_metrics": ["mse"]},
     ],

@@ -8,20 +8,24 @@ activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from fastnn._native.core cimport (
-    Activation, FNN_LOSS_PARAMS, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim,
+    Activation, FNN_CURVE_PARAMS, FNN_LOSS_PARAMS, fnn_curve, fnn_curve_grad, fnn_hyper, fnn_kernels,
+    fnn_loss, fnn_metric, fnn_noise, fnn_noise_args, fnn_optim,
 )
 
 cdef enum StepKind:
     DENSE
     ACTIVATE
     ACTIVATE_ROWS
+    CURVE
     SCALE
-    DROPOUT
+    NOISE
     LAYER_NORM
     BATCH_NORM
     PRELU
     EMBED
     TAKE
+    FORK                    # x[l + 1] is x[l], which the join reads, too
+    JOIN                    # x[l + 1] = x[l] + x[fork]
 
 # What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
 # their norm, the sum of their squares and the factor that makes them small enough.
@@ -42,8 +46,9 @@ ctypedef struct Step:
     ptrdiff_t inputs, outputs
     Activation f            # of ACTIVATE, ACTIVATE_ROWS, and DENSE with one in its epilogue; else linear
     # Weights in panels [w_cols/P][kernel_rows + bias][P], the bias as the last row; gradients and
-    # slots likewise. w_cols are the outputs, but of EMBED, whose kernel is a table. A kernel of DENSE has a row for each input, gamma of LAYER_NORM and BATCH_NORM
-    # and alpha of PRELU are one row; beta is a bias. Rows of neither: no weights.
+    # slots likewise; w_cols are the outputs, but of EMBED, whose kernel is a table. One of DENSE has a
+    # row for each input, gamma of LAYER_NORM and BATCH_NORM and alpha of PRELU are one row; beta is
+    # a bias. Rows of neither: no weights.
     ptrdiff_t kernel_rows, w_cols
     bint bias
     # What products of DENSE read, forward and backward: the weights themselves, and transposed ones
@@ -63,8 +68,16 @@ ctypedef struct Step:
     # SCALE: plain vectors
     char *scale
     char *shift
-    # DROPOUT
-    double rate
+    # CURVE
+    fnn_curve curve
+    fnn_curve_grad curve_grad
+    double param[FNN_CURVE_PARAMS]
+    bint of_input           # the derivative wants the input, not the output
+    # NOISE: random in training, else nothing. A gradient without noise of its own (NULL) passes, and
+    # d[l] is d[l + 1].
+    fnn_noise noise
+    fnn_noise noise_grad
+    fnn_noise_args noise_args   # its numbers
     uint64_t seed
     # LAYER_NORM and BATCH_NORM; state in panels [outputs/P][FNN_BATCH_NORM_STATE][P]
     double epsilon, momentum
@@ -74,6 +87,8 @@ ctypedef struct Step:
     int first, last
     ptrdiff_t to, n_columns
     ptrdiff_t *columns
+    # FORK, JOIN: each other's step
+    int mate
 
 # A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
 ctypedef struct Unit:
@@ -83,6 +98,12 @@ ctypedef struct Unit:
     # Of this unit's kernel and bias, where gradients are clipped by norms or weights penalised.
     double squares[2]
     double penalty
+
+# What is reported beside the loss: a metric's kernel, or, where that is NULL, a loss's.
+ctypedef struct Measure:
+    fnn_metric metric
+    fnn_loss loss
+    double number[FNN_LOSS_PARAMS]
 
 ctypedef struct Plan:
     const fnn_kernels *k
@@ -100,10 +121,12 @@ ctypedef struct Plan:
     fnn_loss loss
     double loss_param[FNN_LOSS_PARAMS]
     int loss_step           # the loss reads x[loss_step]: before the last activation where fused
+    bint ignores            # rows of class id `ignored` do not count
+    int32_t ignored
+    ptrdiff_t target_cols   # of dense targets
     int n_metrics
-    fnn_metric *metrics
-    int metric_step         # the metrics read x[metric_step]
-    double threshold
+    Measure *metrics
+    int metric_step         # the metrics read x[metric_step], its first target_cols columns
     fnn_optim optim
     Correction correction
     fnn_hyper hyper
@@ -139,10 +162,23 @@ ctypedef struct Workspace:
     char *weight
     char *loss              # a value a row
     char *metric            # [n_metrics][rows]
+    # Of sparse x, which has no panels. In training its batch's non-zeros, sorted by chunks of columns (a
+    # unit's rows of weights): the row of weights in the chunk, the row of x, the number. Chunk i
+    # ends before chunk_end[i]. There is room for so many.
+    bint sparse
+    ptrdiff_t chunks, room
+    int64_t *chunk_end
+    int32_t *to_row
+    int32_t *from_row
+    char *nonzero
 
 # Rows to work on: x[index[i]], y or label and weight likewise; index NULL: i itself.
 ctypedef struct Rows:
-    const char *x
+    const char *x           # of sparse rows the non-zeros
+    int source              # x's type: FNN_SOURCES where it is the network's, else an fnn_source
+    ptrdiff_t x_size, x_row # bytes of an element, elements from one row to the next
+    const int64_t *begin    # of sparse rows: see fnn_sparse_args; else NULL
+    const int32_t *column
     const char *y           # NULL where the targets are class ids
     const int32_t *label
     const char *weight      # NULL: all 1
@@ -150,15 +186,19 @@ ctypedef struct Rows:
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                         ptrdiff_t r1) noexcept nogil
-cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
-                         ptrdiff_t r1) noexcept nogil
+# What the weights of so many rows from position `at` on are multiplied by, because some do not count.
+cdef double weight_factor(Plan *p, Rows *b, ptrdiff_t at, ptrdiff_t rows) noexcept nogil
+cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1,
+                         double factor) noexcept nogil
 # `kept`: backward is to follow. `iteration`: the optimizer step that the pass is part of, 1, 2, ...;
 # 0: none, it is not training.
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
-cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
+cdef bint activates(Plan *p, int l) noexcept nogil
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
+                             char *dy) noexcept nogil
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil
@@ -177,6 +217,10 @@ cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept
 cdef inline bint has_weights(const Step *s) noexcept nogil:
     return s.kernel_rows + s.bias > 0
 
+# Whether the gradient of a step's input is that of its output.
+cdef inline bint passes_gradient(const Step *s) noexcept nogil:
+    return s.kind == JOIN or (s.kind == NOISE and s.noise_grad == NULL)
+
 # Whether the update waits for the norms of whole tensors, or of all.
 cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
     return p.clipnorm > 0 or p.global_clipnorm > 0
@@ -184,7 +228,6 @@ cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
 # Rows that one thread carries through all layers at a time, so that they stay in its cache.
 cdef enum:
     ROW_BLOCK = 128
-    MAX_METRICS = 8
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
     # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.

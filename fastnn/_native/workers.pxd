@@ -15,7 +15,8 @@ ctypedef struct Job:
     const double *rates             # learning rates of the steps from position 0 on; NULL: hyper's
     double rate                     # of one step that is run in parts
     double *sums
-    char *out                       # predict
+    double factor                   # evaluate: weight_factor of all rows
+    char *out                       # predict; train and evaluate: NULL, or takes each position's outputs
     ptrdiff_t out_cols
     bint input_gradient             # backward
     ptrdiff_t part0, part1          # of a step that is run in parts: its rows or units

@@ -11,11 +11,12 @@ from fastnn._native.core cimport (
     fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.features cimport couple
+from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
     ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
     gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
-    through_activation, weights_phase,
+    through_activation, weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
 
@@ -36,6 +37,20 @@ cdef double begin_of(fnn_share *shares, int tid, int size) noexcept nogil:
     if shares == NULL:
         return equal(tid, size)
     return shares[tid - 1].end if tid > 0 else 0
+
+
+cdef int last_step(Job *job) noexcept nogil:
+    """What forward goes on to before losses and metrics, and before outputs where they are wanted."""
+    return job.plan.n_steps if job.out != NULL else max(job.plan.loss_step, job.plan.metric_step)
+
+
+cdef void keep_outputs(Job *job, char **x, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1) noexcept nogil:
+    """The outputs of rows r0 .. r1 of the batch at position `at`, where they are wanted."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t itemsize = p.k.itemsize, cols = job.out_cols
+    if job.out != NULL:
+        p.k.unpack(r1 - r0, cols, x[p.n_steps] + r0 * p.k.panel * itemsize, cols, job.w.panel,
+                   job.out + (at + r0) * cols * itemsize)
 
 
 cdef int coupled_forward(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
@@ -99,15 +114,17 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
     """Phase 1 on rows r0 .. r1 of the batch of `rows` rows that begins at position `at`."""
     cdef Plan *p = job.plan
     cdef ptrdiff_t r = r0, end
+    cdef double factor = weight_factor(p, &job.rows, at, rows)
     cdef int start = coupled_forward(job, at, rows, r0, r1, iteration, tid, size)
     cdef int low = last_coupling(p) + 1, stop = p.first_trained + 1
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         if start < 0:
             gather_inputs(p, job.w, &job.rows, at, r, end)
-        gather_targets(p, job.w, &job.rows, at, r, end)
-        forward(p, job.w, r, end, max(start, 0), max(p.loss_step, p.metric_step), True, iteration)
+        gather_targets(p, job.w, &job.rows, at, r, end, factor)
+        forward(p, job.w, r, end, max(start, 0), last_step(job), True, iteration)
         losses(p, job.w, &job.rows, r, end, 1.0 / rows, True)
+        keep_outputs(job, job.w.x, at, r, end)
         backward(p, job.w, r, end, p.loss_step, max(low, stop), iteration)
         if stop > low:
             first_rows(p, job.w, r, end, stop)
@@ -163,6 +180,8 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
             now = fnn_now()
         maybe_delay(tid)
         rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
+        if job.w.sparse and tid == 0:
+            sort_nonzeros(p, job.w, &job.rows, at, rows)
         rows_phase(job, at, rows, r0, r1, iteration, tid, size)
         if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
@@ -200,6 +219,8 @@ cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
+    if job.w.sparse and tid == 0 and job.part0 == 0:
+        sort_nonzeros(job.plan, job.w, &job.rows, job.start, job.stop - job.start)
     equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1,
                job.iteration + 1, tid, size)
@@ -231,9 +252,10 @@ cdef void evaluate_worker(void *what, int tid, int size) noexcept nogil:
         while r < r1:
             end = min(r + ROW_BLOCK, r1)
             gather_inputs(p, job.w, &job.rows, at, r, end)
-            gather_targets(p, job.w, &job.rows, at, r, end)
-            forward(p, job.w, r, end, 0, max(p.loss_step, p.metric_step), False, 0)
+            gather_targets(p, job.w, &job.rows, at, r, end, job.factor)
+            forward(p, job.w, r, end, 0, last_step(job), False, 0)
             losses(p, job.w, &job.rows, r, end, 1.0, False)
+            keep_outputs(job, job.w.x_calm, at, r, end)
             r = end
         fnn_barrier_wait(&job.barrier, size)
         maybe_delay(tid)
@@ -270,6 +292,8 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, cols = job.out_cols
     cdef int start
     maybe_delay(tid)
+    if job.w.sparse and tid == 0:
+        sort_nonzeros(p, job.w, &job.rows, 0, job.stop)
     equal_rows(job.stop, tid, size, &r0, &r1)
     start = coupled_forward(job, 0, job.stop, r0, r1, job.iteration, tid, size)
     r = r0
@@ -284,12 +308,14 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
 
 
 cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
-    """Gradients of the weights, and of the input to out, from the output's in rows.y."""
+    """Gradients of the weights, and of the input to out, unless it is sparse, from the output's in
+    rows.y."""
     cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
     cdef Workspace *w = job.w
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
     cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
+    cdef int stop = 1 if w.sparse else 0
     maybe_delay(tid)
     equal_rows(job.stop, tid, size, &r0, &r1)
     r = r0
@@ -297,12 +323,13 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         end = min(r + ROW_BLOCK, r1)
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
-        through_activation(p, w, r, end, p.n_steps)
-        backward(p, w, r, end, p.n_steps, last_coupling(p) + 1, job.iteration)
+        through_activation(p, w, r, end, p.n_steps, w.d[p.n_steps])
+        backward(p, w, r, end, p.n_steps, max(last_coupling(p) + 1, stop), job.iteration)
         r = end
-    coupled_backward(job, job.stop, r0, r1, job.iteration, 0, tid, size)
-    p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
-               job.out + r0 * n_in * itemsize)
+    coupled_backward(job, job.stop, r0, r1, job.iteration, stop, tid, size)
+    if not w.sparse:
+        p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
+                   job.out + r0 * n_in * itemsize)
     fnn_barrier_wait(&job.barrier, size)
     share_lookups(job, job.stop, tid, size)
     maybe_delay(tid)

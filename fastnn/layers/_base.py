@@ -1,6 +1,7 @@
 """What every layer is: settings, a name, and weights that live in the model's network once it is
 built."""
 
+import re
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,11 @@ def auto_name(base: str) -> str:
     return f"{base}_{number}" if number else base
 
 
+def snake_case(name: str) -> str:
+    """GaussianNoise as gaussian_noise, ReLU as re_lu: as Keras names layers."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+
+
 def as_name(name: Any, base: str) -> str:
     """`name`, or a new one."""
     if name is None:
@@ -57,6 +63,13 @@ class Layer(Configurable):
         Whether training changes the weights. May be changed later.
     **keras
         Keras's other arguments, at the values that ask for nothing.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> layer = Dense(3, name="hidden", input_shape=(4,))
+    >>> layer.name, layer.dtype, layer.built
+    ('hidden', 'float32', False)
     """
 
     weight_names: tuple[str, ...] = ()
@@ -277,6 +290,11 @@ class Layer(Configurable):
     def trainable_weights(self) -> list[np.ndarray]:
         """Copies of those weights that training changes."""
         return self.get_weights()[: len(self.stepped_names)] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """Copies of the others: of a layer that is not trained all, else such as a moving mean."""
+        return self.get_weights()[len(self.stepped_names) if self.trainable else 0 :]
 
     def set_weights(self, weights: list[Any]) -> None:
         """Replace the weights.

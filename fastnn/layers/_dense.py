@@ -38,6 +38,14 @@ class Dense(WeightedLayer):
         If `units` is below 1, a name is unknown or something is not supported yet.
     TypeError
         If an argument is of the wrong type.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Dense, Input
+    >>> model = Sequential([Input((4,)), Dense(8, "relu"), Dense(1)])
+    >>> [layer.count_params() for layer in model.layers]
+    [40, 9]
     """
 
     _neutral: Mapping[str, tuple[Any, ...]] = {

@@ -50,15 +50,17 @@ class WeightedLayer(Layer):
 
     def attach(self, network: Any, op: int, input_shape: Shape, weights: list[np.ndarray]) -> None:
         super().attach(network, op, input_shape, weights)
-        for number, names in enumerate(self.op_tensors, op):
-            found = map(self._regularizer_of, names)
-            network.set_penalty(number, *((r.l1, r.l2) if r else (0.0, 0.0) for r in found))
+        if self.stepped_names:
+            for number, names in enumerate(self.op_tensors, op):
+                found = map(self._regularizer_of, names)
+                network.set_penalty(number, *((r.l1, r.l2) if r else (0.0, 0.0) for r in found))
         if not self.trainable:  # a network trains its layers unless it is told
             self._send_trainable()
 
     def _send_trainable(self) -> None:
-        for number, _ in enumerate(self.op_tensors, self._op):
-            self._network.set_trainable(number, self.trainable)
+        if self.stepped_names:
+            for number, _ in enumerate(self.op_tensors, self._op):
+                self._network.set_trainable(number, self.trainable)
 
     def _engine_kernel(self, kernel: np.ndarray) -> np.ndarray:
         """The kernel as the engine takes it, (rows, n)."""
