@@ -51,6 +51,12 @@ PARAMS = {
 }
 # a metric's name and the number that it takes
 NUMBERS = {"in_top_k": 3}
+# layers that train numbers for each feature
+FEATURES = [
+    ("layer_norm", 1e-3, True, True),
+    ("batch_norm", 0.99, 1e-3, True, True),
+    ("prelu",),
+]
 
 
 def random(*shape: int) -> Any:
@@ -181,6 +187,29 @@ def test_residual(compare: Compare, name: str) -> None:
         fastnn=lambda: native.forward(x, 1),
         numpy=lambda: numpy.forward(x, 1),
         check=agree(1),
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("op", FEATURES, ids=lambda op: op[0])
+def test_features(compare: Compare, op: tuple[Any, ...], training: bool) -> None:
+    """There and back through one normalization or PReLU, in training and outside of it."""
+    native, numpy = pair(512, op)
+    x, dy = random(256, 512), random(256, 512)[::-1].copy()
+    for net in (native, numpy):
+        net.set_kernel(0, 1 + random(1, 512) / 2)
+        if op[0] == "batch_norm":
+            net.set_statistics(0, random(512), 1 + random(512) / 2)
+
+    def both(net: Any) -> Any:
+        return net.forward(x, 1, training), net.backward(dy, 1)
+
+    compare(
+        "network",
+        f"{op[0]}{'' if training else ', calm'}, 256 x 512, there and back",
+        fastnn=lambda: both(native),
+        numpy=lambda: both(numpy),
+        check=agree(256),
     )
 
 

@@ -63,6 +63,10 @@ MEASURED_WITHIN = {
     "embed": ("bench_network.py::test_train_tables", "rows of tables are looked up there"),
     "embed_gradient": ("bench_network.py::test_train_tables", "the gradient of tables"),
     "colsum": ("bench_dense.py::test_dense_backward", "the gradient of the bias"),
+    **dict.fromkeys(
+        kernels("LAYER_NORM") + kernels("BATCH_NORM") + kernels("PRELU"),
+        ("bench_network.py::test_features", "a pass there and back through such a layer"),
+    ),
     "fma_peak": ("bench_matmul.py::test_matmul", "the yardstick: every share of the peak"),
 }
 

@@ -179,7 +179,8 @@ typedef void (*fnn_scatter)(ptrdiff_t n, ptrdiff_t cols, const int32_t *to, cons
 typedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                           const void *x, const void *scale, const void *shift, void *y);
 
-/* sum[c] = sum over r of x[r,c], in a fixed order; sum is panelled with panel stride sum_panel */
+/* sum[c] = sum over r of x[r,c], of colsquare x[r,c]^2, in a fixed order; sum is panelled with panel
+ * stride sum_panel */
 typedef void (*fnn_colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                            const void *x, ptrdiff_t sum_panel, void *sum);
 
@@ -354,6 +355,7 @@ typedef void (*fnn_metric)(const fnn_metric_args *args);
  *            momentum: m = momentum m + d;  w -= m instead
  *   adagrad  v += g^2;  w -= lr g / sqrt(v + epsilon)
  *   lion     w -= lr sign(m + (1-beta1)(g - m));  m += (1-beta2)(g - m)
+ *   average  w += (1-beta1)(g - w), and nothing of the below: of weights g, their moving average w
  * lr and epsilon are those of the step: corrected for bias, where the optimizer does that. Before
  * all of it, where one of these is not 0:
  *   g = factor (g + l1 sign(w) + 2 l2 w), no larger than clip in size (clip 0: any);  w -= decay w

@@ -47,6 +47,12 @@ INLINE void store_first(ptrdiff_t n, real *p, vreal a) {
     else v_store_m(v_first(n), p, a);
 }
 
+/* the first n elements, or all; any n */
+INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
+    if (n >= VL) v_store(p, a);
+    else if (n > 0) v_store_m(v_first(n), p, a);
+}
+
 #include "act.inc.h"
 #include "gemm.inc.h"
 #if FNN_BF16

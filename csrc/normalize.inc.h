@@ -7,136 +7,89 @@
  *
  *   dx = (g - mean(g) - x^ mean(g x^)) / sqrt(variance + epsilon),   dgamma[c] = sum of dy x^
  *
- * Mean and variance take two passes: sums of squares would cancel. Sums over rows go in blocks, so
- * that their error does not grow with a large batch; their order depends on the rows' number alone.
+ * which is g times a scale, (x - mean) times a slope, and an offset. Mean and variance take two
+ * passes: sums of squares would cancel. Sums over rows go in blocks, so that their error does not
+ * grow with a large batch; their order depends on the rows' number alone.
+ *
+ * VL rows go together: each has a vector of sums over its columns, and these, transposed, become
+ * one vector of a total a row. So nothing waits for the sum across one row's lanes, its division and
+ * its root, and a row's lane, of VL or of fewer, does the same arithmetic.
  */
 
 enum { SUM_BLOCK = 64 };
 
 /* ---- rows ---- */
 
-INLINE vreal panelled(const void *vector, ptrdiff_t w_panel, ptrdiff_t c, vmask in) {
-    return v_load_m(in, (const real *)vector + c / P * w_panel + c % P);
+/* lane i: the sum over the lanes of sum[i] */
+INLINE vreal totals(vreal *sum) {
+    v_transpose(sum);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) sum[i] = v_add(sum[i], sum[i + half]);
+    return sum[0];
 }
 
-/* sum over a row of x, or, with a mean, of (x - mean)^2 */
-INLINE vreal row_sum(layout m, const real *x, int squares, vreal mean) {
-    vreal sum = v_zero();
-    for (ptrdiff_t c = 0; c < m.cols; c += VL) {
-        const vmask in = within(m, c);
-        const vreal v = v_load_m(in, x + at(m, 0, c)), d = v_select(in, v_sub(v, mean), v_zero());
-        sum = squares ? v_fma(d, d, sum) : v_add(sum, v);
+/* What is summed over a row x: x, or, of squares, (x - mean)^2. */
+INLINE void add_to_sum(ptrdiff_t n, const real *x, int squares, vreal mean, vreal *sum) {
+    const vreal v = load_first(n, x);
+    if (!squares) {
+        *sum = v_add(*sum, v);
+        return;
     }
-    return v_set1(v_sum(sum));
+    const vreal away = v_sub(v, mean), d = n == VL ? away : v_select(v_first(n), away, v_zero());
+    *sum = v_fma(d, d, *sum);
 }
 
-static void FNN_NAME(layer_norm)(const fnn_layer_norm_args *g) {
-    const layout m = {g->cols, P, g->panel};
-    const vreal n = v_set1((real)g->cols), epsilon = v_set1((real)g->epsilon), one = v_set1(1);
-    real *stats = g->stats;
-    for (ptrdiff_t r = 0; r < g->rows && g->cols > 0; r++) {
-        const real *x = (const real *)g->x + r * P;
-        real *y = (real *)g->y + r * P;
-        const vreal mean = v_div(row_sum(m, x, 0, v_zero()), n);
-        const vreal variance = v_div(row_sum(m, x, 1, mean), n);
-        const vreal rstd = v_div(one, v_sqrt(v_add(variance, epsilon)));
-        for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-            const vmask in = within(m, c);
-            vreal v = v_mul(v_sub(v_load_m(in, x + at(m, 0, c)), mean), rstd);
-            if (g->gamma) v = v_mul(v, panelled(g->gamma, g->w_panel, c, in));
-            if (g->beta) v = v_add(v, panelled(g->beta, g->w_panel, c, in));
-            v_store_m(in, y + at(m, 0, c), v);
-        }
-        if (stats) {
-            v_store_m(v_first(1), stats + 2 * r, rstd);
-            v_store_m(v_first(1), stats + 2 * r + 1, mean);
-        }
+INLINE vreal row_sum(layout m, const real *x, int squares, real mean) {
+    const vreal center = v_set1(mean);
+    vreal sum[NV];
+    ptrdiff_t c = 0;
+    UNROLL(NV) for (int u = 0; u < NV; u++) sum[u] = v_zero();
+    for (; c + P <= m.cols; c += P, x += m.panel) {
+        UNROLL(NV) for (int u = 0; u < NV; u++) add_to_sum(VL, x + u * VL, squares, center, &sum[u]);
     }
-}
-
-static void FNN_NAME(layer_norm_backward)(const fnn_layer_norm_args *g) {
-    const layout m = {g->cols, P, g->panel};
-    const vreal n = v_set1((real)g->cols);
-    const real *stats = g->stats;
-    for (ptrdiff_t r = 0; r < g->rows && g->cols > 0; r++) {
-        const real *x = (const real *)g->x + r * P, *dy = (const real *)g->dy + r * P;
-        real *dx = (real *)g->y + r * P;
-        const vreal rstd = v_set1(stats[2 * r]), mean = v_set1(stats[2 * r + 1]);
-        vreal sum = v_zero(), product = v_zero();
-        for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-            const vmask in = within(m, c);
-            const vreal hat = v_mul(v_sub(v_load_m(in, x + at(m, 0, c)), mean), rstd);
-            vreal d = v_load_m(in, dy + at(m, 0, c));
-            if (g->gamma) d = v_mul(d, panelled(g->gamma, g->w_panel, c, in));
-            sum = v_add(sum, d);
-            product = v_fma(d, v_select(in, hat, v_zero()), product);
-        }
-        sum = v_div(v_set1(v_sum(sum)), n);
-        product = v_div(v_set1(v_sum(product)), n);
-        for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-            const vmask in = within(m, c);
-            const vreal hat = v_mul(v_sub(v_load_m(in, x + at(m, 0, c)), mean), rstd);
-            vreal d = v_load_m(in, dy + at(m, 0, c));
-            if (g->gamma) d = v_mul(d, panelled(g->gamma, g->w_panel, c, in));
-            d = v_mul(rstd, v_fnma(hat, product, v_sub(d, sum)));
-            v_store_m(in, dx + at(m, 0, c), d);
-        }
+    UNROLL(NV) for (int u = 0; u < NV; u++) {
+        const ptrdiff_t n = min_size(VL, m.cols - c - u * VL);
+        if (n > 0) add_to_sum(n, x + u * VL, squares, center, &sum[u]);
     }
+    UNROLL(NV) for (int u = 1; u < NV; u++) sum[0] = v_add(sum[0], sum[u]);
+    return sum[0];
 }
 
-/* ---- columns ---- */
+/* The sums of n <= VL rows. */
+INLINE vreal row_sums(layout m, ptrdiff_t n, const real *x, int squares, const real *mean) {
+    vreal sum[VL];
+    for (int i = 0; i < VL; i++)
+        sum[i] = i < n ? row_sum(m, x + i * P, squares, squares ? mean[i] : 0) : v_zero();
+    return totals(sum);
+}
 
-/* The sum over rows of a vector of columns of x, or, with a mean, of (x - mean)^2. */
-INLINE vreal column_sum(ptrdiff_t rows, vmask in, const real *x, int squares, vreal mean) {
-    vreal total = v_zero();
-    for (ptrdiff_t r0 = 0; r0 < rows; r0 += SUM_BLOCK) {
-        const ptrdiff_t r1 = min_size(r0 + SUM_BLOCK, rows);
-        vreal sum[4];
-        UNROLL(4) for (int u = 0; u < 4; u++) sum[u] = v_zero();
-        for (ptrdiff_t r = r0; r < r1; r += 4) {
-            UNROLL(4) for (int u = 0; u < 4; u++) {
-                if (r + u >= r1) break;
-                const vreal v = v_load_m(in, x + (r + u) * P), d = v_sub(v, mean);
-                sum[u] = squares ? v_fma(d, d, sum[u]) : v_add(sum[u], v);
-            }
-        }
-        total = v_add(total, v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+/* y of n <= VL columns of a row, of which gamma and beta are those there */
+INLINE void normalize(ptrdiff_t n, const real *x, vreal mean, vreal rstd, const real *gamma,
+                      const real *beta, real *y) {
+    vreal v = v_mul(v_sub(load_first(n, x), mean), rstd);
+    if (gamma) v = v_mul(v, load_first(n, gamma));
+    if (beta) v = v_add(v, load_first(n, beta));
+    store_first(n, y, v);
+}
+
+/* where vector u is of panel j of gamma or beta; NULL without */
+INLINE const real *weights_at(const fnn_layer_norm_args *g, const void *weights, ptrdiff_t j, int u) {
+    return weights ? (const real *)weights + j * g->w_panel + u * VL : NULL;
+}
+
+INLINE void normalize_row(const fnn_layer_norm_args *g, const real *x, real mean, real rstd, real *y) {
+    const vreal center = v_set1(mean), scale = v_set1(rstd);
+    ptrdiff_t j = 0;
+    for (; (j + 1) * P <= g->cols; j++, x += g->panel, y += g->panel) {
+        UNROLL(NV) for (int u = 0; u < NV; u++)
+            normalize(VL, x + u * VL, center, scale, weights_at(g, g->gamma, j, u),
+                      weights_at(g, g->beta, j, u), y + u * VL);
     }
-    return total;
-}
-
-/* The sums over rows of dy and of dy x^, of a vector of columns; mean and rstd of the columns, or,
- * with stats, those of each row. */
-INLINE void gradient_sums(ptrdiff_t rows, vmask in, const real *x, const real *dy, const real *stats,
-                          vreal mean, vreal rstd, vreal *sum, vreal *product) {
-    *sum = *product = v_zero();
-    for (ptrdiff_t r0 = 0; r0 < rows; r0 += SUM_BLOCK) {
-        const ptrdiff_t r1 = min_size(r0 + SUM_BLOCK, rows);
-        vreal s[2], p[2];
-        UNROLL(2) for (int u = 0; u < 2; u++) s[u] = p[u] = v_zero();
-        for (ptrdiff_t r = r0; r < r1; r += 2) {
-            UNROLL(2) for (int u = 0; u < 2; u++) {
-                if (r + u >= r1) break;
-                if (stats) rstd = v_set1(stats[2 * (r + u)]), mean = v_set1(stats[2 * (r + u) + 1]);
-                const vreal d = v_load_m(in, dy + (r + u) * P);
-                const vreal v = v_mul(v_sub(v_load_m(in, x + (r + u) * P), mean), rstd);
-                s[u] = v_add(s[u], d);
-                p[u] = v_fma(d, v, p[u]);
-            }
-        }
-        *sum = v_add(*sum, v_add(s[0], s[1]));
-        *product = v_add(*product, v_add(p[0], p[1]));
-    }
-}
-
-static void FNN_NAME(layer_norm_gradient)(const fnn_layer_norm_args *g) {
-    for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        vreal sum, product;
-        gradient_sums(g->rows, in, (const real *)g->x + c, (const real *)g->dy + c, g->stats, v_zero(),
-                      v_zero(), &sum, &product);
-        if (g->dgamma) v_store_m(in, (real *)g->dgamma + c, product);
-        if (g->dbeta) v_store_m(in, (real *)g->dbeta + c, sum);
+    UNROLL(NV) for (int u = 0; u < NV; u++) {
+        const ptrdiff_t n = min_size(VL, g->cols - j * P - u * VL);
+        if (n > 0)
+            normalize(n, x + u * VL, center, scale, weights_at(g, g->gamma, j, u),
+                      weights_at(g, g->beta, j, u), y + u * VL);
     }
 }
 
@@ -145,131 +98,351 @@ INLINE vreal root_of(vreal variance, double epsilon) {
     return v_div(v_set1(1), v_sqrt(v_add(variance, v_set1((real)epsilon))));
 }
 
-INLINE vreal or_one(const void *vector, ptrdiff_t c, vmask in) {
-    return vector ? v_load_m(in, (const real *)vector + c) : v_set1(1);
-}
-
-/* scale and shift of y = x scale + shift */
-INLINE void scale_and_shift(const fnn_batch_norm_args *g, ptrdiff_t c, vmask in, vreal mean, vreal rstd,
-                            real *scale, real *shift) {
-    const vreal a = v_mul(rstd, or_one(g->gamma, c, in));
-    const vreal b = g->beta ? v_load_m(in, (const real *)g->beta + c) : v_zero();
-    v_store_m(in, scale + c, a);
-    v_store_m(in, shift + c, v_fnma(mean, a, b));
-}
-
-static void FNN_NAME(batch_norm_moments)(const fnn_batch_norm_args *g) {
-    real *s = g->state;
-    const vreal n = v_set1((real)g->rows), kept = v_set1((real)g->momentum);
-    const vreal taken = v_set1((real)(1 - g->momentum));
-    for (ptrdiff_t c = 0; c < g->cols && g->rows > 0; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        const real *x = (const real *)g->x + c;
-        const vreal mean = v_div(column_sum(g->rows, in, x, 0, v_zero()), n);
-        const vreal variance = v_div(column_sum(g->rows, in, x, 1, mean), n);
-        const vreal rstd = root_of(variance, g->epsilon);
-        real *moving_mean = s + FNN_MOVING_MEAN * P + c, *moving = s + FNN_MOVING_VARIANCE * P + c;
-        v_store_m(in, moving_mean, v_fma(v_load_m(in, moving_mean), kept, v_mul(mean, taken)));
-        v_store_m(in, moving, v_fma(v_load_m(in, moving), kept, v_mul(variance, taken)));
-        v_store_m(in, s + FNN_MEAN * P + c, mean);
-        v_store_m(in, s + FNN_RSTD * P + c, rstd);
-        scale_and_shift(g, c, in, mean, rstd, s + FNN_SCALE_BY * P, s + FNN_SHIFT_BY * P);
+static void FNN_NAME(layer_norm)(const fnn_layer_norm_args *g) {
+    const layout m = {g->cols, P, g->panel};
+    const vreal count = v_set1((real)g->cols);
+    real *stats = g->stats, mean[VL], rstd[VL];
+    for (ptrdiff_t r = 0; r < g->rows && g->cols > 0; r += VL) {
+        const ptrdiff_t n = min_size(VL, g->rows - r);
+        const real *x = (const real *)g->x + r * P;
+        v_store(mean, v_div(row_sums(m, n, x, 0, NULL), count));
+        v_store(rstd, root_of(v_div(row_sums(m, n, x, 1, mean), count), g->epsilon));
+        for (ptrdiff_t i = 0; i < n; i++) {
+            normalize_row(g, x + i * P, mean[i], rstd[i], (real *)g->y + (r + i) * P);
+            if (stats) stats[2 * (r + i)] = rstd[i], stats[2 * (r + i) + 1] = mean[i];
+        }
     }
 }
 
-static void FNN_NAME(batch_norm_calm)(const fnn_batch_norm_args *g) {
-    real *s = g->state;
-    for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        const vreal rstd = root_of(v_load_m(in, s + FNN_MOVING_VARIANCE * P + c), g->epsilon);
-        scale_and_shift(g, c, in, v_load_m(in, s + FNN_MOVING_MEAN * P + c), rstd,
-                        s + FNN_CALM_SCALE * P, s + FNN_CALM_SHIFT * P);
+/* dy gamma of n <= VL columns */
+INLINE vreal scaled(ptrdiff_t n, const real *dy, const real *gamma) {
+    const vreal d = load_first(n, dy);
+    return gamma ? v_mul(d, load_first(n, gamma)) : d;
+}
+
+INLINE void add_to_both(ptrdiff_t n, const real *x, const real *dy, const real *gamma, vreal mean,
+                        vreal *sum, vreal *product) {
+    const vreal away = v_sub(load_first(n, x), mean), d = scaled(n, dy, gamma);
+    *sum = v_add(*sum, d);
+    *product = v_fma(d, n == VL ? away : v_select(v_first(n), away, v_zero()), *product);
+}
+
+/* The sums over a row of dy gamma, and of that times x - mean. */
+INLINE void both_sums(const fnn_layer_norm_args *g, const real *x, const real *dy, real mean, vreal *sum,
+                      vreal *product) {
+    const vreal center = v_set1(mean);
+    vreal s[NV], p[NV];
+    ptrdiff_t j = 0;
+    UNROLL(NV) for (int u = 0; u < NV; u++) s[u] = p[u] = v_zero();
+    for (; (j + 1) * P <= g->cols; j++, x += g->panel, dy += g->panel) {
+        UNROLL(NV) for (int u = 0; u < NV; u++)
+            add_to_both(VL, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), center, &s[u], &p[u]);
+    }
+    UNROLL(NV) for (int u = 0; u < NV; u++) {
+        const ptrdiff_t n = min_size(VL, g->cols - j * P - u * VL);
+        if (n > 0)
+            add_to_both(n, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), center, &s[u], &p[u]);
+    }
+    UNROLL(NV) for (int u = 1; u < NV; u++) s[0] = v_add(s[0], s[u]), p[0] = v_add(p[0], p[u]);
+    *sum = s[0];
+    *product = p[0];
+}
+
+/* dx = dy gamma scale + (x - mean) slope + offset of n <= VL columns */
+INLINE void row_slope(ptrdiff_t n, const real *x, const real *dy, const real *gamma, vreal mean,
+                      vreal scale, vreal slope, vreal offset, real *dx) {
+    const vreal away = v_sub(load_first(n, x), mean);
+    store_first(n, dx, v_fma(scaled(n, dy, gamma), scale, v_fma(away, slope, offset)));
+}
+
+INLINE void row_gradient(const fnn_layer_norm_args *g, ptrdiff_t r, vreal slope, vreal offset) {
+    const real *x = (const real *)g->x + r * P, *dy = (const real *)g->dy + r * P;
+    const real *stats = (const real *)g->stats + 2 * r;
+    const vreal scale = v_set1(stats[0]), mean = v_set1(stats[1]);
+    real *dx = (real *)g->y + r * P;
+    ptrdiff_t j = 0;
+    for (; (j + 1) * P <= g->cols; j++, x += g->panel, dy += g->panel, dx += g->panel) {
+        UNROLL(NV) for (int u = 0; u < NV; u++)
+            row_slope(VL, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), mean, scale, slope,
+                      offset, dx + u * VL);
+    }
+    UNROLL(NV) for (int u = 0; u < NV; u++) {
+        const ptrdiff_t n = min_size(VL, g->cols - j * P - u * VL);
+        if (n > 0)
+            row_slope(n, x + u * VL, dy + u * VL, weights_at(g, g->gamma, j, u), mean, scale, slope,
+                      offset, dx + u * VL);
+    }
+}
+
+static void FNN_NAME(layer_norm_backward)(const fnn_layer_norm_args *g) {
+    const vreal count = v_set1((real)g->cols);
+    real slope[VL], offset[VL], rstd[VL];
+    for (ptrdiff_t r = 0; r < g->rows && g->cols > 0; r += VL) {
+        const ptrdiff_t n = min_size(VL, g->rows - r);
+        const real *stats = (const real *)g->stats + 2 * r;
+        vreal sum[VL], product[VL];
+        for (int i = 0; i < VL; i++) {
+            rstd[i] = 0;
+            sum[i] = product[i] = v_zero();
+            if (i >= n) continue;
+            rstd[i] = stats[2 * i];
+            both_sums(g, (const real *)g->x + (r + i) * P, (const real *)g->dy + (r + i) * P,
+                      stats[2 * i + 1], &sum[i], &product[i]);
+        }
+        const vreal scale = v_load(rstd), square = v_mul(scale, scale);
+        v_store(offset, v_neg(v_mul(scale, v_div(totals(sum), count))));
+        v_store(slope, v_neg(v_mul(v_mul(scale, square), v_div(totals(product), count))));
+        for (ptrdiff_t i = 0; i < n; i++) row_gradient(g, r + i, v_set1(slope[i]), v_set1(offset[i]));
+    }
+}
+
+/* ---- columns: a panel of `cols` columns, of P where that is known, vector by vector ---- */
+
+#define BY_PANEL(body, g)                                                                          \
+    do {                                                                                           \
+        if ((g)->cols == P) body(g, P);                                                            \
+        else if ((g)->cols > 0) body(g, (g)->cols);                                                \
+    } while (0)
+
+INLINE void add_column(ptrdiff_t n, const real *x, int squares, vreal mean, vreal *sum) {
+    const vreal v = load_up_to(n, x), d = v_sub(v, mean);
+    *sum = squares ? v_fma(d, d, *sum) : v_add(*sum, v);
+}
+
+/* The sums over rows of x, or, of squares, of (x - mean)^2. */
+INLINE void moment_sums(ptrdiff_t rows, ptrdiff_t cols, const real *x, int squares, const vreal *mean,
+                        vreal *total) {
+    UNROLL(NV) for (int v = 0; v < NV; v++) total[v] = v_zero();
+    for (ptrdiff_t r = 0; r < rows; r += SUM_BLOCK) {
+        const ptrdiff_t end = min_size(r + SUM_BLOCK, rows), whole = r + (end - r) / 4 * 4;
+        vreal sum[4][NV];
+        UNROLL(4) for (int u = 0; u < 4; u++)
+            UNROLL(NV) for (int v = 0; v < NV; v++) sum[u][v] = v_zero();
+        for (ptrdiff_t i = r; i < whole; i += 4)
+            UNROLL(4) for (int u = 0; u < 4; u++)
+                UNROLL(NV) for (int v = 0; v < NV; v++)
+                    add_column(cols - v * VL, x + (i + u) * P + v * VL, squares, mean[v], &sum[u][v]);
+        UNROLL(3) for (int u = 0; u < 3; u++) {
+            if (whole + u >= end) break;
+            UNROLL(NV) for (int v = 0; v < NV; v++)
+                add_column(cols - v * VL, x + (whole + u) * P + v * VL, squares, mean[v], &sum[u][v]);
+        }
+        UNROLL(NV) for (int v = 0; v < NV; v++)
+            total[v] = v_add(total[v],
+                             v_add(v_add(sum[0][v], sum[1][v]), v_add(sum[2][v], sum[3][v])));
+    }
+}
+
+/* The sums over rows of dy and of dy (x - mean), of columns; with stats, mean is each row's, and
+ * its number before the mean a factor. */
+INLINE void gradient_sums(ptrdiff_t rows, ptrdiff_t cols, const real *x, const real *dy,
+                          const real *stats, const vreal *mean, vreal *sum, vreal *product) {
+    UNROLL(NV) for (int v = 0; v < NV; v++) sum[v] = product[v] = v_zero();
+    for (ptrdiff_t r = 0; r < rows; r += SUM_BLOCK) {
+        const ptrdiff_t end = min_size(r + SUM_BLOCK, rows);
+        vreal s[2][NV], p[2][NV];
+        UNROLL(2) for (int u = 0; u < 2; u++)
+            UNROLL(NV) for (int v = 0; v < NV; v++) s[u][v] = p[u][v] = v_zero();
+        for (ptrdiff_t i = r; i < end; i += 2) {
+            UNROLL(2) for (int u = 0; u < 2; u++) {
+                if (i + u >= end) break;
+                UNROLL(NV) for (int v = 0; v < NV; v++) {
+                    const ptrdiff_t at = (i + u) * P + v * VL, n = cols - v * VL;
+                    const vreal center = stats ? v_set1(stats[2 * (i + u) + 1]) : mean[v];
+                    const vreal d = load_up_to(n, dy + at);
+                    vreal away = v_sub(load_up_to(n, x + at), center);
+                    if (stats) away = v_mul(away, v_set1(stats[2 * (i + u)]));
+                    s[u][v] = v_add(s[u][v], d);
+                    p[u][v] = v_fma(d, away, p[u][v]);
+                }
+            }
+        }
+        UNROLL(NV) for (int v = 0; v < NV; v++) {
+            sum[v] = v_add(sum[v], v_add(s[0][v], s[1][v]));
+            product[v] = v_add(product[v], v_add(p[0][v], p[1][v]));
+        }
+    }
+}
+
+INLINE void layer_norm_gradient_of(const fnn_layer_norm_args *g, ptrdiff_t cols) {
+    vreal none[NV], sum[NV], product[NV];
+    UNROLL(NV) for (int v = 0; v < NV; v++) none[v] = v_zero();
+    gradient_sums(g->rows, cols, g->x, g->dy, g->stats, none, sum, product);
+    UNROLL(NV) for (int v = 0; v < NV; v++) {
+        if (g->dgamma) store_up_to(cols - v * VL, (real *)g->dgamma + v * VL, product[v]);
+        if (g->dbeta) store_up_to(cols - v * VL, (real *)g->dbeta + v * VL, sum[v]);
+    }
+}
+
+static void FNN_NAME(layer_norm_gradient)(const fnn_layer_norm_args *g) {
+    BY_PANEL(layer_norm_gradient_of, g);
+}
+
+/* vector v of one of the numbers that batch_norm keeps */
+INLINE real *kept(const fnn_batch_norm_args *g, int number, int v) {
+    return (real *)g->state + number * P + v * VL;
+}
+
+INLINE void keep(const fnn_batch_norm_args *g, ptrdiff_t cols, int number, int v, vreal value) {
+    store_up_to(cols - v * VL, kept(g, number, v), value);
+}
+
+INLINE vreal or_one(ptrdiff_t n, const void *vector, int v) {
+    return vector ? load_up_to(n, (const real *)vector + v * VL) : v_set1(1);
+}
+
+/* scale and shift of y = x scale + shift */
+INLINE void scale_and_shift(const fnn_batch_norm_args *g, ptrdiff_t cols, int v, vreal mean, vreal rstd,
+                            int scale, int shift) {
+    const ptrdiff_t n = cols - v * VL;
+    const vreal a = v_mul(rstd, or_one(n, g->gamma, v));
+    const vreal b = g->beta ? load_up_to(n, (const real *)g->beta + v * VL) : v_zero();
+    keep(g, cols, scale, v, a);
+    keep(g, cols, shift, v, v_fnma(mean, a, b));
+}
+
+/* moving = moving momentum + now (1 - momentum) */
+INLINE void follow(const fnn_batch_norm_args *g, ptrdiff_t cols, int number, int v, vreal now) {
+    const vreal part = v_mul(now, v_set1((real)(1 - g->momentum)));
+    const vreal before = load_up_to(cols - v * VL, kept(g, number, v));
+    keep(g, cols, number, v, v_fma(before, v_set1((real)g->momentum), part));
+}
+
+INLINE void moments_of(const fnn_batch_norm_args *g, ptrdiff_t cols) {
+    const vreal n = v_set1((real)g->rows);
+    vreal mean[NV], variance[NV];
+    UNROLL(NV) for (int v = 0; v < NV; v++) mean[v] = v_zero();
+    moment_sums(g->rows, cols, g->x, 0, mean, variance);
+    UNROLL(NV) for (int v = 0; v < NV; v++) mean[v] = v_div(variance[v], n);
+    moment_sums(g->rows, cols, g->x, 1, mean, variance);
+    UNROLL(NV) for (int v = 0; v < NV; v++) {
+        variance[v] = v_div(variance[v], n);
+        const vreal rstd = root_of(variance[v], g->epsilon);
+        follow(g, cols, FNN_MOVING_MEAN, v, mean[v]);
+        follow(g, cols, FNN_MOVING_VARIANCE, v, variance[v]);
+        keep(g, cols, FNN_MEAN, v, mean[v]);
+        keep(g, cols, FNN_RSTD, v, rstd);
+        scale_and_shift(g, cols, v, mean[v], rstd, FNN_SCALE_BY, FNN_SHIFT_BY);
+    }
+}
+
+static void FNN_NAME(batch_norm_moments)(const fnn_batch_norm_args *g) {
+    if (g->rows > 0) BY_PANEL(moments_of, g);
+}
+
+INLINE vreal moving_rstd(const fnn_batch_norm_args *g, ptrdiff_t cols, int v) {
+    return root_of(load_up_to(cols - v * VL, kept(g, FNN_MOVING_VARIANCE, v)), g->epsilon);
+}
+
+INLINE void calm_of(const fnn_batch_norm_args *g, ptrdiff_t cols) {
+    UNROLL(NV) for (int v = 0; v < NV; v++) {
+        const vreal mean = load_up_to(cols - v * VL, kept(g, FNN_MOVING_MEAN, v));
+        scale_and_shift(g, cols, v, mean, moving_rstd(g, cols, v), FNN_CALM_SCALE, FNN_CALM_SHIFT);
+    }
+}
+
+static void FNN_NAME(batch_norm_calm)(const fnn_batch_norm_args *g) { BY_PANEL(calm_of, g); }
+
+INLINE void sums_of(const fnn_batch_norm_args *g, ptrdiff_t cols) {
+    const vreal n = v_set1((real)g->rows);
+    vreal mean[NV], sum[NV], product[NV];
+    UNROLL(NV) for (int v = 0; v < NV; v++)
+        mean[v] = load_up_to(cols - v * VL, kept(g, g->calm ? FNN_MOVING_MEAN : FNN_MEAN, v));
+    gradient_sums(g->rows, cols, g->x, g->dy, NULL, mean, sum, product);
+    UNROLL(NV) for (int v = 0; v < NV; v++) {
+        const vreal rstd = g->calm ? moving_rstd(g, cols, v)
+                                   : load_up_to(cols - v * VL, kept(g, FNN_RSTD, v));
+        const vreal scale = v_mul(rstd, or_one(cols - v * VL, g->gamma, v));
+        const vreal dgamma = v_mul(product[v], rstd);
+        vreal slope = v_zero(), offset = v_zero();
+        if (!g->calm) {
+            slope = v_neg(v_mul(v_mul(scale, rstd), v_div(dgamma, n)));
+            offset = v_neg(v_mul(scale, v_div(sum[v], n)));
+        }
+        keep(g, cols, FNN_MEAN, v, mean[v]);
+        keep(g, cols, FNN_SCALE_BY, v, scale);
+        keep(g, cols, FNN_SLOPE, v, slope);
+        keep(g, cols, FNN_OFFSET, v, offset);
+        keep(g, cols, FNN_DGAMMA, v, dgamma);
+        keep(g, cols, FNN_DBETA, v, sum[v]);
     }
 }
 
 static void FNN_NAME(batch_norm_sums)(const fnn_batch_norm_args *g) {
-    real *s = g->state;
-    const vreal n = v_set1((real)g->rows);
-    for (ptrdiff_t c = 0; c < g->cols && g->rows > 0; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        vreal mean = v_load_m(in, s + FNN_MEAN * P + c), rstd = v_load_m(in, s + FNN_RSTD * P + c);
-        vreal sum, product, slope = v_zero(), offset = v_zero();
-        if (g->calm) {
-            mean = v_load_m(in, s + FNN_MOVING_MEAN * P + c);
-            rstd = root_of(v_load_m(in, s + FNN_MOVING_VARIANCE * P + c), g->epsilon);
+    if (g->rows > 0) BY_PANEL(sums_of, g);
+}
+
+INLINE void batch_gradient_of(const fnn_batch_norm_args *g, ptrdiff_t cols) {
+    vreal mean[NV], scale[NV], slope[NV], offset[NV];
+    UNROLL(NV) for (int v = 0; v < NV; v++) {
+        mean[v] = load_up_to(cols - v * VL, kept(g, FNN_MEAN, v));
+        scale[v] = load_up_to(cols - v * VL, kept(g, FNN_SCALE_BY, v));
+        slope[v] = load_up_to(cols - v * VL, kept(g, FNN_SLOPE, v));
+        offset[v] = load_up_to(cols - v * VL, kept(g, FNN_OFFSET, v));
+    }
+    for (ptrdiff_t r = 0; r < g->rows; r++) {
+        UNROLL(NV) for (int v = 0; v < NV; v++) {
+            const ptrdiff_t at = r * P + v * VL, n = cols - v * VL;
+            const vreal away = v_sub(load_up_to(n, (const real *)g->x + at), mean[v]);
+            const vreal dy = load_up_to(n, (const real *)g->dy + at);
+            store_up_to(n, (real *)g->dx + at, v_fma(dy, scale[v], v_fma(away, slope[v], offset[v])));
         }
-        gradient_sums(g->rows, in, (const real *)g->x + c, (const real *)g->dy + c, NULL, mean, rstd,
-                      &sum, &product);
-        const vreal scale = v_mul(rstd, or_one(g->gamma, c, in));
-        if (!g->calm) {
-            slope = v_neg(v_mul(v_mul(scale, rstd), v_div(product, n)));
-            offset = v_neg(v_mul(scale, v_div(sum, n)));
-        }
-        v_store_m(in, s + FNN_MEAN * P + c, mean);
-        v_store_m(in, s + FNN_SCALE_BY * P + c, scale);
-        v_store_m(in, s + FNN_SLOPE * P + c, slope);
-        v_store_m(in, s + FNN_OFFSET * P + c, offset);
-        v_store_m(in, s + FNN_DGAMMA * P + c, product);
-        v_store_m(in, s + FNN_DBETA * P + c, sum);
     }
 }
 
 static void FNN_NAME(batch_norm_backward)(const fnn_batch_norm_args *g) {
-    const real *s = g->state;
-    for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        const vreal mean = v_load_m(in, s + FNN_MEAN * P + c), slope = v_load_m(in, s + FNN_SLOPE * P + c);
-        const vreal scale = v_load_m(in, s + FNN_SCALE_BY * P + c);
-        const vreal offset = v_load_m(in, s + FNN_OFFSET * P + c);
-        for (ptrdiff_t r = 0; r < g->rows; r++) {
-            const vreal x = v_load_m(in, (const real *)g->x + r * P + c);
-            const vreal dy = v_load_m(in, (const real *)g->dy + r * P + c);
-            v_store_m(in, (real *)g->dx + r * P + c,
-                      v_fma(dy, scale, v_fma(v_sub(x, mean), slope, offset)));
-        }
-    }
+    BY_PANEL(batch_gradient_of, g);
 }
 
 /* ---- PReLU: x where x > 0, else x alpha (He et al. 2015) ---- */
 
-static void FNN_NAME(prelu)(const fnn_prelu_args *g) {
-    for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        const vreal alpha = v_load_m(in, (const real *)g->alpha + c);
-        for (ptrdiff_t r = 0; r < g->rows; r++) {
-            const vreal x = v_load_m(in, (const real *)g->x + r * P + c);
-            v_store_m(in, (real *)g->y + r * P + c, v_select(v_gt(x, v_zero()), x, v_mul(x, alpha)));
+/* y = of where x > 0, else of alpha */
+INLINE void sloped(const fnn_prelu_args *g, ptrdiff_t cols, const void *of) {
+    vreal alpha[NV];
+    UNROLL(NV) for (int v = 0; v < NV; v++)
+        alpha[v] = load_up_to(cols - v * VL, (const real *)g->alpha + v * VL);
+    for (ptrdiff_t r = 0; r < g->rows; r++) {
+        UNROLL(NV) for (int v = 0; v < NV; v++) {
+            const ptrdiff_t at = r * P + v * VL, n = cols - v * VL;
+            const vreal x = load_up_to(n, (const real *)g->x + at), a = load_up_to(n, (const real *)of + at);
+            store_up_to(n, (real *)g->y + at, v_select(v_gt(x, v_zero()), a, v_mul(a, alpha[v])));
         }
     }
 }
 
-static void FNN_NAME(prelu_backward)(const fnn_prelu_args *g) {
-    for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        const vreal alpha = v_load_m(in, (const real *)g->alpha + c), one = v_set1(1);
-        for (ptrdiff_t r = 0; r < g->rows; r++) {
-            const vreal x = v_load_m(in, (const real *)g->x + r * P + c);
-            const vreal dy = v_load_m(in, (const real *)g->dy + r * P + c);
-            const vreal slope = v_select(v_gt(x, v_zero()), one, alpha);
-            v_store_m(in, (real *)g->y + r * P + c, v_mul(dy, slope));
-        }
-    }
-}
+INLINE void prelu_of(const fnn_prelu_args *g, ptrdiff_t cols) { sloped(g, cols, g->x); }
 
-static void FNN_NAME(prelu_gradient)(const fnn_prelu_args *g) {
-    for (ptrdiff_t c = 0; c < g->cols; c += VL) {
-        const vmask in = v_first(min_size(VL, g->cols - c));
-        vreal total = v_zero();
-        for (ptrdiff_t r0 = 0; r0 < g->rows; r0 += SUM_BLOCK) {
-            const ptrdiff_t r1 = min_size(r0 + SUM_BLOCK, g->rows);
-            vreal sum = v_zero();
-            for (ptrdiff_t r = r0; r < r1; r++) {
-                const vreal x = v_load_m(in, (const real *)g->x + r * P + c);
-                const vreal dy = v_load_m(in, (const real *)g->dy + r * P + c);
-                sum = v_fma(dy, v_select(v_gt(x, v_zero()), v_zero(), x), sum);
+INLINE void prelu_backward_of(const fnn_prelu_args *g, ptrdiff_t cols) { sloped(g, cols, g->dy); }
+
+static void FNN_NAME(prelu)(const fnn_prelu_args *g) { BY_PANEL(prelu_of, g); }
+
+static void FNN_NAME(prelu_backward)(const fnn_prelu_args *g) { BY_PANEL(prelu_backward_of, g); }
+
+INLINE void prelu_gradient_of(const fnn_prelu_args *g, ptrdiff_t cols) {
+    vreal total[NV];
+    UNROLL(NV) for (int v = 0; v < NV; v++) total[v] = v_zero();
+    for (ptrdiff_t r = 0; r < g->rows; r += SUM_BLOCK) {
+        const ptrdiff_t end = min_size(r + SUM_BLOCK, g->rows);
+        vreal sum[2][NV];
+        UNROLL(2) for (int u = 0; u < 2; u++)
+            UNROLL(NV) for (int v = 0; v < NV; v++) sum[u][v] = v_zero();
+        for (ptrdiff_t i = r; i < end; i += 2) {
+            UNROLL(2) for (int u = 0; u < 2; u++) {
+                if (i + u >= end) break;
+                UNROLL(NV) for (int v = 0; v < NV; v++) {
+                    const ptrdiff_t at = (i + u) * P + v * VL, n = cols - v * VL;
+                    const vreal x = load_up_to(n, (const real *)g->x + at);
+                    const vreal dy = load_up_to(n, (const real *)g->dy + at);
+                    const vreal below = v_select(v_gt(x, v_zero()), v_zero(), x);
+                    sum[u][v] = v_fma(dy, below, sum[u][v]);
+                }
             }
-            total = v_add(total, sum);
         }
-        v_store_m(in, (real *)g->y + c, total);
+        UNROLL(NV) for (int v = 0; v < NV; v++)
+            total[v] = v_add(total[v], v_add(sum[0][v], sum[1][v]));
     }
+    UNROLL(NV) for (int v = 0; v < NV; v++)
+        store_up_to(cols - v * VL, (real *)g->y + v * VL, total[v]);
 }
+
+static void FNN_NAME(prelu_gradient)(const fnn_prelu_args *g) { BY_PANEL(prelu_gradient_of, g); }

@@ -103,6 +103,7 @@ class Trainer:
         self._metrics: list[Metric] = []
         self._measures: Measures | None = None  # of these, once they are known for the network
         self._hyper_sent: Mapping[str, Any] | None = None
+        self._search: Any = None  # of fit, with an optimizer of all samples
         self._rows_forward: int | None = None  # of the activations that the network keeps
         self._has_gradients = False
 
@@ -206,6 +207,18 @@ class Trainer:
         """Names of what `evaluate` returns."""
         return ["loss", *(metric.name for metric in self._metrics)]
 
+    def _full_batch(self) -> Any:
+        """What an optimizer of all samples trains with; None where the optimizer is another."""
+        if not isinstance(self.optimizer, optimizers.LBFGS):
+            return None
+        from fastnn._full_batch import FullBatchEngine
+
+        return FullBatchEngine(self, self._engine(), self.optimizer)
+
+    def _refuse_full_batch(self, call: str) -> None:
+        if isinstance(self.optimizer, optimizers.LBFGS):
+            raise ValueError(f"{call}: expected an optimizer of batches, got LBFGS; call fit")
+
     def _engine(self) -> Any:
         """What trains and evaluates: the network, around it what calls a loss of one's own."""
         if not isinstance(self.loss, losses.FunctionLoss):
@@ -234,6 +247,11 @@ class Trainer:
         if hyper is not self._hyper_sent:
             self._network.set_hyper(hyper)
             self._hyper_sent = hyper
+
+    def take_averages(self) -> None:
+        """Let the weights that are trained become their moving averages."""
+        with self._lock:
+            self._network.take_averages()
 
     # ---- checks -------------------------------------------------------------------------------
 
@@ -386,6 +404,9 @@ class Trainer:
         with self._lock:
             self._refuse_inside_fit("fit")
             self._check_compiled("fit")
+            whole = isinstance(self.optimizer, optimizers.LBFGS)
+            if whole:
+                _refuse_batches(batch_size, steps_per_epoch)
             batch_size = 32 if batch_size is None else as_int(batch_size, "batch_size", 1)
             epochs = as_int(epochs, "epochs", 1)
             initial_epoch = as_int(initial_epoch, "initial_epoch", 0)
@@ -408,9 +429,15 @@ class Trainer:
             if class_weight is not None:
                 data = self._weighted(data, class_weight, samples)
             rows = samples
+            if whole:
+                batch_size = samples
             if steps_per_epoch is not None:
                 rows = as_int(steps_per_epoch, "steps_per_epoch", 1) * batch_size
             data, validation = self._enter_data(data), validation and _as_rows(validation)
+            if whole:
+                from fastnn._full_batch import check_model  # of a package that few need
+
+                check_model(self)
             params = {
                 "epochs": epochs,
                 "steps": ceil(rows / batch_size),
@@ -428,6 +455,9 @@ class Trainer:
                 self._fit(data, orders, batch_size, span, hooks, validation, frequency)
             finally:
                 self._lock.fitting = False
+                search, self._search = self._search, None
+                if search is not None:
+                    search.close()
                 hooks.close()
             return history
 
@@ -478,6 +508,7 @@ class Trainer:
         self.stop_training, self.resume_epoch = False, 0
         hooks.on_train_begin()
         logs: dict[str, float] = {}
+        self._search = self._full_batch()
         for epoch in epochs[max(0, self.resume_epoch - epochs.start) :]:
             hooks.on_epoch_begin(epoch)
             logs = self._train_epoch(data, next(orders), batch_size, hooks)
@@ -489,13 +520,15 @@ class Trainer:
             hooks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        self.optimizer.finalize_variable_values()  # type: ignore[union-attr]
         hooks.on_train_end(logs)
 
     def _train_epoch(
         self, data: Data, index: np.ndarray, batch_size: int, hooks: CallbackList
     ) -> dict[str, float]:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
-        train, each_batch = self._engine().train, hooks.wants_batches
+        engine = self._search or self._engine()
+        train, each_batch = engine.train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
         stop, sums, outputs = 0, self._sums(), self._room(len(index))
         rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
@@ -684,6 +717,7 @@ class Trainer:
         """One optimizer step on these samples; returns this batch's results as `evaluate` does."""
         with self._lock:
             self._check_compiled("train_on_batch")
+            self._refuse_full_batch("train_on_batch")
             data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
             data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
@@ -752,6 +786,7 @@ class Trainer:
         with self._lock:
             if self.optimizer is None:
                 raise ValueError("apply_gradients: expected a compiled model; call model.compile")
+            self._refuse_full_batch("apply_gradients")
             if not self._has_gradients:
                 raise ValueError("apply_gradients: expected a backward before it, got none")
             self._send_hyper()
@@ -796,6 +831,12 @@ def _orders(samples: int, rows: int, shuffle: bool) -> Iterator[np.ndarray]:
         order = np.concatenate(parts)
         left = order[rows:]
         yield order[:rows]
+
+
+def _refuse_batches(batch_size: int | None, steps_per_epoch: int | None) -> None:
+    for name, value in (("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
+        if value is not None:
+            raise ValueError(f"{name}: expected None for LBFGS, of all samples, got {value!r}")
 
 
 def _as_rows(data: Data) -> Data:

@@ -118,6 +118,34 @@ def test_same_bits_for_any_number_of_threads(build, compile_with, name):
             np.testing.assert_array_equal(first, other)
 
 
+@pytest.mark.parametrize("constraint", [("non_neg",), ("norm", 0.5, 2.0, 0.7)])
+@pytest.mark.parametrize("optimizer", ["adam", "clipnorm"])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"gradient_accumulation_steps": 3},
+        {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+    ],
+)
+def test_upkeep(build, compile_with, constraint, optimizer, extra):
+    """Constraints, rates of their own, sums of gradients and averages, of tables as of kernels."""
+    x, y = rows(70, "float64"), np.random.default_rng(2).normal(size=(70, 3))
+    results = []
+    for engine, threads in ((native.Network, 1), (native.Network, 3), (reference.Network, None)):
+        net = build(engine, "float64", INPUTS, STACKS["tables"])
+        compile_with(net, "mse", optimizer, **extra)
+        for number in (0, 1, 2):
+            net.set_constraint(number, constraint, None)
+            net.set_rate(number, 0.5 + number)
+        for _ in range(2):
+            net.train(x, y, None, np.arange(70), 16, 0, 1e9, threads)
+        results.append(kernels_of(net))
+    for one, three, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, three)
+        np.testing.assert_allclose(one, theirs, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("name", [n for n in STACKS if n not in ("bfloat16", "normalized")])
 def test_gradients(engine, build, name):
     """Of tables and inputs, against central differences; of the ids there is none."""
@@ -349,7 +377,7 @@ def test_freezing_and_regularizers():
 
 def models() -> list[Sequential]:
     ids = Sequential([Input((4,)), Embedding(9, 3), Flatten(), Dense(1)])
-    return [tabular(embeddings_regularizer="l1"), ids]
+    return [tabular(embeddings_regularizer="l1", embeddings_constraint="max_norm"), ids]
 
 
 @pytest.mark.parametrize("which", [0, 1])

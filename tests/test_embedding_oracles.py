@@ -100,13 +100,18 @@ def assert_train_alike(theirs: Any, ours: Any, x: Any, make: Any) -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_embedding(name):
-    """The same Sequential in both; a penalty on the table, too."""
+    """The same Sequential in both; a penalty on the table and a constraint, too."""
     keras.utils.set_random_seed(1)
     models = [
         library.Sequential(
             [
                 library.layers.Input((2,)),
-                library.layers.Embedding(300, 20, embeddings_regularizer="l2"),
+                library.layers.Embedding(
+                    300,
+                    20,
+                    embeddings_regularizer="l2",
+                    embeddings_constraint=library.constraints.MaxNorm(0.45),
+                ),
                 library.layers.Flatten(),
                 library.layers.Dense(8, activation="tanh"),
                 library.layers.Dense(1),

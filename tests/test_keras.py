@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,17 @@ CONSTRUCTORS = {
     "clipvalue": {"clipvalue": 0.002},
     "global_clipnorm": {"learning_rate": 0.5, "momentum": 0.5, "global_clipnorm": 0.1},
     "all of it": {"weight_decay": 0.05, "global_clipnorm": 0.1},
+    "ema": {"use_ema": True, "ema_momentum": 0.9},
+    "overwritten": {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 3},
+    "summed": {"gradient_accumulation_steps": 3},
+    "summed and averaged": {
+        "gradient_accumulation_steps": 2,
+        "use_ema": True,
+        "ema_momentum": 0.7,
+        "ema_overwrite_frequency": 3,
+        "global_clipnorm": 0.2,
+        "weight_decay": 0.05,
+    },
 }
 CLASSES = {
     "momentum": "SGD",
@@ -51,6 +63,10 @@ CLASSES = {
     "clipvalue": "Adam",
     "global_clipnorm": "SGD",
     "all of it": "Nadam",
+    "ema": "Adam",
+    "overwritten": "SGD",
+    "summed": "Adam",
+    "summed and averaged": "Nadam",
 }
 REGULARIZERS = {
     "l1": lambda r: {"kernel_regularizer": r.L1(0.01)},
@@ -76,7 +92,7 @@ BETWEEN = {
             epsilon=0.02, center=False, gamma_regularizer=library.regularizers.L1L2(0.003, 0.02)
         )
     ],
-    "prelu": lambda library: [library.layers.PReLU()],
+    "prelu": lambda library: [library.layers.Dense(12), library.layers.PReLU()],
     "prelu, other settings": lambda library: [
         library.layers.PReLU(
             library.initializers.Constant(0.25), alpha_regularizer=library.regularizers.L2(0.02)
@@ -87,6 +103,13 @@ BETWEEN = {
         library.layers.PReLU(),
         library.layers.LayerNormalization(),
     ],
+}
+CONSTRAINTS = {
+    "max": lambda c: {"kernel_constraint": c.MaxNorm(0.8), "bias_constraint": c.MaxNorm(0.02)},
+    "by name": lambda c: {"kernel_constraint": "max_norm", "bias_constraint": "non_neg"},
+    "unit": lambda c: {"kernel_constraint": c.UnitNorm()},
+    "slow": lambda c: {"kernel_constraint": c.MinMaxNorm(0.5, 0.9, 0.2)},
+    "positive": lambda c: {"kernel_constraint": c.NonNeg()},
 }
 SCHEDULES = {
     "ExponentialDecay": (0.05, 10, 0.7),
@@ -254,6 +277,7 @@ def test_layers_have_keras_arguments(cls):
         default, other = ours[name].default, theirs[name].default
         assert default == (other.lower() if isinstance(other, str) else other)
     built = [library.layers.__dict__[cls]() for library in (fastnn, keras)]
+    assert re.sub(r"_\d+$", "", built[0].name) == re.sub(r"_\d+$", "", built[1].name)
     for layer, model in zip(built, (Sequential, keras.Sequential), strict=True):
         model([layer]).build((None, 5))
     for one, two in zip(*(layer.get_weights() for layer in built), strict=True):
@@ -274,6 +298,36 @@ def test_frozen_normalizations(name, frozen):
     models = both(between=lambda library: BETWEEN[name](library)[:1], optimizer=lambda _: "adam")
     for theirs, ours in zip(*map(fit, models), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize("extra", ["nothing", "overwritten", "summed"])
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_constraints(name, extra, optimizer):
+    models = both(
+        lambda library: CONSTRAINTS[name](library.constraints),
+        optimizer=lambda library: getattr(library.optimizers, optimizer)(
+            **CONSTRUCTORS.get(extra, {})
+        ),
+    )
+    if name == "positive":  # no dead units, whose equal outputs are ties for the accuracy
+        for model in models:
+            model.set_weights([np.abs(w) + 0.05 for w in models[0].get_weights()])
+    assert_train_alike(models)
+
+
+def test_optimizers_have_keras_arguments():
+    for name in fastnn.optimizers.__all__:
+        kind = getattr(fastnn.optimizers, name)
+        if not inspect.isclass(kind) or name in ("Optimizer", "LBFGS"):
+            continue
+        theirs = inspect.signature(getattr(keras.optimizers, name).__init__).parameters
+        theirs = {key: value for key, value in theirs.items() if key not in ("self", "kwargs")}
+        ours = inspect.signature(kind).parameters
+        assert list(theirs) == list(ours), name
+        for key, value in theirs.items():
+            if key != "name":
+                assert ours[key].default == value.default, (name, key)
 
 
 @pytest.mark.parametrize("frozen", [(0,), (1,), (0, 2), (2,)])

@@ -228,3 +228,53 @@ def test_adam_steps(engine, build, compile_with, problem):
         steps.step()
         net.train(x, y, None, np.arange(29), 29, 0, 1e9, None)
     oracle.assert_same_weights(net)
+
+
+FEATURES = {
+    "layer_norm": ("layer_norm", 0.01, True, True),
+    "batch_norm": ("batch_norm", 0.9, 0.01, True, True),
+    "prelu": ("prelu",),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", FEATURES)
+def test_features(engine, build, name, training):
+    """Outputs, gradients of the input and of the weights, and the moving statistics."""
+    net = build(engine, "float64", 37, [FEATURES[name]])
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(3, 2, (129, 37)), rng.normal(size=(129, 37))
+    x[::7, ::5] = 0  # there PReLU's derivative is alpha
+    module = {
+        "layer_norm": lambda: torch.nn.LayerNorm(37, eps=0.01),
+        "batch_norm": lambda: torch.nn.BatchNorm1d(37, eps=0.01, momentum=0.1),
+        "prelu": lambda: torch.nn.PReLU(37),
+    }[name]().double()
+    module.train(training)
+    weights = [net.get_kernel(0)[0], net.get_bias(0)]
+    with torch.no_grad():
+        for parameter, value in zip(module.parameters(), weights, strict=False):
+            parameter.copy_(torch.tensor(value))
+        if name == "batch_norm":
+            module.running_mean.copy_(torch.tensor(net.get_statistics(0)[0]))
+            module.running_var.copy_(torch.tensor(net.get_statistics(0)[1]))
+    before = net.get_statistics(0)[1] if name == "batch_norm" else None
+    inputs = torch.tensor(x, requires_grad=True)
+    outputs = module(inputs)
+    outputs.backward(torch.tensor(dy))
+    net.compile("mse", "sgd", [], {"learning_rate": 1.0, "momentum": 0.0, "nesterov": False})
+    tight = {"rtol": 1e-9, "atol": 1e-11}
+    np.testing.assert_allclose(net.forward(x, None, training), outputs.detach(), **tight)
+    np.testing.assert_allclose(net.backward(dy, None), inputs.grad, **tight)
+    net.apply_gradients()
+    stepped = [net.get_kernel(0)[0], net.get_bias(0)]
+    for parameter, old, new in zip(module.parameters(), weights, stepped, strict=False):
+        np.testing.assert_allclose(old - new, parameter.grad, **tight)
+    if name == "batch_norm":
+        mean, variance = net.get_statistics(0)
+        np.testing.assert_allclose(mean, module.running_mean, **tight)
+        moved = module.running_var.numpy() - 0.9 * before
+        if training:  # PyTorch's follows the variance of n - 1
+            np.testing.assert_allclose(variance - 0.9 * before, moved * 128 / 129, **tight)
+        else:
+            np.testing.assert_array_equal(variance, before)

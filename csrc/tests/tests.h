@@ -87,7 +87,10 @@ typedef struct {
 } weight_state;
 
 /* which of m, v and u an optimizer has */
-enum slots { HEAVY_M = 1, M = 2, V = 4, U = 8, CENTERED_U = 16 }; /* HEAVY_M: with momentum only */
+enum slots {
+    HEAVY_M = 1, M = 2, V = 4, U = 8, CENTERED_U = 16, /* HEAVY_M: with momentum only */
+    AS_IT_IS = 32                                      /* g is not penalised, w does not decay */
+};
 
 typedef struct {
     void (*f)(const fnn_hyper *hyper, double g, weight_state *state);

@@ -224,7 +224,7 @@ cdef extern from "fnn.h" nogil:
         fnn_sparse sparse_nn
         fnn_scatter scatter_add
         fnn_scale scale_shift
-        fnn_colsum colsum
+        fnn_colsum colsum, colsquare
         fnn_curve ramp, exp_tail
         fnn_curve_grad ramp_backward, exp_tail_backward
         fnn_noise dropout, alpha_dropout, gaussian_noise, gaussian_dropout
@@ -238,7 +238,7 @@ cdef extern from "fnn.h" nogil:
         fnn_loss focal_xent, focal_xent_logits, gaussian_nll
         fnn_metric argmax_match, in_top_k, threshold_match, squared_error, absolute_error
         fnn_metric true_positive, predicted_positive, actual_positive
-        fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion
+        fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average
         fnn_norm norm
         fnn_gradient gradient_sgd, gradient_adam
         fnn_probe fma_peak

@@ -24,10 +24,10 @@ from fastnn._native.core cimport (
 from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, EMBED,
-    FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, PRELU, ROW_BLOCK, SCALE, TAKE,
-    UNIT_PANELS, Correction, Lookups, Measure, Plan, Rows, Step, Terms, Unit, Workspace, activates,
-    add_rows, has_weights, measure_penalties, pair_weights, passes_gradient, penalty,
-    transpose_weights, weight_factor,
+    FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
+    ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
+    Step, Terms, Unit, Workspace, activates, add_rows, has_weights, is_bound, measure_penalties,
+    pair_weights, passes_gradient, penalty, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
 from fastnn._native.lookups cimport stand_for_rows
@@ -329,6 +329,7 @@ cdef class Network:
             s.f = activation(s.k, act)
             s.kernel_rows = s.inputs if s.kind == DENSE else 0
             s.w_cols = s.outputs
+            s.of_kernel.rate = s.of_bias.rate = 1
         for i, op in enumerate(self.ops):
             s = &self.plan.steps[<int>self.step_of[i]]
             if s.kind == NOISE:
@@ -632,6 +633,8 @@ cdef class Network:
         if s.kind != BATCH_NORM:
             self.weighted(op)
         self.refresh_input_weights()    # another layer may become the first that is trained
+        if value and s.frozen and s.average != NULL:    # no average was taken meanwhile
+            self.set_slot("average", op, self.get_kernel(op), self.get_bias(op))
         s.frozen = not value
         self.find_trained()
         self.make_units()
@@ -648,6 +651,22 @@ cdef class Network:
             s = &self.plan.steps[l]
             self.plan.penalised |= (s.of_kernel.l1 != 0 or s.of_kernel.l2 != 0
                                     or s.of_bias.l1 != 0 or s.of_bias.l2 != 0)
+
+    def set_constraint(self, int op, kernel, bias):
+        """What an op's kernel and bias are brought to after each step: None, ("non_neg",) or
+        ("norm", low, high, rate), of each column of a dense kernel or a table, and of others as a whole."""
+        cdef Step *s = self.weighted(op)
+        cdef Bound of_kernel = bound_of(kernel), of_bias = bound_of(bias)
+        cdef int l
+        s.of_kernel.bound, s.of_bias.bound = of_kernel, of_bias
+        self.plan.bound = False
+        for l in range(self.plan.n_steps):
+            self.plan.bound |= is_bound(&self.plan.steps[l])
+
+    def set_rate(self, int op, double factor):
+        """What the learning rate is multiplied by for an op's weights; at first by 1."""
+        cdef Step *s = self.weighted(op)
+        s.of_kernel.rate = s.of_bias.rate = factor
 
     # Arguments: the caller has validated them; these checks are what memory safety needs.
 
@@ -743,8 +762,9 @@ cdef class Network:
         names = slot_names(optimizer, hyper)
         slots = {name: zeros(len(self.params["w"]), 1) for name in names}
         for name in names if initial_value(hyper) else ():
-            slots[name].view(self.dtype)[:] = initial_value(hyper)
-        self.take_hyper(hyper)
+            if name == "v":
+                slots[name].view(self.dtype)[:] = initial_value(hyper)
+        self.take_hyper(optimizer, hyper)
 
         self.optimizer = optimizer
         p.loss, p.optim, p.correction = loss_kernel, optim, correction_of(optimizer)
@@ -762,6 +782,7 @@ cdef class Network:
         for l in range(p.n_steps):
             s = &p.steps[l]
             s.m, s.v, s.u = self.slot_of(s, "m"), self.slot_of(s, "v"), self.slot_of(s, "u")
+            s.average, s.sums = self.slot_of(s, "average"), self.slot_of(s, "sums")
         self.memory = None
         self.forward_rows, self.pace.batch, self.iterations = -1, 0, 0
 
@@ -773,18 +794,40 @@ cdef class Network:
 
     def set_hyper(self, hyper):
         if slot_names(self.optimizer, hyper) != self.slot_names:
-            raise ValueError("hyper: momentum needs its slot, which compile makes; compile again")
-        self.take_hyper(hyper)
+            raise ValueError("hyper: momentum, use_ema and gradient_accumulation_steps need slots, which "
+                             "compile makes; compile again")
+        self.take_hyper(self.optimizer, hyper)
 
-    cdef void take_hyper(self, hyper) except *:
+    cdef void take_hyper(self, optimizer, hyper) except *:
         cdef fnn_hyper numbers = hyper_of(hyper)
         cdef double clipnorm = hyper.get("clipnorm") or 0.0
         cdef double global_clipnorm = hyper.get("global_clipnorm") or 0.0
+        cdef int64_t summed = hyper.get("gradient_accumulation_steps") or 1
+        cdef double average_kept = hyper.get("ema_momentum") or 0.0
+        cdef int64_t overwrite_every = 0
+        if hyper.get("use_ema"):
+            overwrite_every = hyper.get("ema_overwrite_frequency") or 0
         cdef int l
         self.plan.hyper, self.plan.clipnorm = numbers, clipnorm
         self.plan.global_clipnorm = global_clipnorm
+        self.plan.summed = 0 if optimizer == "sum" else summed
+        self.plan.average_kept, self.plan.overwrite_every = average_kept, overwrite_every
         for l in range(self.plan.n_steps):  # until norms are known
             self.plan.steps[l].of_kernel.factor = self.plan.steps[l].of_bias.factor = 0
+
+    def take_averages(self):
+        """The weights that are trained become their moving averages."""
+        cdef int op
+        cdef Step *s
+        for op in range(len(self.ops)):
+            s = &self.plan.steps[<int>self.step_of[op]]
+            if not has_weights(s) or s.frozen:
+                continue
+            kernel, bias = self.get_slot("average", op)
+            if kernel is not None:
+                self.set_kernel(op, kernel)
+            if bias is not None:
+                self.set_bias(op, bias)
 
     def train_threads(self, ptrdiff_t batch_size, num_threads=None, x=None):
         """Threads that a step on batch_size rows (of x, if they are sparse) is divided among."""
@@ -863,6 +906,7 @@ cdef class Network:
         self.forward_rows = -1
         self.refresh()
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
+        job.rows_in_all = n
         shares = self.shares_of(threads)  # held here, whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
@@ -1135,6 +1179,7 @@ cdef class Network:
             raise RuntimeError("apply_gradients: compile with an optimizer first")
         job.plan, job.w, job.iteration = &self.plan, NULL, self.iterations
         job.rate = self.plan.hyper.lr
+        job.start, job.stop, job.rows_in_all = 0, 1, 1
         with nogil:
             run(update_worker, &job, threads)
         self.iterations += 1
@@ -1185,6 +1230,21 @@ cdef void take_curve(const fnn_kernels *k, Step *s, name, numbers) except *:
         raise ValueError(f"ops: unknown activation {name!r} of {len(numbers)} numbers")
     for i, number in enumerate(numbers):
         s.param[<int>i] = number
+
+
+cdef Bound bound_of(constraint) except *:
+    cdef Bound b
+    b.kind, b.low, b.high, b.rate = UNBOUND, 0, 0, 0
+    if constraint is None:
+        return b
+    if constraint == ("non_neg",):
+        b.kind = NON_NEGATIVE
+        return b
+    name, b.low, b.high, b.rate = constraint
+    if name != "norm":
+        raise ValueError(f"constraint: unknown {constraint!r}")
+    b.kind = OF_NORM
+    return b
 
 
 cdef fnn_hyper hyper_of(hyper) except *:
@@ -1256,7 +1316,7 @@ cdef fnn_loss loss_of(const fnn_kernels *k, name) except? NULL:
 cdef fnn_optim optim_of(const fnn_kernels *k, name) except? NULL:
     if name is None:
         return NULL
-    if name == "sgd":
+    if name in ("sgd", "sum"):  # to sum up gradients is a step of SGD on the sums
         return k.sgd
     if name == "adam":
         return k.adam

@@ -27,10 +27,23 @@ cdef enum StepKind:
     FORK                    # x[l + 1] is x[l], which the join reads, too
     JOIN                    # x[l + 1] = x[l] + x[fork]
 
-# What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
-# their norm, the sum of their squares and the factor that makes them small enough.
+# What weights are brought to after a step.
+cdef enum BoundKind:
+    UNBOUND
+    NON_NEGATIVE
+    OF_NORM
+
+ctypedef struct Bound:
+    BoundKind kind
+    double low, high, rate      # OF_NORM: from norm to rate clip(norm, low, high) + (1 - rate) norm
+
+# What is special in one tensor's step: its penalties, a factor of the learning rate, its bound, and,
+# where gradients are clipped by their norm, the sum of their squares and the factor that makes them
+# small enough.
 ctypedef struct Terms:
     double l1, l2
+    double rate
+    Bound bound
     double squares, factor
 
 # How an optimizer corrects its numbers for the first steps' bias.
@@ -60,6 +73,8 @@ ctypedef struct Step:
     char *m
     char *v
     char *u
+    char *average           # of the weights; NULL without
+    char *sums              # of gradients, where steps take those of several; NULL without
     char *wf
     char *wt
     ptrdiff_t w_panel, wf_panel, wt_panel
@@ -132,6 +147,25 @@ ctypedef struct Plan:
     fnn_hyper hyper
     bint penalised          # some weights are
     double clipnorm, global_clipnorm    # the largest norm of a tensor's gradient, of all; 0: any
+    int64_t summed          # steps that an update takes the mean gradient of; 0: no update follows
+    double average_kept     # how much of the averages is
+    int64_t overwrite_every # updates, after which weights become their averages; 0: never
+    bint bound              # some weights are
+
+# What is done in one step.
+ctypedef struct Turn:
+    fnn_hyper hyper
+    bint updates            # or else gradients are only summed up
+    double share            # of this step's gradients in a sum
+    double average_kept
+    bint overwrites         # weights by their averages
+
+# Where a step's gradients are: nowhere yet; in `g`, to be summed up where that is asked for; or where
+# the update reads them.
+cdef enum Gradients:
+    TO_COMPUTE
+    GIVEN
+    READY
 
 # A batch's numbers for the table of an EMBED step, sorted by units' rows: the row in its chunk of the
 # table, the row of the batch, the column from `to` on. Those of chunk i are before end[i].
@@ -202,12 +236,13 @@ cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, 
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil
-cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                          bint keeps, bint norms, int u0, int u1, double begin,
+cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bint updates,
+                          Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
+cdef void refresh_operands(Plan *p, int l, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
-cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil
+cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double share) noexcept nogil
 cdef void measure_penalties(Plan *p) noexcept nogil
 cdef void choose_factors(Plan *p) noexcept nogil
 cdef double penalty(Plan *p) noexcept nogil
@@ -220,6 +255,10 @@ cdef inline bint has_weights(const Step *s) noexcept nogil:
 # Whether the gradient of a step's input is that of its output.
 cdef inline bint passes_gradient(const Step *s) noexcept nogil:
     return s.kind == JOIN or (s.kind == NOISE and s.noise_grad == NULL)
+
+# Whether something binds a step's weights.
+cdef inline bint is_bound(const Step *s) noexcept nogil:
+    return s.of_kernel.bound.kind != UNBOUND or s.of_bias.bound.kind != UNBOUND
 
 # Whether the update waits for the norms of whole tensors, or of all.
 cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:

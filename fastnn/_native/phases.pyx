@@ -9,7 +9,7 @@ promise it (csrc/fnn.h), and sums over rows are taken in the order of rows.
 """
 
 from libc.math cimport pow, sqrt
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastnn._native.core cimport (
     FNN_MAX_PANEL, FNN_SOURCES, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args,
@@ -322,6 +322,13 @@ cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0,
                            s.wt + (i * s.wt_panel + row * P) * size)
 
 
+cdef void refresh_operands(Plan *p, int l, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil:
+    """What products read of those weights, after training has changed them."""
+    pair_weights(p, &p.steps[l], j, i0, i1)
+    if p.steps[l].kind == DENSE and l > p.first_trained:
+        transpose_weights(p, &p.steps[l], j, i0, i1)
+
+
 cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
                         fnn_gradient_args *g) noexcept nogil:
     """What the gradient of a unit's weights is computed from: X and the panel of dY."""
@@ -379,6 +386,8 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
 cdef fnn_hyper with_terms(const fnn_hyper *hyper, const Terms *terms) noexcept nogil:
     cdef fnn_hyper h = hyper[0]
     h.l1, h.l2, h.factor = terms.l1, terms.l2, terms.factor
+    h.lr *= terms.rate
+    h.decay *= terms.rate
     return h
 
 
@@ -440,6 +449,45 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
         update(p, u, s.kernel_rows, hyper, db)
 
 
+cdef void add_up(Plan *p, Unit *u, double share, char *g) noexcept nogil:
+    """A unit's share of a step in the sums of gradients: one of SGD on them."""
+    cdef fnn_hyper h
+    memset(&h, 0, sizeof(h))
+    h.lr = -share
+    p.k.sgd(u.i1 - u.i0, min(p.k.panel, p.steps[u.l].w_cols - u.j * p.k.panel), &h, g,
+            p.steps[u.l].sums + weights_at(p, u, u.i0), NULL, NULL, NULL)
+
+
+cdef void sum_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, Turn *turn,
+                         Gradients gradients, bint keeps) noexcept nogil:
+    """A unit's gradients into the sums, and where it is time for it the update from these."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = weights_at(p, u, u.i0)
+    cdef double dw[(UNIT_PANELS * FNN_MAX_PANEL + 1) * FNN_MAX_PANEL]
+    cdef char *g = s.g + at
+    if gradients == TO_COMPUTE:
+        g = s.g + at if keeps else <char *>dw
+        gradient(p, w, rows, u, g)
+    if gradients != READY:
+        add_up(p, u, turn.share, g)
+    if turn.updates:
+        update(p, u, u.i0, &turn.hyper, s.sums + at)
+        memset(s.sums + at, 0, (u.i1 - u.i0) * p.k.panel * p.k.itemsize)
+
+
+cdef void average(Plan *p, Unit *u, const Turn *turn) noexcept nogil:
+    """The moving averages of a unit's weights; the weights become these where it is time for it."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = weights_at(p, u, u.i0), rows = u.i1 - u.i0
+    cdef fnn_hyper h
+    memset(&h, 0, sizeof(h))
+    h.beta1 = turn.average_kept
+    p.k.average(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), &h, s.w + at, s.average + at, NULL,
+                NULL, NULL)
+    if turn.overwrites:
+        memcpy(s.w + at, s.average + at, rows * p.k.panel * p.k.itemsize)
+
+
 cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, bint squares,
                       double *sum) noexcept nogil:
     """What some rows of a unit, of one tensor, add to the penalty and to the squares."""
@@ -447,7 +495,7 @@ cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *te
     cdef ptrdiff_t at = weights_at(p, u, row)
     if squares or terms.l1 != 0 or terms.l2 != 0:
         p.k.norm(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
-                 s.g + at if squares else NULL, sum, &u.penalty)
+                 (s.g if s.sums == NULL else s.sums) + at if squares else NULL, sum, &u.penalty)
 
 
 cdef void unit_norms(Plan *p, Unit *u, bint squares) noexcept nogil:
@@ -502,12 +550,12 @@ cdef double penalty(Plan *p) noexcept nogil:
     return total
 
 
-cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                          bint keeps, bint norms, int u0, int u1, double begin,
+cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bint updates,
+                          Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil:
-    """The part begin .. end of units u0 .. u1: gradients (if `computes`; else they are there), and
-    the update, or, if hyper is NULL, their norms where `norms` asks for them. Gradients are kept if
-    they are not used at once.
+    """The part begin .. end of units u0 .. u1: gradients, and, if `updates`, all that the turn does
+    with them; else, with `norms`, the sums and norms that the update waits for. Gradients are kept
+    if they are not used at once.
 
     Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
@@ -525,21 +573,26 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
             continue
         taken += cost
         s = &p.steps[u.l]
-        if hyper == NULL:
-            if computes:
+        if not updates:
+            if gradients == TO_COMPUTE:
                 gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
             if norms:
+                if s.sums != NULL:
+                    add_up(p, u, turn.share, s.g + weights_at(p, u, u.i0))
                 unit_norms(p, u, True)
             continue
         if norms:
             unit_norms(p, u, False)
-        if computes:
-            gradient_and_update(p, w, rows, u, hyper, keeps)
+        if s.sums != NULL:
+            sum_and_update(p, w, rows, u, turn, gradients, keeps)
+        elif gradients == TO_COMPUTE:
+            gradient_and_update(p, w, rows, u, &turn.hyper, keeps)
         else:
-            update(p, u, u.i0, hyper, s.g + weights_at(p, u, u.i0))
-        pair_weights(p, s, u.j, u.i0, u.i1)
-        if s.kind == DENSE and u.l > p.first_trained:
-            transpose_weights(p, s, u.j, u.i0, u.i1)
+            update(p, u, u.i0, &turn.hyper, s.g + weights_at(p, u, u.i0))
+        if s.average != NULL:
+            average(p, u, turn)
+        if (turn.updates or turn.overwrites) and not is_bound(s):
+            refresh_operands(p, u.l, u.j, u.i0, u.i1)
     return taken / total if total > 0 else 0
 
 
@@ -557,8 +610,23 @@ cdef void make_nadam_factors() noexcept:
 make_nadam_factors()
 
 
+cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double share) noexcept nogil:
+    """What step `iteration` = 1, 2, ... does; `share` is its part of all, where no update follows."""
+    cdef Turn turn
+    cdef int64_t update = iteration
+    turn.updates, turn.share, turn.overwrites = p.summed > 0, share, False
+    if p.summed > 0:
+        turn.updates, turn.share = iteration % p.summed == 0, 1.0 / p.summed
+        update = ceil_div(iteration, p.summed)
+    turn.hyper = hyper_at(p, update, rate)
+    turn.average_kept = p.average_kept if update > 1 else 0
+    if p.overwrite_every > 0:
+        turn.overwrites = update % p.overwrite_every == 0
+    return turn
+
+
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil:
-    """The numbers of optimizer step `iteration` = 1, 2, ..., corrected for the means' bias to 0."""
+    """The numbers of update `iteration` = 1, 2, ..., corrected for the means' bias to 0."""
     cdef fnn_hyper h = p.hyper
     cdef double t = <double>iteration, root, now, soon, product
     h.lr = rate

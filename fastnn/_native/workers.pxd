@@ -11,6 +11,7 @@ ctypedef struct Job:
     Workspace *w
     Rows rows
     ptrdiff_t start, stop, batch    # positions in rows.index
+    ptrdiff_t rows_in_all           # of one pass
     int64_t iteration
     const double *rates             # learning rates of the steps from position 0 on; NULL: hyper's
     double rate                     # of one step that is run in parts

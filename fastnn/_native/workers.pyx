@@ -7,16 +7,17 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_now, fnn_share, fnn_share_anew,
+    ceil_div, flush_subnormals, fnn_barrier_wait, fnn_now, fnn_share, fnn_share_anew,
     fnn_take, maybe_delay, restore_fp, round_up,
 )
+from fastnn._native.bounds cimport hold_in_bounds
 from fastnn._native.features cimport couple
 from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
-    ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
-    gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
-    through_activation, weight_factor, weights_phase,
+    GIVEN, READY, ROW_BLOCK, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
+    choose_factors, clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
+    penalty, rows_of, through_activation, turn_at, weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
 
@@ -152,6 +153,19 @@ cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept no
         fnn_barrier_wait(&job.barrier, size)
 
 
+cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
+                           double begin, double end, int tid, int size) noexcept nogil:
+    """Phase 2: the part begin .. end of the units, in two passes where the update waits for norms."""
+    cdef Plan *p = job.plan
+    cdef bint waits = clips_by_norm(p) and turn.updates
+    if waits:
+        weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, begin, end)
+        agree_on_factors(job, tid, size)
+        gradients = READY
+    return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not waits, 0,
+                         p.n_units, begin, end)
+
+
 cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier.
 
@@ -162,13 +176,12 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t at = job.start, rows, r0, r1
     cdef int64_t iteration = job.iteration
-    cdef fnn_hyper hyper
+    cdef Turn turn
     # The team may be smaller than was asked for.
     cdef bint shared = size > 1 and size == job.team, measures = False, measures_rows
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
     cdef double now = 0, part, begin, end
-    cdef bint by_norm = clips_by_norm(p)
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         iteration += 1
@@ -194,16 +207,16 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         maybe_delay(tid)
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
-        hyper = hyper_at(p, iteration, p.hyper.lr if job.rates == NULL else job.rates[at // job.batch])
+        turn = turn_at(p, iteration, p.hyper.lr if job.rates == NULL else job.rates[at // job.batch],
+                       rows / <double>job.rows_in_all)
         begin, end = begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size)
-        if by_norm:
-            weights_phase(p, job.w, rows, NULL, True, True, True, 0, p.n_units, begin, end)
-            agree_on_factors(job, tid, size)
         # Of the last step the gradients stay, to be looked at.
-        part = weights_phase(p, job.w, rows, &hyper, not by_norm, at + rows == job.stop,
-                             p.penalised and not by_norm, 0, p.n_units, begin, end)
+        part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end, tid, size)
         if measures:
             keep_time(&of_units[tid], part, now)
+        if p.bound:
+            fnn_barrier_wait(&job.barrier, size)
+            hold_in_bounds(p, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
             job.sums[0] += rows * penalty(p)
@@ -234,8 +247,8 @@ cdef void gradient_worker(void *what, int tid, int size) noexcept nogil:
     maybe_delay(tid)
     if job.part0 == 0:
         share_lookups(job, job.stop - job.start, tid, size)
-    weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, False, job.part0, job.part1,
-                  equal(tid, size), equal(tid + 1, size))
+    weights_phase(job.plan, job.w, job.stop - job.start, NULL, False, TO_COMPUTE, True, False, job.part0,
+                  job.part1, equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
 
 
@@ -333,23 +346,22 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
     fnn_barrier_wait(&job.barrier, size)
     share_lookups(job, job.stop, tid, size)
     maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, True, False, 0, p.n_units, equal(tid, size), equal(tid + 1, size))
+    weights_phase(p, w, job.stop, NULL, False, TO_COMPUTE, True, False, 0, p.n_units, equal(tid, size),
+                  equal(tid + 1, size))
 
 
 cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     """One optimizer step from the gradients there are."""
     cdef Job *job = <Job *>what
-    cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1, job.rate)
+    cdef Turn turn = turn_at(job.plan, job.iteration + 1, job.rate,
+                             (job.stop - job.start) / <double>job.rows_in_all)
     cdef uint64_t fp = flush_subnormals()
     cdef Plan *p = job.plan
     maybe_delay(tid)
-    cdef bint by_norm = clips_by_norm(p)
-    if by_norm:
-        weights_phase(p, job.w, 0, NULL, False, True, True, 0, p.n_units, equal(tid, size),
-                      equal(tid + 1, size))
-        agree_on_factors(job, tid, size)
-    weights_phase(p, job.w, 0, &hyper, False, True, p.penalised and not by_norm, 0, p.n_units,
-                  equal(tid, size), equal(tid + 1, size))
+    change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), tid, size)
+    if p.bound:
+        fnn_barrier_wait(&job.barrier, size)
+        hold_in_bounds(p, tid, size)
     restore_fp(fp)
 
 

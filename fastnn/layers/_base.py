@@ -33,8 +33,9 @@ def auto_name(base: str) -> str:
 
 
 def snake_case(name: str) -> str:
-    """GaussianNoise as gaussian_noise, ReLU as re_lu: as Keras names layers."""
-    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+    """A class's name as Keras writes it: BatchNormalization is batch_normalization."""
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def as_name(name: Any, base: str) -> str:
@@ -101,7 +102,7 @@ class Layer(Configurable):
             self.input_shape_argument = (as_int(input_dim, "input_dim", 1),)
         if input_shape is not None:
             self.input_shape_argument = as_shape(input_shape, "input_shape")
-        self.name = as_name(name, type(self).__name__.lower())
+        self.name = as_name(name, snake_case(type(self).__name__))
         self._shape: Shape | None = None  # of a sample that comes in, once it is known
         self._owner: weakref.ref[Any] | None = None  # weak: a model dies with its last user
         self._lock = ModelLock()  # the owner's, where there is one

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import initializers, regularizers
+from fastnn import constraints, initializers, regularizers
 from fastnn._data import Shape, as_int, as_shape, numeric
 from fastnn._registry import serialize
+from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
 from fastnn.layers._base import Layer
 from fastnn.layers._weighted import WeightedLayer
@@ -23,10 +24,12 @@ class _Lookup(WeightedLayer):
     takes_ids = True
     embeddings_initializer: Initializer
     embeddings_regularizer: Regularizer | None
-    _neutral: Mapping[str, tuple[Any, ...]] = {
-        **Layer._neutral,
-        "embeddings_constraint": (None,),
-    }
+    embeddings_constraint: Constraint | None
+
+    def _take_settings(self, initializer: Any, regularizer: Any, constraint: Any) -> None:
+        self.embeddings_initializer = initializers.get(initializer, "embeddings_initializer")
+        self.embeddings_regularizer = regularizers.get(regularizer, "embeddings_regularizer")
+        self.embeddings_constraint = constraints.get(constraint, "embeddings_constraint")
 
     def _check_size(self, size: int, name: str) -> None:
         if size > (most := _MOST_IDS[self.dtype]):
@@ -35,15 +38,16 @@ class _Lookup(WeightedLayer):
                 f'dtype="float64" can count further'
             )
 
-    def _regularizer_of(self, name: str | None) -> Regularizer | None:
-        return self.embeddings_regularizer if name else None
+    def _setting_of(self, name: str | None, kind: str) -> Any:
+        return getattr(self, f"embeddings_{kind}") if name else None
 
     def get_config(self) -> dict[str, Any]:
-        regularizer = self.embeddings_regularizer
+        regularizer, constraint = self.embeddings_regularizer, self.embeddings_constraint
         return {
             **super().get_config(),
             "embeddings_initializer": serialize(self.embeddings_initializer),
             "embeddings_regularizer": serialize(regularizer) if regularizer else None,
+            "embeddings_constraint": serialize(constraint) if constraint else None,
         }
 
 
@@ -62,6 +66,8 @@ class Embedding(_Lookup):
     embeddings_initializer : str or Initializer
     embeddings_regularizer : str or Regularizer, optional
         The loss is greater by this penalty on the whole table.
+    embeddings_constraint : str or Constraint, optional
+        What the table is brought to after every step.
     mask_zero : bool
         Only False: nothing here works on masks.
     weights : array_like (input_dim, output_dim) or list of one, optional
@@ -92,7 +98,7 @@ class Embedding(_Lookup):
     weight_names = ("embeddings",)
     tensors = ("embeddings", None)
     _neutral: Mapping[str, tuple[Any, ...]] = {
-        **_Lookup._neutral,
+        **Layer._neutral,
         "mask_zero": (False,),
         "lora_rank": (None,),
         "lora_alpha": (None,),
@@ -116,17 +122,11 @@ class Embedding(_Lookup):
     ) -> None:
         self.input_dim = as_int(input_dim, "input_dim", 1)
         self.output_dim = as_int(output_dim, "output_dim", 1)
-        self.embeddings_initializer = initializers.get(
-            embeddings_initializer, "embeddings_initializer"
-        )
-        self.embeddings_regularizer = regularizers.get(
-            embeddings_regularizer, "embeddings_regularizer"
-        )
+        self._take_settings(embeddings_initializer, embeddings_regularizer, embeddings_constraint)
         super().__init__(
             name=name,
             dtype=dtype,
             input_shape=input_shape,
-            embeddings_constraint=embeddings_constraint,
             mask_zero=mask_zero,
             **keras,
         )
@@ -194,6 +194,8 @@ class CategoricalEmbedding(_Lookup):
         Each column draws on its own: from `seed`, `seed` + 1, ... where a seed is given.
     embeddings_regularizer : str or Regularizer, optional
         The loss is greater by this penalty on each table.
+    embeddings_constraint : str or Constraint, optional
+        What each table is brought to after every step.
     feature_names : sequence of str, optional
         Names of all columns, in their order, such as a data frame's: `columns` may use them.
     name, dtype, input_shape, input_dim, **keras
@@ -225,6 +227,7 @@ class CategoricalEmbedding(_Lookup):
         columns: Any,
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
         feature_names: Sequence[str] | None = None,
         *,
         name: str | None = None,
@@ -235,12 +238,7 @@ class CategoricalEmbedding(_Lookup):
     ) -> None:
         self.feature_names = _checked_names(feature_names)
         self.tables = _tables(columns, self.feature_names)
-        self.embeddings_initializer = initializers.get(
-            embeddings_initializer, "embeddings_initializer"
-        )
-        self.embeddings_regularizer = regularizers.get(
-            embeddings_regularizer, "embeddings_regularizer"
-        )
+        self._take_settings(embeddings_initializer, embeddings_regularizer, embeddings_constraint)
         self.weight_names = tuple(f"embeddings_{column}" for column, *_ in self.tables)
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import Shape
+from fastnn._data import Shape, as_number
 from fastnn.layers._base import Layer
-from fastnn.regularizers import Regularizer
 
 
 class WeightedLayer(Layer):
@@ -16,8 +15,20 @@ class WeightedLayer(Layer):
     A subclass says by `tensors` what Keras calls them, by `op_tensors` where it has several ops,
     and by `weight_names` which of them there are; they stand first there, before weights that are
     not trained, which `_push` and `_pull` of the subclass carry. For each it has an attribute
-    `<name>_initializer` and, where there may be a penalty on it, `<name>_regularizer`.
+    `<name>_initializer` and, where there may be a penalty on it, `<name>_regularizer`, and likewise
+    `<name>_constraint`.
+
+    Parameters
+    ----------
+    learning_rate_multiplier : float >= 0
+        What the optimizer's learning rate is multiplied by for these weights. May be changed later.
+    **arguments
+        As for every layer.
     """
+
+    def __init__(self, *, learning_rate_multiplier: float = 1.0, **arguments: Any) -> None:
+        self._multiplier = as_number(learning_rate_multiplier, "learning_rate_multiplier", 0)
+        super().__init__(**arguments)
 
     tensors: tuple[str | None, str | None] = ("kernel", "bias")
 
@@ -35,8 +46,9 @@ class WeightedLayer(Layer):
     def _initializer_of(self, name: str) -> Any:
         return getattr(self, f"{name}_initializer")
 
-    def _regularizer_of(self, name: str | None) -> Regularizer | None:
-        return getattr(self, f"{name}_regularizer", None)
+    def _setting_of(self, name: str | None, kind: str) -> Any:
+        """The regularizer or the constraint of a weight; None without."""
+        return getattr(self, f"{name}_{kind}", None)
 
     def _initial_weights(self, input_shape: Shape) -> list[np.ndarray]:
         weights = []
@@ -52,8 +64,11 @@ class WeightedLayer(Layer):
         super().attach(network, op, input_shape, weights)
         if self.stepped_names:
             for number, names in enumerate(self.op_tensors, op):
-                found = map(self._regularizer_of, names)
-                network.set_penalty(number, *((r.l1, r.l2) if r else (0.0, 0.0) for r in found))
+                penalties = [self._setting_of(name, "regularizer") for name in names]
+                network.set_penalty(number, *((r.l1, r.l2) if r else (0.0, 0.0) for r in penalties))
+                bounds = [self._setting_of(name, "constraint") for name in names]
+                network.set_constraint(number, *(c.bound() if c else None for c in bounds))
+                network.set_rate(number, self._multiplier)
         if not self.trainable:  # a network trains its layers unless it is told
             self._send_trainable()
 
@@ -61,6 +76,26 @@ class WeightedLayer(Layer):
         if self.stepped_names:
             for number, _ in enumerate(self.op_tensors, self._op):
                 self._network.set_trainable(number, self.trainable)
+
+    @property
+    def learning_rate_multiplier(self) -> float:
+        """What the optimizer's learning rate is multiplied by for these weights."""
+        return self._multiplier
+
+    @learning_rate_multiplier.setter
+    def learning_rate_multiplier(self, value: float) -> None:
+        value = as_number(value, "learning_rate_multiplier", 0)
+        with self._lock:
+            self._multiplier = value
+            if self._network is not None:
+                for number, _ in enumerate(self.op_tensors, self._op):
+                    self._network.set_rate(number, value)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        if self._multiplier == 1:
+            return config
+        return {**config, "learning_rate_multiplier": self._multiplier}
 
     def _engine_kernel(self, kernel: np.ndarray) -> np.ndarray:
         """The kernel as the engine takes it, (rows, n)."""

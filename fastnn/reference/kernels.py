@@ -649,6 +649,12 @@ def colsum(x: Array) -> Array:
     return total
 
 
+def colsquare(x: Array) -> Array:
+    """Return the sum of the squares of each column."""
+    total: Array = (x * x).sum(axis=0)
+    return total
+
+
 # ---- losses: (loss of each row, dp) ----------------------------------------------------------
 # p (n, m); targets t (n, m), or for xent integer class ids (n,). weight (n,) multiplies the loss of
 # its row; dp is the gradient of scale * the sum of the losses.
@@ -1148,7 +1154,7 @@ def gaussian_dropout(x: Array, row0: int, key: int, stddev: float) -> Array:
 def layer_norm(
     x: Array, gamma: Array | None, beta: Array | None, epsilon: float
 ) -> tuple[Array, Array]:
-    """Return x normalized by the mean and the variance of each row, and (1 / root, mean) of each."""
+    """Return x normalized by each row's mean and variance, and (1 / root, mean) of each row."""
     mean = x.mean(axis=1, keepdims=True)
     variance = ((x - mean) ** 2).mean(axis=1, keepdims=True)
     rstd = 1 / np.sqrt(variance + x.dtype.type(epsilon))
@@ -1366,6 +1372,11 @@ def lion(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
     _mean(g, m, 1 - hyper["beta_2"])
 
 
+def average(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take weights `g` into their moving average `w`."""
+    _mean(g, w, 1 - hyper["beta_1"])
+
+
 def norm(l1: float, l2: float, w: Array, g: Array) -> tuple[float, float]:
     """Return the sum of (g + l1 sign(w) + 2 l2 w)^2 and the penalty, of l1 |w| + l2 w^2."""
     shaped = g + l1 * np.sign(w) + 2 * l2 * w
@@ -1417,7 +1428,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         few_nn, few_nt,
         pack, pack_transpose, unpack, gather, gather_from,
         sparse_nn, scatter_add,
-        add, scale_shift, colsum,
+        add, scale_shift, colsum, colsquare,
         dropout, alpha_dropout, gaussian_noise, gaussian_dropout,
         layer_norm, layer_norm_backward, layer_norm_gradient,
         batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward,
@@ -1425,7 +1436,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         embed, embed_gradient,
         argmax_match, in_top_k, threshold_match, squared_error, absolute_error,
         true_positive, predicted_positive, actual_positive,
-        sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,
+        sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average,
         norm,
         gradient_sgd, gradient_adam,
         fma_peak,

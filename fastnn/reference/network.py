@@ -20,6 +20,7 @@ from fastnn._sparse import CSR
 from fastnn.reference import kernels
 from fastnn.reference.kernels import Array
 
+Constraint = tuple[Any, ...] | None  # ("non_neg",), or ("norm", low, high, rate)
 Batch = tuple[Array, Array, Array | None]  # x, y, sample weights
 
 BLOCK_ROWS = 1024  # rows of one forward pass in evaluate and predict
@@ -80,6 +81,8 @@ class _Weighted(_Activation):
         self.shape = (rows, features)
         self.use_bias = use_bias
         self.trainable = True
+        self.rate = 1.0  # a factor of the learning rate
+        self.constraints: tuple[Constraint, Constraint] = (None, None)  # of kernel and bias
         self.sizes = (rows * features,) * bool(rows) + (features,) * bool(use_bias)
 
     def split(self, views: list[Array]) -> tuple[Array | None, Array | None]:
@@ -90,6 +93,22 @@ class _Weighted(_Activation):
     def bind(self, views: list[Array], gradients: list[Array]) -> None:
         self.kernel, self.bias = self.split(views)
         self.dkernel, self.dbias = self.split(gradients)
+
+    def constrain(self) -> None:
+        """Bring kernel and bias to where their constraints want them."""
+        for weight, constraint in zip((self.kernel, self.bias), self.constraints, strict=True):
+            if weight is None or constraint is None:
+                continue
+            kind, *numbers = constraint
+            if kind == "non_neg":
+                np.maximum(weight, 0, out=weight)
+                continue
+            low, high, rate = numbers
+            by_column = isinstance(self, _Dense | _Embed) and weight.ndim == 2
+            columns = weight if by_column else weight.ravel()
+            norms = np.sqrt(kernels.colsquare(columns) if columns.ndim == 2 else columns @ columns)
+            desired = rate * np.clip(norms, low, high) + (1 - rate) * norms
+            weight *= desired / (1e-7 + norms)
 
     def keep(self, dkernel: Array | None, dbias: Array | None) -> None:
         """Store the gradients, where there is such a weight and it is trained."""
@@ -412,6 +431,7 @@ class Network:
         self._optimizer: str | None = None
         self._hyper: dict[str, Any] = {}
         self.iterations = 0
+        self._rows_in_all = 0  # of the pass that a step is part of
         self.slot_names: tuple[str, ...] = ()
         self._slots: dict[str, Array] = {}
 
@@ -528,9 +548,20 @@ class Network:
                 if view is not None:
                     view[...] = value
 
+    def set_constraint(self, op: int, kernel: Constraint, bias: Constraint) -> None:
+        """Set what an op's kernel and its bias are brought to after each step."""
+        self._weighted(op).constraints = (kernel, bias)
+
+    def set_rate(self, op: int, factor: float) -> None:
+        """Set what the learning rate is multiplied by for an op's weights; at first by 1."""
+        self._weighted(op).rate = factor
+
     def set_trainable(self, op: int, value: bool) -> None:
         """Say whether training changes the weights of an op; at first it does."""
-        self._weighted(op).trainable = value
+        layer = self._weighted(op)
+        if value and not layer.trainable and "average" in self._slots:
+            self.set_slot("average", op, layer.kernel, layer.bias)  # none was taken meanwhile
+        layer.trainable = value
         self._gradients[:] = 0
 
     def _trained(self, flat: Array) -> list[list[Array]]:
@@ -591,15 +622,25 @@ class Network:
         self._optimizer = optimizer
         self.set_hyper(hyper)
         self.slot_names = slot_names(optimizer, hyper)
-        self._slots = {name: self._zeros() + initial_value(hyper) for name in self.slot_names}
+        self._slots = {name: self._zeros() for name in self.slot_names}
+        if "v" in self._slots:
+            self._slots["v"] += initial_value(hyper)
         self.iterations = 0
 
     def set_hyper(self, hyper: Mapping[str, Any]) -> None:
         """Set the optimizer's numbers, such as learning_rate; its slots stay."""
         self._hyper = dict(hyper)
 
+    def take_averages(self) -> None:
+        """Let the weights that are trained become their moving averages."""
+        for weights, averages in zip(
+            self._trained(self._weights), self._trained(self._slots["average"]), strict=True
+        ):
+            for w, mean in zip(weights, averages, strict=True):
+                w[...] = mean
+
     def get_slot(self, name: str, op: int) -> tuple[Array | None, Array | None]:
-        """Return copies of an optimizer slot, kernel- and bias-shaped; None without such weights."""
+        """Return copies of a slot, kernel- and bias-shaped; None where there is no such weight."""
         kernel, bias = self._weighted(op).split(self._views(self._slots[name])[op])
         return None if kernel is None else kernel.copy(), None if bias is None else bias.copy()
 
@@ -641,6 +682,7 @@ class Network:
             Sum of each metric over the same rows, unweighted.
         """
         batches = self._batches(x, y, sample_weight, index, batch_size, start, max_seconds)
+        self._rows_in_all = len(index)
         if learning_rates is None:
             return self._run(self._step, batches, sums, start, outputs)
         hyper, rates = self._hyper, iter(learning_rates[start // batch_size :])
@@ -733,7 +775,7 @@ class Network:
         total = float(loss.sum()) + len(x) * self.penalty()
         sums, p = self._metric_sums(output, y)
         self._backward(kept, dp, need_dx=False)
-        self.apply_gradients()
+        self._change_weights(len(x) / self._rows_in_all)
         return [total, *sums], p
 
     def _measure(self, x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
@@ -778,19 +820,59 @@ class Network:
         """Take one optimizer step with the stored gradients."""
         if self._optimizer is None:
             raise ValueError("apply_gradients needs an optimizer: call compile with one")
+        self._change_weights(1.0)
+
+    def _change_weights(self, share: float) -> None:
+        """Do a step with its gradients, `share` of those of a pass that are summed."""
         self.iterations += 1
-        hyper = self._hyper
-        numbers = _corrected(self._optimizer, hyper, self.iterations)
-        g = self._gradients + self._l1 * np.sign(self._weights) + 2 * self._l2 * self._weights
+        hyper, gradients = self._hyper, self._gradients
+        summed = 0 if self._optimizer == "sum" else hyper.get("gradient_accumulation_steps") or 1
+        update = -(-self.iterations // summed) if summed else self.iterations
+        if "sums" in self._slots:
+            gradients = self._slots["sums"]
+            part = 1 / summed if summed else share
+            for sums, given in zip(
+                self._trained(gradients), self._trained(self._gradients), strict=True
+            ):
+                for target, g in zip(sums, given, strict=True):
+                    target += part * g
+        if summed and self.iterations % summed == 0:
+            self._update(gradients, update)
+            if "sums" in self._slots:
+                gradients[:] = 0
+        if "average" in self._slots:
+            self._average(update)
+        for op in self._ops:
+            if isinstance(op, _Weighted) and op.trainable:
+                op.constrain()
+
+    def _average(self, update: int) -> None:
+        """Take the weights into their averages; where it is time for it, let them become these."""
+        every = self._hyper.get("ema_overwrite_frequency")
+        kept = {"beta_1": self._hyper["ema_momentum"] if update > 1 else 0.0}
+        for weights, averages in zip(
+            self._trained(self._weights), self._trained(self._slots["average"]), strict=True
+        ):
+            for w, mean in zip(weights, averages, strict=True):
+                kernels.average(w, mean, {}, kept)
+                if every and update % every == 0:
+                    w[...] = mean
+
+    def _update(self, gradients: Array, update: int) -> None:
+        """Take optimizer step number `update` with these gradients."""
+        hyper, optimizer = self._hyper, str(self._optimizer)
+        numbers = _corrected(optimizer, hyper, update)
+        g = gradients + self._l1 * np.sign(self._weights) + 2 * self._l2 * self._weights
         _clip(self._trained(g), hyper)
         slots = {name: self._trained(slot) for name, slot in self._slots.items()}
-        for number, (weights, gradients) in enumerate(
-            zip(self._trained(self._weights), self._trained(g), strict=True)
-        ):
-            for part, (w, dw) in enumerate(zip(weights, gradients, strict=True)):
-                w -= w * (hyper["learning_rate"] * (hyper.get("weight_decay") or 0))
+        rates = [op.rate for op in self._ops if isinstance(op, _Weighted) and op.trainable]
+        arrays = zip(self._trained(self._weights), self._trained(g), rates, strict=True)
+        for number, (weights, given, rate) in enumerate(arrays):
+            here = {**numbers, "learning_rate": numbers["learning_rate"] * rate}
+            for part, (w, dw) in enumerate(zip(weights, given, strict=True)):
+                w -= w * (hyper["learning_rate"] * rate * (hyper.get("weight_decay") or 0))
                 own = {name: slot[number][part] for name, slot in slots.items()}
-                kernels.KERNELS[self._optimizer](dw, w, own, numbers)
+                kernels.KERNELS[optimizer](dw, w, own, here)
 
     def train_threads(self, batch_size: int, num_threads: int | None = None) -> int:
         """Return 1: this class starts no threads of its own."""
