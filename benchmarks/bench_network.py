@@ -75,6 +75,10 @@ def pair(inputs: int, *ops: Any) -> tuple[Any, Any]:
                 if use_bias:
                     net.set_bias(op, np.full(units, -1.5, np.float32))
                 features = units
+            elif kind == "embed":  # they stand first, side by side
+                size, dim, columns = arguments
+                net.set_kernel(op, random(size, dim))
+                features = dim * len(columns) + (features if op else 0)
             elif kind == "scale_shift":
                 net.set_scale_shift(op, 1 + random(features) / 2, random(features))
     return nets
@@ -283,6 +287,27 @@ def test_train_integers(compare: Compare, threads: int) -> None:
         f"uint8 epoch {width}-{units}, {rows} rows, batch 128",
         fastnn=lambda: native.train(x, y, None, index, 128, 0, 60.0, threads),
         numpy=lambda: numpy.train(x, y, None, index, 128, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_train_tables(compare: Compare, threads: int) -> None:
+    """A step on ids of three tables: the update of their rows is most of it."""
+    rows, sizes, dim, units = 256, (100, 1000, 10_000), 32, 64
+    tables = [("embed", size, dim, (column,)) for column, size in enumerate(sizes)]
+    native, numpy = pair(len(sizes), *tables, ("dense", units, "linear", True))
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, sizes, (rows, len(sizes))).astype(np.float32)
+    y, index = random(rows, units), rng.permutation(rows)
+    for net in (native, numpy):
+        net.compile("mse", "adam", [], {**HYPER["adam"], "learning_rate": 1e-9})
+    compare(
+        "network",
+        f"tables of {', '.join(map(str, sizes))} rows of {dim}, {rows} rows",
+        fastnn=lambda: native.train(x, y, None, index, rows, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
         check=same_sums,
         threads=threads,
     )

@@ -64,6 +64,8 @@ MEASURED_WITHIN = {
     "gather_from": ("bench_network.py::test_train_integers", "rows of uint8 are read there"),
     "sparse_nn": ("bench_network.py::test_train_sparse", "rows are sparse there"),
     "scatter_add": ("bench_network.py::test_train_sparse", "the gradient of sparse rows"),
+    "embed": ("bench_network.py::test_train_tables", "rows of tables are looked up there"),
+    "embed_gradient": ("bench_network.py::test_train_tables", "the gradient of tables"),
     "colsum": ("bench_dense.py::test_dense_backward", "the gradient of the bias"),
     **dict.fromkeys(
         kernels("LAYER_NORM") + kernels("BATCH_NORM") + kernels("PRELU"),

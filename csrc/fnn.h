@@ -255,6 +255,29 @@ typedef struct {
 } fnn_prelu_args;
 typedef void (*fnn_prelu)(const fnn_prelu_args *args);
 
+/* y[r, y_col + c] = x[i, x_col + c] for c < cols, of panels with row stride P. i is r; or, of `id` not
+ * NULL, the number id[r P]: where that is none of 0 .. x_rows - 1, y is NaN and nothing is read. */
+typedef struct {
+    ptrdiff_t rows, cols;
+    const void *id;
+    const void *x;
+    ptrdiff_t x_rows, x_panel, x_col;
+    void *y;
+    ptrdiff_t y_panel, y_col;
+} fnn_embed_args;
+typedef void (*fnn_embed)(const fnn_embed_args *args);
+
+/* dx[to[i], c] += dy[row[i], dy_col + col[i] + c] for i = 0, 1, ... below n and c < cols <= P; dx is one
+ * panel, dy are panels, row stride P */
+typedef struct {
+    ptrdiff_t n, cols;
+    const int32_t *to, *row, *col;
+    const void *dy;
+    ptrdiff_t dy_panel, dy_col;
+    void *dx;
+} fnn_embed_gradient_args;
+typedef void (*fnn_embed_gradient)(const fnn_embed_gradient_args *args);
+
 /* Loss of each row and its gradient with respect to p, each row on its own.
  *   mse          mean over columns of (p - t)^2
  *   bce          mean over columns of -t log q - (1-t) log(1-q), q = clip(p, eps, 1-eps), eps 1e-7
@@ -395,6 +418,8 @@ typedef struct {
 #define FNN_LAYER_NORM(name) fnn_layer_norm name;
 #define FNN_BATCH_NORM(name) fnn_batch_norm name;
 #define FNN_PRELU(name) fnn_prelu name;
+#define FNN_EMBED(name) fnn_embed name;
+#define FNN_EMBED_GRADIENT(name) fnn_embed_gradient name;
 #define FNN_CURVE(name) fnn_curve name;
 #define FNN_CURVE_GRAD(name) fnn_curve_grad name;
 #define FNN_NOISE(name) fnn_noise name;

@@ -66,6 +66,7 @@ INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
 #include "curve.inc.h"
 #include "noise.inc.h"
 #include "normalize.inc.h"
+#include "embed.inc.h"
 #include "loss.inc.h"
 #endif
 #include "optim.inc.h"
@@ -100,6 +101,8 @@ INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
 #define FNN_LAYER_NORM FNN_FILL_REAL
 #define FNN_BATCH_NORM FNN_FILL_REAL
 #define FNN_PRELU FNN_FILL_REAL
+#define FNN_EMBED FNN_FILL_REAL
+#define FNN_EMBED_GRADIENT FNN_FILL_REAL
 #define FNN_LOSS FNN_FILL_REAL
 #define FNN_METRIC FNN_FILL_REAL
 #define FNN_OPTIM FNN_FILL_REAL

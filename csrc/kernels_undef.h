@@ -17,6 +17,8 @@
 #undef FNN_LAYER_NORM
 #undef FNN_BATCH_NORM
 #undef FNN_PRELU
+#undef FNN_EMBED
+#undef FNN_EMBED_GRADIENT
 #undef FNN_CURVE
 #undef FNN_CURVE_GRAD
 #undef FNN_NOISE

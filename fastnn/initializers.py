@@ -408,6 +408,7 @@ _KNOWN: dict[str, type[Initializer]] = {
     "orthogonal": Orthogonal,
     "identity": Identity,
 }
+_KNOWN |= {"zero": Zeros, "one": Ones, "normal": RandomNormal, "uniform": RandomUniform}
 _KNOWN |= {cls.__name__: cls for cls in _KNOWN.values()}
 
 

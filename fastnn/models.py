@@ -167,6 +167,20 @@ class Sequential(Trainer):
         """Outputs of the whole stack; refuses layers that do not fit."""
         return shapes_through(self._layers, input_shape)[-1]
 
+    def _check_ids(self, x: np.ndarray, name: str) -> None:
+        """Refuse samples with ids that the first layer does not have."""
+        for layer, shape in zip(
+            self._layers, shapes_through(self._layers, x.shape[1:]), strict=False
+        ):
+            if layer.takes_ids:
+                layer.check_values(x.reshape(len(x), *shape), name)
+            if not layer.keeps_numbers:
+                return
+
+    @property
+    def _takes_ids(self) -> bool:  # type: ignore[override]
+        return any(layer.takes_ids for layer in self._layers)
+
     def _check_takes_sparse(self, name: str) -> None:
         """Refuse sparse rows where no product is what they go into first."""
         if self._layers and not isinstance(self._layers[0], Dense):
@@ -326,6 +340,10 @@ class Sequential(Trainer):
         """How many numbers the weights are."""
         self._built_network("count_params")
         return sum(layer.count_params() for layer in self._layers)
+
+    def _row_work(self) -> int:
+        """How many weights a row of inputs meets, about: of a table few."""
+        return sum(layer.count_params() for layer in self._layers if not layer.takes_ids)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers."""
@@ -491,6 +509,13 @@ def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> No
         if known:
             raise ValueError(f"layer {layer.name!r}: expected the Input first")
         return
+    if any(each.takes_ids for each in layer.leaves()) and not (
+        layer.takes_ids and all(other.keeps_numbers for other in stack)
+    ):
+        raise ValueError(
+            f"layer {layer.name!r}: expected to read the model's inputs, where the ids are; only "
+            f"Input, Flatten and Reshape may stand before it, and no layer around it"
+        )
     names = {each.name for other in stack for each in other.leaves()}
     for each in layer.leaves():
         if each.name in names:

@@ -83,8 +83,10 @@ class Trainer:
 
     _network: Any
     _dtype: np.dtype[Any]
-    count_params: Any
+    _row_work: Any
     _output_shape_for: Any
+    _check_ids: Any
+    _takes_ids: bool
     _build_for: Any
     _check_takes_sparse: Any
     _sample_shape: Shape | None  # None before it is known
@@ -270,6 +272,8 @@ class Trainer:
         if y is None:
             raise ValueError(f"{prefix}y: expected targets, got None")
         self._check_axes(outputs)
+        if self._takes_ids:
+            self._check_ids(x, prefix + "x")
         loss: Any = self.loss
         if loss.sparse:
             y = as_labels(y, rows, outputs[-1], prefix + "y", loss.ignored)
@@ -312,6 +316,8 @@ class Trainer:
     def _inputs(self, x: Any) -> Any:
         """`x` as the engine takes it; builds the model at its first data."""
         array = self._features(x, self._sample_shape, "x")
+        if self._takes_ids:
+            self._check_ids(array, "x")
         if self._network is None:
             with self._lock:
                 self._build_for(array.shape[1:])
@@ -665,7 +671,7 @@ class Trainer:
         out = np.empty((len(x), network.output_size), self._dtype)
         step = SLICE_ROWS
         if len(x) > step:
-            step = max(step, SLICE_WORK // max(1, self.count_params()))
+            step = max(step, SLICE_WORK // max(1, self._row_work()))
         for start in range(0, len(x), step):
             network.predict(x[start : start + step], out[start : start + step], None)
         return self._outputs(out)

@@ -128,6 +128,12 @@ def build() -> Callable[..., Any]:
             elif kind == "scale_shift":
                 scale = rng.uniform(0.5, 2, features).astype(dtype)
                 net.set_scale_shift(op, scale, rng.normal(size=features).astype(dtype))
+            elif kind in ("embed", "take"):
+                own = len(arguments[-1]) * (arguments[1] if kind == "embed" else 1)
+                follows = op > 0 and ops[op - 1][0] in ("embed", "take")
+                features = own + (features if follows else 0)
+                if kind == "embed":
+                    net.set_kernel(op, rng.normal(0, 1, arguments[:2]).astype(dtype))
             elif kind in ("layer_norm", "batch_norm", "prelu"):
                 scale, center = (True, False) if kind == "prelu" else arguments[-2:]
                 if scale:

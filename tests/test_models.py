@@ -303,10 +303,14 @@ def test_initializers(name):
         "random_normal": 0.05,
         "truncated_normal": 0.05 * 0.8796,
         "random_uniform": 0.1 / np.sqrt(12),
+        "uniform": 0.1 / np.sqrt(12),
+        "normal": 0.05,
+        "zero": 0,
+        "one": 0,
         "variance_scaling": np.sqrt(1 / 300),
     }.get(name, np.sqrt((2 if name.startswith("he") else 1) / 300))
     assert values.std() == pytest.approx(deviation, rel=0.02, abs=1e-7)
-    if name not in ("zeros", "ones", "constant", "identity"):
+    if name not in ("zeros", "zero", "ones", "one", "constant", "identity"):
         make = initializers._KNOWN[name]
         np.testing.assert_array_equal(make(seed=3)(other), make(seed=3)(other))
         assert not np.array_equal(make(seed=3)(other), make(seed=4)(other))

@@ -132,6 +132,8 @@ typedef void prelu_case(const fnn_kernels *k, const char *name, fnn_prelu f, enu
 #define FNN_LAYER_NORM(name) layer_norm_case want_##name;
 #define FNN_BATCH_NORM(name) batch_norm_case want_##name;
 #define FNN_PRELU(name) prelu_case want_##name;
+#define FNN_EMBED(name)
+#define FNN_EMBED_GRADIENT(name)
 #define FNN_LOSS(name) extern const loss_spec spec_##name;
 #define FNN_METRIC(name) extern const metric_spec spec_##name;
 #define FNN_OPTIM(name) extern const optim_spec spec_##name;
@@ -165,6 +167,8 @@ void test_noise(kernels k, const char *name, fnn_noise f, const noise_spec *spec
 void test_layer_norm(kernels k, const char *name, fnn_layer_norm f, layer_norm_case *want);
 void test_batch_norm(kernels k, const char *name, fnn_batch_norm f, batch_norm_case *want);
 void test_prelu(kernels k, const char *name, fnn_prelu f, prelu_case *want);
+void test_embed(kernels k, const char *name, fnn_embed f);
+void test_embed_gradient(kernels k, const char *name, fnn_embed_gradient f);
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec);
 void test_metric(kernels k, const char *name, fnn_metric f, const metric_spec *spec);
 void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec);

@@ -1,6 +1,6 @@
 """What holds weights in bounds after a step: Keras's constraints.
 
-A column of a dense kernel, which has a norm of its own, lies in several units, so this is a pass of
+A column of a dense kernel or of a table, which has a norm of its own, lies in several units, so this is a pass of
 its own over panels, each with one thread; of a vector, such as a bias, all has one norm.
 """
 
@@ -8,7 +8,7 @@ from libc.math cimport sqrt
 
 from fastnn._native.core cimport FNN_MAX_PANEL
 from fastnn._native.phases cimport (
-    DENSE, NON_NEGATIVE, OF_NORM, UNBOUND, Bound, Plan, Step, Unit, is_bound, refresh_operands,
+    DENSE, EMBED, NON_NEGATIVE, OF_NORM, UNBOUND, Bound, Plan, Step, Unit, is_bound, refresh_operands,
 )
 
 # Keras's epsilon, which keeps the division by a norm away from 0.
@@ -83,8 +83,8 @@ cdef void hold_in_bounds(Plan *p, int tid, int size) noexcept nogil:
         if u.i0 > 0 or u.j % size != tid or not is_bound(s):    # the first unit of each panel
             continue
         w = s.w + u.j * s.w_panel * itemsize
-        if s.kind == DENSE:
-            bound_panel(p, &s.of_kernel.bound, s.kernel_rows, min(P, s.outputs - u.j * P), w)
+        if s.kind == DENSE or s.kind == EMBED:
+            bound_panel(p, &s.of_kernel.bound, s.kernel_rows, min(P, s.w_cols - u.j * P), w)
         elif u.j == 0 and s.kernel_rows > 0:
             bound_vector(p, s, &s.of_kernel.bound, w)
         if u.j == 0 and s.bias:

@@ -147,6 +147,23 @@ cdef extern from "fnn.h" nogil:
         const void *alpha
         void *y
     ctypedef void (*fnn_prelu)(const fnn_prelu_args *args) noexcept nogil
+    ctypedef struct fnn_embed_args:
+        ptrdiff_t rows, cols
+        const void *id
+        const void *x
+        ptrdiff_t x_rows, x_panel, x_col
+        void *y
+        ptrdiff_t y_panel, y_col
+    ctypedef void (*fnn_embed)(const fnn_embed_args *args) noexcept nogil
+    ctypedef struct fnn_embed_gradient_args:
+        ptrdiff_t n, cols
+        const int32_t *to
+        const int32_t *row
+        const int32_t *col
+        const void *dy
+        ptrdiff_t dy_panel, dy_col
+        void *dx
+    ctypedef void (*fnn_embed_gradient)(const fnn_embed_gradient_args *args) noexcept nogil
     ctypedef struct fnn_hyper:
         double lr, momentum, beta1, beta2, epsilon
         double part_m, part_g, l1, l2, clip, decay, factor
@@ -214,6 +231,8 @@ cdef extern from "fnn.h" nogil:
         fnn_layer_norm layer_norm, layer_norm_backward, layer_norm_gradient
         fnn_batch_norm batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward
         fnn_prelu prelu, prelu_backward, prelu_gradient
+        fnn_embed embed
+        fnn_embed_gradient embed_gradient
         fnn_loss mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile
         fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
         fnn_loss focal_xent, focal_xent_logits, gaussian_nll

@@ -23,13 +23,14 @@ from fastnn._native.core cimport (
 )
 from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
-    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, FORK,
-    JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
-    ROW_BLOCK, SCALE, UNBOUND, UNIT_PANELS, Bound, Correction, Measure, Plan, Rows, Step, Terms,
-    Unit, Workspace, activates, add_rows, has_weights, is_bound, measure_penalties, pair_weights,
-    passes_gradient, penalty, transpose_weights, weight_factor,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, EMBED,
+    FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
+    ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
+    Step, Terms, Unit, Workspace, activates, add_rows, has_weights, is_bound, measure_penalties,
+    pair_weights, passes_gradient, penalty, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
+from fastnn._native.lookups cimport stand_for_rows
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
     Job, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
@@ -42,6 +43,8 @@ cdef tuple NOISES = ("dropout", "alpha_dropout", "gaussian_noise", "gaussian_dro
 # Ops that are one step without an activation.
 cdef dict ONE_STEP = {"layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM, "prelu": PRELU,
                       "fork": FORK, "join": JOIN, **dict.fromkeys(NOISES, NOISE)}
+# Those that, following each other, read one input and write side by side.
+cdef dict LOOKUPS = {"embed": EMBED, "take": TAKE}
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -68,6 +71,8 @@ cdef enum:
     UPDATE_ROWS = 4
     # A product with a sparse row's non-zero costs about as much as so many others.
     SPARSE_COST = 4
+    # Of a batch of so many, units of tables are shared out as rightly as the others.
+    UNIT_ROWS = 128
     # A prediction of fewer is made at once, without the GIL's release and threads.
     FEW_FLOPS = 1000000
     FEW_ROWS = 16
@@ -91,7 +96,7 @@ cdef class Memory:
     """A workspace: x and d for every step of a plan and the rows' losses, for batches of `rows`."""
 
     cdef Workspace w
-    cdef object arena, pointers, chunks, nonzeros
+    cdef object arena, pointers, chunks, nonzeros, lookups
     cdef ptrdiff_t itemsize
 
     def __cinit__(self, Network network, ptrdiff_t rows, bint training, bint sparse):
@@ -104,7 +109,7 @@ cdef class Memory:
         self.w.rows_panel = panel_stride(ceil_div(rows, 2), P, size)
         self.w.sparse, self.itemsize = sparse, size
         # Sparse rows do not go through panels.
-        widths = [0 if sparse else p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
+        widths = [0 if sparse else p.steps[0].inputs] + [written(p, l) for l in range(p.n_steps)]
         panels = [ceil_div(cols, P) * self.w.panel for cols in widths]
         paired = [l for l in range(p.n_steps) if p.steps[l].bf16]
         pairs = max([max(panels[l], panels[l + 1]) for l in paired], default=0)
@@ -147,6 +152,7 @@ cdef class Memory:
         base = place(self.w.x_rows, paired, x_rows, size, base)
         base = place(self.w.d_rows, paired, d_rows, size, base)
         base = place(self.w.stats, normalized, stats, size, base)
+        self.make_lookups(p)
         self.w.target = base
         base += panels[len(panels) - 1] * size
         self.w.label = <int32_t *>base
@@ -159,6 +165,21 @@ cdef class Memory:
             self.w.chunks = ceil_div(p.steps[0].inputs, UNIT_PANELS * P)
             self.chunks = zeros(self.w.chunks, sizeof(int64_t))
             self.w.chunk_end = <int64_t *>address(self.chunks)
+
+    cdef void make_lookups(self, Plan *p) except *:
+        cdef Lookups *of
+        cdef ptrdiff_t n
+        cdef int l
+        tables = [l for l in range(p.n_steps) if p.steps[l].kind == EMBED]
+        self.lookups = [zeros(p.n_steps, sizeof(Lookups))]
+        self.w.lookups = <Lookups *>address(self.lookups[0]) if tables else NULL
+        for l in tables:
+            of, n = &self.w.lookups[l], self.w.rows * p.steps[l].n_columns
+            of.chunks = ceil_div(p.steps[l].kernel_rows, UNIT_PANELS * p.k.panel)
+            self.lookups += [zeros(of.chunks, sizeof(int64_t)), zeros(3 * n, sizeof(int32_t))]
+            of.end = <int64_t *>address(self.lookups[len(self.lookups) - 2])
+            of.to = <int32_t *>address(self.lookups[len(self.lookups) - 1])
+            of.row, of.col = of.to + n, of.to + 2 * n
 
     cdef int reserve(self, ptrdiff_t n) except -1:
         """Room for so many non-zeros of a batch."""
@@ -176,6 +197,12 @@ cdef class Memory:
 cdef bint same_gradient(Plan *p, int l) noexcept:
     """Whether d[l] is d[l + 1]: where a step passes it on, unless an activation comes in between."""
     return l < p.n_steps and passes_gradient(&p.steps[l]) and not activates(p, l)
+
+
+cdef ptrdiff_t written(Plan *p, int l) noexcept:
+    """Columns of x[l + 1]; none where steps that follow write what x[last + 1] holds."""
+    cdef Step *s = &p.steps[l]
+    return 0 if s.kind in (EMBED, TAKE) and l < s.last else s.outputs
 
 
 cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NULL:
@@ -213,14 +240,15 @@ cdef class Network:
         bfloat16 operands in a network of float32; ("activation", activation), with its numbers where
         it takes any; ("scale_shift",); ("dropout", rate, seed), or another noise instead;
         ("layer_norm", epsilon, scale, center), ("batch_norm", momentum, epsilon, scale, center),
-        ("prelu",), ("fork",) or ("join",).
+        ("prelu",), ("embed", rows, units, columns), ("take", columns), ("fork",) or ("join",).
     """
 
     cdef Plan plan
     cdef int type
     cdef object steps_memory, units_memory, metrics_memory, params, operands, constants
     cdef object memory
-    cdef object couplings_memory
+    cdef object couplings_memory, columns_memory
+    cdef ptrdiff_t row_weights, table_weights   # that meet each row; of tables
     cdef bint stale         # batch_norm's numbers for outside of training are those of older weights
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
     cdef object numpy_dtype
@@ -277,6 +305,11 @@ cdef class Network:
                 spec.append((kind, None, op[1], False, False))
             elif op[0] in ONE_STEP:
                 spec.append((ONE_STEP[op[0]], None, None, False, False))
+            elif op[0] in LOOKUPS:
+                before = spec[len(spec) - 1] if spec else (None, 0)
+                units = len(op[len(op) - 1]) * (op[2] if op[0] == "embed" else 1)
+                units += before[1] if before[0] in (EMBED, TAKE) else 0
+                spec.append((LOOKUPS[op[0]], units, None, False, False))
             elif op[0] in ("activation", "scale_shift"):  # linear, as a step, is to scale by 1
                 spec.append((SCALE, None, None, False, False))
             else:
@@ -295,6 +328,7 @@ cdef class Network:
             s.bias = bias
             s.f = activation(s.k, act)
             s.kernel_rows = s.inputs if s.kind == DENSE else 0
+            s.w_cols = s.outputs
             s.of_kernel.rate = s.of_bias.rate = 1
         for i, op in enumerate(self.ops):
             s = &self.plan.steps[<int>self.step_of[i]]
@@ -308,17 +342,55 @@ cdef class Network:
                 s.momentum, s.epsilon, s.kernel_rows, s.bias = op[1], op[2], op[3], op[4]
             elif s.kind == PRELU:
                 s.kernel_rows = 1
+        self.make_lookups()
         self.pair_forks()
         self.output_size = width
         self.couplings_memory = zeros(len(spec), sizeof(int))
         self.plan.couplings = <int *>address(self.couplings_memory)
         self.find_trained()
 
+    cdef void make_lookups(self) except *:
+        """Which columns such steps read, and which steps go together."""
+        cdef Plan *p = &self.plan
+        cdef Step *s
+        cdef int l, other
+        cdef ptrdiff_t n = 0, c
+        ops = [(self.step_of[i], op) for i, op in enumerate(self.ops) if op[0] in LOOKUPS]
+        self.columns_memory = zeros(sum([len(op[len(op) - 1]) for l, op in ops]), sizeof(ptrdiff_t))
+        p.looks_up, taken = False, set()
+        for l, op in ops:
+            s = &p.steps[l]
+            p.looks_up |= s.kind == EMBED
+            follows = l > 0 and p.steps[l - 1].kind in (EMBED, TAKE)
+            s.first = p.steps[l - 1].first if follows else l
+            s.inputs = p.steps[s.first].inputs
+            for other in range(s.first, l + 1):
+                p.steps[other].last = l
+            columns = op[len(op) - 1]
+            if not columns or not 0 <= min(columns) <= max(columns) < s.inputs:
+                raise ValueError(f"ops: expected columns of {s.inputs} inputs, got {op!r}")
+            taken = taken if follows else set()
+            if s.kind == TAKE and len(taken | set(columns)) < len(taken) + len(columns):
+                raise ValueError(f"ops: expected columns to be taken once, got {op!r}")
+            s.w_cols = 1
+            if s.kind == TAKE:
+                taken |= set(columns)
+            else:
+                s.kernel_rows, s.w_cols = op[1], op[2]
+                if s.kernel_rows < 1 or s.w_cols < 1:
+                    raise ValueError(f"ops: expected a table of numbers, got {op!r}")
+            s.n_columns = len(columns)
+            s.to = s.outputs - s.n_columns * s.w_cols
+            s.columns = <ptrdiff_t *>address(self.columns_memory) + n
+            for c in columns:
+                (<ptrdiff_t *>address(self.columns_memory))[n] = c
+                n += 1
+
     cdef void find_trained(self) noexcept:
         """The first step that is trained, and those that couple rows in training."""
         cdef Plan *p = &self.plan
         cdef int l
-        p.first_trained, p.n_couplings = p.n_steps, 0
+        p.first_trained, p.n_couplings, p.n_tables = p.n_steps, 0, 0
         for l in range(p.n_steps):
             if p.steps[l].frozen:
                 continue
@@ -327,6 +399,7 @@ cdef class Network:
             if p.steps[l].kind == BATCH_NORM:
                 p.couplings[p.n_couplings] = l
                 p.n_couplings += 1
+            p.n_tables += p.steps[l].kind == EMBED
 
     cdef void pair_forks(self) except *:
         """Each join's fork is the last one that is open."""
@@ -370,7 +443,12 @@ cdef class Network:
             if has_weights(s):
                 s.w_panel = (s.kernel_rows + s.bias) * P
                 s.w = <char *>(n * size)
-                n += ceil_div(s.outputs, P) * s.w_panel
+                n += ceil_div(s.w_cols, P) * s.w_panel
+                if s.kind == EMBED:
+                    self.row_weights += s.n_columns * s.w_cols
+                    self.table_weights += ceil_div(s.w_cols, P) * s.w_panel
+                else:
+                    self.row_weights += ceil_div(s.w_cols, P) * s.w_panel
             if s.kind == DENSE:
                 s.wt_panel = (ceil_div(s.outputs, 2) if s.bf16 else s.outputs) * P
                 s.wf_panel = ceil_div(s.inputs, 2) * P if s.bf16 else s.w_panel
@@ -416,7 +494,7 @@ cdef class Network:
 
     cdef void make_units(self) except *:
         cdef ptrdiff_t P = self.plan.k.panel, i, j, chunk = UNIT_PANELS * P
-        cdef double cost = 0
+        cdef double cost = 0, share
         cdef int l, n = 0
         cdef Step *s
         cdef Unit *u
@@ -426,7 +504,7 @@ cdef class Network:
             if has_weights(s) and not s.frozen:
                 # Panels of X, of which a unit has several, stay in cache while those of dY pass.
                 found += [(l, j, i) for i in range(0, max(s.kernel_rows, 1), chunk)
-                          for j in range(ceil_div(s.outputs, P))]
+                          for j in range(ceil_div(s.w_cols, P))]
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units = len(found)
@@ -435,7 +513,8 @@ cdef class Network:
             u = &self.plan.units[n]
             u.l, u.j, u.i0 = l, j, i
             u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
-            cost += (u.i1 - i) * round_up(min(P, s.outputs - j * P), self.plan.k.vl)
+            share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
+            cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)
             u.cost = cost
 
     # Weights in and out: every writer packs, and refreshes the transposed copy.
@@ -453,9 +532,9 @@ cdef class Network:
         cdef ptrdiff_t rows = s.bias if bias else s.kernel_rows
         if rows == 0:
             return None
-        out = np.empty((rows, s.outputs), self.dtype)
-        self.plan.k.unpack(rows, s.outputs, w + s.kernel_rows * P * size if bias else w, s.outputs,
-                           s.w_panel, self.matrix(out, rows, s.outputs, "out"))
+        out = np.empty((rows, s.w_cols), self.dtype)
+        self.plan.k.unpack(rows, s.w_cols, w + s.kernel_rows * P * size if bias else w, s.w_cols,
+                           s.w_panel, self.matrix(out, rows, s.w_cols, "out"))
         return out[0] if bias else out
 
     cdef void write(self, int op, object flat, object value, bint bias) except *:
@@ -466,7 +545,7 @@ cdef class Network:
         if rows == 0:
             raise ValueError(f"op {op} has no {'bias' if bias else 'kernel'}")
         value = np.reshape(value, (rows, -1)) if bias else value
-        self.plan.k.pack(rows, s.outputs, self.matrix(value, rows, s.outputs, "value"), s.outputs,
+        self.plan.k.pack(rows, s.w_cols, self.matrix(value, rows, s.w_cols, "value"), s.w_cols,
                          s.w_panel, w + s.kernel_rows * P * size if bias else w)
         self.stale = True
         if flat is self.params["w"] and not bias and s.kind == DENSE:
@@ -575,7 +654,7 @@ cdef class Network:
 
     def set_constraint(self, int op, kernel, bias):
         """What an op's kernel and bias are brought to after each step: None, ("non_neg",) or
-        ("norm", low, high, rate), of each column of a dense kernel, and of others as a whole."""
+        ("norm", low, high, rate), of each column of a dense kernel or a table, and of others as a whole."""
         cdef Step *s = self.weighted(op)
         cdef Bound of_kernel = bound_of(kernel), of_bias = bound_of(bias)
         cdef int l
@@ -758,15 +837,16 @@ cdef class Network:
         return max(1, min(<ptrdiff_t>n, batch_size))
 
     cdef double flops(self, ptrdiff_t rows, int per_weight, object x=None):
-        """Of products on so many rows (of x, if they are sparse)."""
-        cdef double weights = len(self.params["w"]) // self.plan.k.itemsize, first
-        if type(x) is not CSR:
-            return per_weight * <double>rows * weights
-        first = <double>self.plan.steps[0].inputs * self.plan.steps[0].outputs
-        weights -= first
-        weights += SPARSE_COST * self.plan.steps[0].outputs * (x.nonzeros / <double>max(1, len(x)))
-        # The update of all weights, which products on dense rows outweigh, is most of a step here.
-        return per_weight * (rows * weights + (UPDATE_ROWS * first if per_weight == 6 else 0))
+        """Of products on so many rows (of x, if they are sparse). With gradients, tables count as in an
+        update, whatever the rows."""
+        cdef double weights = self.row_weights, updates = self.table_weights, first
+        if type(x) is CSR:
+            first = <double>self.plan.steps[0].inputs * self.plan.steps[0].outputs
+            weights -= first
+            weights += SPARSE_COST * self.plan.steps[0].outputs * (x.nonzeros / <double>max(1, len(x)))
+            # The update of all weights, which products on dense rows outweigh, is most of a step here.
+            updates += first
+        return per_weight * (rows * weights + (UPDATE_ROWS * updates if per_weight == 6 else 0))
 
     cdef double slice_flops(self, int threads):
         return SLICE_FLOPS * threads * self.plan.k.vl
@@ -1035,8 +1115,9 @@ cdef class Network:
         job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, rows.rows
         job.out, job.out_cols = y.data, self.output_size
         run(predict_worker, &job, 1)
+        good = not self.plan.looks_up or stand_for_rows(&self.plan, &memory.w, rows.rows)
         self.idle.append(memory)
-        return out
+        return out if good else None
 
     def forward(self, x, num_threads=None, bint training=False):
         cdef Job job

@@ -22,6 +22,8 @@ cdef enum StepKind:
     LAYER_NORM
     BATCH_NORM
     PRELU
+    EMBED
+    TAKE
     FORK                    # x[l + 1] is x[l], which the join reads, too
     JOIN                    # x[l + 1] = x[l] + x[fork]
 
@@ -56,10 +58,11 @@ ctypedef struct Step:
     const fnn_kernels *k    # of its products and its activation: bfloat16's, or the plan's
     ptrdiff_t inputs, outputs
     Activation f            # of ACTIVATE, ACTIVATE_ROWS, and DENSE with one in its epilogue; else linear
-    # Weights in panels [outputs/P][kernel_rows + bias][P], the bias as the last row; gradients and
-    # slots likewise. A kernel of DENSE has a row for each input, gamma of LAYER_NORM and BATCH_NORM
-    # and alpha of PRELU are one row; beta is a bias. Rows of neither: no weights.
-    ptrdiff_t kernel_rows
+    # Weights in panels [w_cols/P][kernel_rows + bias][P], the bias as the last row; gradients and
+    # slots likewise; w_cols are the outputs, but of EMBED, whose kernel is a table. One of DENSE has a
+    # row for each input, gamma of LAYER_NORM and BATCH_NORM and alpha of PRELU are one row; beta is
+    # a bias. Rows of neither: no weights.
+    ptrdiff_t kernel_rows, w_cols
     bint bias
     # What products of DENSE read, forward and backward: the weights themselves, and transposed ones
     # in panels [inputs/P][outputs][P]; or pairs of bfloat16 out of the weights, of rows in
@@ -94,6 +97,11 @@ ctypedef struct Step:
     # LAYER_NORM and BATCH_NORM; state in panels [outputs/P][FNN_BATCH_NORM_STATE][P]
     double epsilon, momentum
     char *state
+    # EMBED and TAKE: steps first .. last read x[first] and write x[last + 1]; this one reads so many
+    # columns and writes w_cols from column `to` on for each.
+    int first, last
+    ptrdiff_t to, n_columns
+    ptrdiff_t *columns
     # FORK, JOIN: each other's step
     int mate
 
@@ -120,6 +128,8 @@ ctypedef struct Plan:
     # Steps whose rows depend on each other in training: BATCH_NORM, but where it is frozen.
     int n_couplings
     int *couplings
+    bint looks_up               # some step is EMBED
+    int n_tables                # those that are trained
     int n_units
     Unit *units
     ptrdiff_t parameter_bytes   # of the weights and the optimizer's slots
@@ -157,6 +167,15 @@ cdef enum Gradients:
     GIVEN
     READY
 
+# A batch's numbers for the table of an EMBED step, sorted by units' rows: the row in its chunk of the
+# table, the row of the batch, the column from `to` on. Those of chunk i are before end[i].
+ctypedef struct Lookups:
+    ptrdiff_t chunks
+    int64_t *end
+    int32_t *to
+    int32_t *row
+    int32_t *col
+
 # Memory for batches of up to `rows` rows.
 ctypedef struct Workspace:
     ptrdiff_t rows, panel
@@ -171,6 +190,7 @@ ctypedef struct Workspace:
     ptrdiff_t rows_panel
     char **x_rows
     char **d_rows
+    Lookups *lookups        # of EMBED, in training
     char *target            # panels of outputs columns
     int32_t *label
     char *weight

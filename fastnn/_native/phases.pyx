@@ -17,6 +17,7 @@ from fastnn._native.core cimport (
 )
 from fastnn._native.features cimport features_backward, features_forward, features_gradient
 from fastnn._native.inputs cimport sparse_gradient, sparse_inputs
+from fastnn._native.lookups cimport lookup_forward, lookup_gradient, lookups_backward
 
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
@@ -176,6 +177,8 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
                 disturb(p, w, l, r0, r1, iteration, s.noise, w.x[l], w.x[l + 1])
         elif s.kind == JOIN:
             add(p, w, r0, r1, s.outputs, xs[l], xs[s.mate], xs[l + 1])
+        elif s.kind == EMBED or s.kind == TAKE:
+            lookup_forward(p, w, l, r0, r1, xs)
         elif s.kind == SCALE:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, x, s.scale, s.shift, y)
         elif s.kind != FORK:
@@ -279,6 +282,10 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
                              w.d[l + 1] + at, w.d[l] + at)
         elif s.kind == NOISE:
             disturb(p, w, l, r0, r1, iteration, s.noise_grad, w.d[l + 1], w.d[l])
+        elif s.kind == EMBED or s.kind == TAKE:
+            if l > s.first:     # they have one input
+                continue
+            lookups_backward(p, w, l, r0, r1)
         elif s.kind != SCALE:
             features_backward(p, w, l, r0, r1)
         else:
@@ -356,6 +363,9 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
     cdef Step *s = &p.steps[u.l]
     cdef fnn_gradient_args o
     cdef fnn_gemm_args g
+    if s.kind == EMBED:
+        lookup_gradient(p, w, u, dw)
+        return
     if s.kind != DENSE:
         features_gradient(p, w, rows, u, dw)
         return
@@ -386,7 +396,7 @@ cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, fnn_hyper
     """One optimizer step on so many of the unit's rows, with the gradients g."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
-    p.optim(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), hyper, g, s.w + at,
+    p.optim(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), hyper, g, s.w + at,
             s.m + at if s.m != NULL else NULL, s.v + at if s.v != NULL else NULL,
             s.u + at if s.u != NULL else NULL)
 
@@ -444,7 +454,7 @@ cdef void add_up(Plan *p, Unit *u, double share, char *g) noexcept nogil:
     cdef fnn_hyper h
     memset(&h, 0, sizeof(h))
     h.lr = -share
-    p.k.sgd(u.i1 - u.i0, min(p.k.panel, p.steps[u.l].outputs - u.j * p.k.panel), &h, g,
+    p.k.sgd(u.i1 - u.i0, min(p.k.panel, p.steps[u.l].w_cols - u.j * p.k.panel), &h, g,
             p.steps[u.l].sums + weights_at(p, u, u.i0), NULL, NULL, NULL)
 
 
@@ -472,7 +482,7 @@ cdef void average(Plan *p, Unit *u, const Turn *turn) noexcept nogil:
     cdef fnn_hyper h
     memset(&h, 0, sizeof(h))
     h.beta1 = turn.average_kept
-    p.k.average(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), &h, s.w + at, s.average + at, NULL,
+    p.k.average(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), &h, s.w + at, s.average + at, NULL,
                 NULL, NULL)
     if turn.overwrites:
         memcpy(s.w + at, s.average + at, rows * p.k.panel * p.k.itemsize)
@@ -484,7 +494,7 @@ cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *te
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
     if squares or terms.l1 != 0 or terms.l2 != 0:
-        p.k.norm(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
+        p.k.norm(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
                  (s.g if s.sums == NULL else s.sums) + at if squares else NULL, sum, &u.penalty)
 
 

@@ -13,6 +13,7 @@ from fastnn._native.core cimport (
 from fastnn._native.bounds cimport hold_in_bounds
 from fastnn._native.features cimport couple
 from fastnn._native.inputs cimport sort_nonzeros
+from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
     GIVEN, READY, ROW_BLOCK, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
     choose_factors, clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
@@ -145,6 +146,13 @@ cdef void agree_on_factors(Job *job, int tid, int size) noexcept nogil:
     fnn_barrier_wait(&job.barrier, size)
 
 
+cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept nogil:
+    """Once all rows are there: what the gradients of tables go by."""
+    if job.plan.n_tables > 0:
+        sort_lookups(job.plan, job.w, rows, tid, size)
+        fnn_barrier_wait(&job.barrier, size)
+
+
 cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
                            double begin, double end, int tid, int size) noexcept nogil:
     """Phase 2: the part begin .. end of the units, in two passes where the update waits for norms."""
@@ -191,6 +199,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
         fnn_barrier_wait(&job.barrier, size)
+        share_lookups(job, rows, tid, size)
         if measures:
             if measures_rows and tid == 0:
                 fnn_share_anew(of_rows, size)
@@ -236,6 +245,8 @@ cdef void gradient_worker(void *what, int tid, int size) noexcept nogil:
     cdef Job *job = <Job *>what
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
+    if job.part0 == 0:
+        share_lookups(job, job.stop - job.start, tid, size)
     weights_phase(job.plan, job.w, job.stop - job.start, NULL, False, TO_COMPUTE, True, False, job.part0,
                   job.part1, equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
@@ -333,6 +344,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
                    job.out + r0 * n_in * itemsize)
     fnn_barrier_wait(&job.barrier, size)
+    share_lookups(job, job.stop, tid, size)
     maybe_delay(tid)
     weights_phase(p, w, job.stop, NULL, False, TO_COMPUTE, True, False, 0, p.n_units, equal(tid, size),
                   equal(tid + 1, size))

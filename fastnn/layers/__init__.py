@@ -7,6 +7,7 @@ from fastnn._registry import resolve
 from fastnn.layers._activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastnn.layers._base import Layer
 from fastnn.layers._dense import Dense
+from fastnn.layers._embedding import CategoricalEmbedding, Embedding
 from fastnn.layers._input import Input, InputLayer
 from fastnn.layers._noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers._normalization import BatchNormalization, LayerNormalization
@@ -19,8 +20,10 @@ __all__ = [
     "Activation",
     "AlphaDropout",
     "BatchNormalization",
+    "CategoricalEmbedding",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
@@ -42,7 +45,7 @@ __all__ = [
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
-        InputLayer, Dense, Flatten, Reshape, Residual,
+        InputLayer, Dense, Flatten, Reshape, Residual, Embedding, CategoricalEmbedding,
         Activation, ReLU, LeakyReLU, ELU, PReLU, Softmax,
         Dropout, AlphaDropout, GaussianDropout, GaussianNoise,
         Normalization, Rescaling, BatchNormalization, LayerNormalization,

@@ -74,6 +74,8 @@ class Layer(Configurable):
     """
 
     weight_names: tuple[str, ...] = ()
+    takes_ids = False  # of the model's inputs, which check_values looks at
+    keeps_numbers = False  # what comes out is what goes in, number for number
     # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
     _neutral: Mapping[str, tuple[Any, ...]] = {}
 
@@ -154,6 +156,9 @@ class Layer(Configurable):
 
     def set_slot(self, slot: str, arrays: list[np.ndarray]) -> None:
         """Write an optimizer slot."""
+
+    def check_values(self, x: np.ndarray, name: str) -> None:
+        """Refuse samples that hold ids that there are not."""
 
     # ---- the model's side ---------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ class Flatten(Layer):
     (None, 784)
     """
 
+    keeps_numbers = True
     _neutral: Mapping[str, tuple[Any, ...]] = {
         **Layer._neutral,
         "data_format": (None, "channels_last"),
@@ -91,6 +92,8 @@ class Reshape(Layer):
     >>> model.predict([[1, 2, 3, 4]]).shape
     (1, 3, 4)
     """
+
+    keeps_numbers = True
 
     def __init__(
         self,

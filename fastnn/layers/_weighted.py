@@ -1,22 +1,22 @@
 """What layers have in common whose weights the optimizer steps."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from fastnn._data import Shape, as_number
-from fastnn.constraints import Constraint
 from fastnn.layers._base import Layer
-from fastnn.regularizers import Regularizer
 
 
 class WeightedLayer(Layer):
-    """A layer whose op has trained weights: what the engine calls a kernel, a bias, or both.
+    """A layer whose ops have trained weights: what the engine calls a kernel, a bias, or both.
 
-    A subclass says by `tensors` what Keras calls them, and by `weight_names` which of them there
-    are; they stand first there, before weights that are not trained, which `_push` and `_pull` of
-    the subclass carry. For each it has an attribute `<name>_initializer` and, where there may be a
-    penalty on it, `<name>_regularizer`, and likewise `<name>_constraint`.
+    A subclass says by `tensors` what Keras calls them, by `op_tensors` where it has several ops,
+    and by `weight_names` which of them there are; they stand first there, before weights that are
+    not trained, which `_push` and `_pull` of the subclass carry. For each it has an attribute
+    `<name>_initializer` and, where there may be a penalty on it, `<name>_regularizer`, and likewise
+    `<name>_constraint`.
 
     Parameters
     ----------
@@ -33,14 +33,27 @@ class WeightedLayer(Layer):
     tensors: tuple[str | None, str | None] = ("kernel", "bias")
 
     @property
+    def op_tensors(self) -> tuple[tuple[str | None, str | None], ...]:
+        """For each op from the first on the names of its kernel and its bias."""
+        return (self.tensors,)
+
+    @property
     def stepped_names(self) -> tuple[str, ...]:
         """Names of the weights that the optimizer has slots for."""
-        return tuple(name for name in self.weight_names if name in self.tensors)
+        names = {name for names in self.op_tensors for name in names}
+        return tuple(name for name in self.weight_names if name in names)
+
+    def _initializer_of(self, name: str) -> Any:
+        return getattr(self, f"{name}_initializer")
+
+    def _setting_of(self, name: str | None, kind: str) -> Any:
+        """The regularizer or the constraint of a weight; None without."""
+        return getattr(self, f"{name}_{kind}", None)
 
     def _initial_weights(self, input_shape: Shape) -> list[np.ndarray]:
         weights = []
         for name, shape in zip(self.weight_names, self.weight_shapes(input_shape), strict=True):
-            initializer = getattr(self, f"{name}_initializer")
+            initializer = self._initializer_of(name)
             try:
                 weights.append(initializer(shape, self.dtype))
             except ValueError as error:
@@ -50,16 +63,19 @@ class WeightedLayer(Layer):
     def attach(self, network: Any, op: int, input_shape: Shape, weights: list[np.ndarray]) -> None:
         super().attach(network, op, input_shape, weights)
         if self.stepped_names:
-            penalties = [(r.l1, r.l2) if r else (0.0, 0.0) for r in self._regularizers]
-            network.set_penalty(op, *penalties)
-            network.set_constraint(op, *(c.bound() if c else None for c in self._constraints))
-            network.set_rate(op, self._multiplier)
+            for number, names in enumerate(self.op_tensors, op):
+                penalties = [self._setting_of(name, "regularizer") for name in names]
+                network.set_penalty(number, *((r.l1, r.l2) if r else (0.0, 0.0) for r in penalties))
+                bounds = [self._setting_of(name, "constraint") for name in names]
+                network.set_constraint(number, *(c.bound() if c else None for c in bounds))
+                network.set_rate(number, self._multiplier)
         if not self.trainable:  # a network trains its layers unless it is told
             self._send_trainable()
 
     def _send_trainable(self) -> None:
         if self.stepped_names:
-            self._network.set_trainable(self._op, self.trainable)
+            for number, _ in enumerate(self.op_tensors, self._op):
+                self._network.set_trainable(number, self.trainable)
 
     @property
     def learning_rate_multiplier(self) -> float:
@@ -72,7 +88,8 @@ class WeightedLayer(Layer):
         with self._lock:
             self._multiplier = value
             if self._network is not None:
-                self._network.set_rate(self._op, value)
+                for number, _ in enumerate(self.op_tensors, self._op):
+                    self._network.set_rate(number, value)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -80,50 +97,63 @@ class WeightedLayer(Layer):
             return config
         return {**config, "learning_rate_multiplier": self._multiplier}
 
-    @property
-    def _constraints(self) -> list[Constraint | None]:
-        return [getattr(self, f"{name}_constraint", None) for name in self.tensors]
-
-    @property
-    def _regularizers(self) -> list[Regularizer | None]:
-        return [getattr(self, f"{name}_regularizer", None) for name in self.tensors]
-
     def _engine_kernel(self, kernel: np.ndarray) -> np.ndarray:
         """The kernel as the engine takes it, (rows, n)."""
         return kernel if kernel.ndim == 2 else kernel.reshape(1, -1)
 
-    def _engine_tensors(self, arrays: list[np.ndarray]) -> list[np.ndarray | None]:
-        """Kernel and bias out of arrays for `stepped_names`; None for one that there is not."""
+    def _engine_tensors(
+        self, arrays: list[np.ndarray]
+    ) -> list[tuple[int, np.ndarray | None, np.ndarray | None]]:
+        """Ops, each with its kernel and bias out of arrays for `stepped_names`; None for what there
+        is not."""
         given = dict(zip(self.stepped_names, arrays, strict=False))
-        kernel, bias = (given.get(name) if name else None for name in self.tensors)
-        return [None if kernel is None else self._engine_kernel(kernel), bias]
+        found = []
+        for op, names in enumerate(self.op_tensors, self._op):
+            kernel, bias = (given.get(name) if name else None for name in names)
+            found.append((op, None if kernel is None else self._engine_kernel(kernel), bias))
+        return found
 
-    def _own_tensors(self, kernel: np.ndarray | None, bias: np.ndarray | None) -> list[np.ndarray]:
-        """The engine's kernel and bias as arrays for `stepped_names`."""
-        arrays = [array for array in (kernel, bias) if array is not None]
-        return [array.reshape(shape) for array, shape in zip(arrays, self.shapes, strict=False)]
+    def _own_tensors(
+        self, tensors: Iterable[tuple[np.ndarray | None, np.ndarray | None]]
+    ) -> list[np.ndarray]:
+        """The ops' kernels and biases as arrays for `stepped_names`."""
+        named = {
+            name: array
+            for names, arrays in zip(self.op_tensors, tensors, strict=True)
+            for name, array in zip(names, arrays, strict=True)
+            if array is not None
+        }
+        return [
+            named[name].reshape(shape)
+            for name, shape in zip(self.stepped_names, self.shapes, strict=False)
+        ]
 
     def _push(self, weights: list[np.ndarray]) -> None:
-        kernel, bias = self._engine_tensors(weights)
-        if kernel is not None:
-            self._network.set_kernel(self._op, kernel)
-        if bias is not None:
-            self._network.set_bias(self._op, bias)
+        for op, kernel, bias in self._engine_tensors(weights):
+            if kernel is not None:
+                self._network.set_kernel(op, kernel)
+            if bias is not None:
+                self._network.set_bias(op, bias)
 
     def _pull(self) -> list[np.ndarray]:
-        kernel, bias = self.tensors
+        network, given = self._network, self.stepped_names
         return self._own_tensors(
-            self._network.get_kernel(self._op) if kernel in self.stepped_names else None,
-            self._network.get_bias(self._op) if bias in self.stepped_names else None,
+            (
+                network.get_kernel(op) if kernel in given else None,
+                network.get_bias(op) if bias in given else None,
+            )
+            for op, (kernel, bias) in enumerate(self.op_tensors, self._op)
         )
 
     def get_slot(self, slot: str) -> list[np.ndarray]:
         """Copies of an optimizer slot, in the order and shapes of `stepped_names`."""
-        return self._own_tensors(*self._network.get_slot(slot, self._op))
+        ops = range(self._op, self._op + len(self.op_tensors))
+        return self._own_tensors(self._network.get_slot(slot, op) for op in ops)
 
     def set_slot(self, slot: str, arrays: list[np.ndarray]) -> None:
         """Write an optimizer slot."""
-        self._network.set_slot(slot, self._op, *self._engine_tensors(arrays))
+        for tensors in self._engine_tensors(arrays):
+            self._network.set_slot(slot, *tensors)
 
     def _weight(self, name: str) -> Any:
         """A copy of the weight of this name; None where the layer does without."""

@@ -1241,6 +1241,26 @@ def prelu_gradient(x: Array, dy: Array) -> Array:
     return total
 
 
+def embed(x: Array, number: Array | None = None) -> Array:
+    """Return the rows of x that the numbers stand for, NaN for a number that stands for none."""
+    if number is None:
+        return x.copy()
+    with np.errstate(invalid="ignore"):
+        good = (number >= 0) & (number < len(x)) & (np.floor(number) == number)
+    return np.where(
+        good[:, None], x[np.where(good, number, 0).astype(np.int64)], x.dtype.type(np.nan)
+    )
+
+
+def embed_gradient(number: Array, dy: Array, rows: int) -> Array:
+    """Return the gradient of x, of so many rows, in embed: row by row of dy, in their order."""
+    dx = np.zeros((rows, dy.shape[1]), dy.dtype)
+    with np.errstate(invalid="ignore"):
+        good = (number >= 0) & (number < rows) & (np.floor(number) == number)
+    np.add.at(dx, number[good].astype(np.int64), dy[good])
+    return dx
+
+
 # ---- optimizers: one step, in place on w and the slots m, v and u -----------------------------
 
 Slots = Mapping[str, Array]
@@ -1413,6 +1433,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         layer_norm, layer_norm_backward, layer_norm_gradient,
         batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward,
         prelu, prelu_backward, prelu_gradient,
+        embed, embed_gradient,
         argmax_match, in_top_k, threshold_match, squared_error, absolute_error,
         true_positive, predicted_positive, actual_positive,
         sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average,

@@ -104,7 +104,8 @@ class _Weighted(_Activation):
                 np.maximum(weight, 0, out=weight)
                 continue
             low, high, rate = numbers
-            columns = weight if isinstance(self, _Dense) and weight.ndim == 2 else weight.ravel()
+            by_column = isinstance(self, _Dense | _Embed) and weight.ndim == 2
+            columns = weight if by_column else weight.ravel()
             norms = np.sqrt(kernels.colsquare(columns) if columns.ndim == 2 else columns @ columns)
             desired = rate * np.clip(norms, low, high) + (1 - rate) * norms
             weight *= desired / (1e-7 + norms)
@@ -213,6 +214,90 @@ class _PReLU(_Weighted):
         return kernels.prelu_backward(x, dz, self.kernel) if need_dx else None
 
 
+class _Shared:
+    """The input that ops read which write side by side, and its gradient."""
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+        self.taken: set[int] = set()
+        self.dx: Array | None = None
+
+    def write(self, op: _Embed | _Take, x: Array) -> Array:
+        """Return what the ops before have written, and this one's part beside it."""
+        if op.start == 0:
+            self.x, x = x, x[:, :0]
+        return np.concatenate([x, op.part(self.x)], axis=1)
+
+    def backward(self, op: _Embed | _Take, dz: Array) -> Array:
+        """Return the gradient for the op before; the last op comes first."""
+        if self.dx is None:
+            self.dx = np.zeros_like(self.x)
+        op.part_backward(self.x, dz[:, op.start :], self.dx)
+        if op.start:
+            return dz[:, : op.start]
+        dx, self.dx = self.dx, None
+        return dx
+
+    def checked(self, columns: Sequence[int]) -> list[int]:
+        """Refuse columns that there are not."""
+        if not columns or not 0 <= min(columns) <= max(columns) < self.features:
+            raise ValueError(f"ops: expected columns of {self.features} inputs, got {columns}")
+        return list(columns)
+
+
+class _Embed(_Weighted):
+    """Rows of a table, the kernel (rows, units), looked up by the numbers in some columns."""
+
+    kernel: Array
+
+    def __init__(
+        self, shared: _Shared, start: int, rows: int, units: int, columns: Sequence[int]
+    ) -> None:
+        super().__init__(start + units * len(columns), "linear", rows, False)
+        if rows < 1 or units < 1:
+            raise ValueError(f"ops: expected a table of numbers, got {rows} x {units}")
+        self.shared, self.start, self.columns = shared, start, shared.checked(columns)
+        self.shape, self.sizes = (rows, units), (rows * units,)
+
+    def part(self, x: Array) -> Array:
+        y = kernels.embed(self.kernel, x[:, self.columns].ravel())
+        return y.reshape(len(x), -1)
+
+    def part_backward(self, x: Array, dy: Array, dx: Array) -> None:
+        rows, units = self.shape
+        dy = dy.reshape(-1, units)
+        self.keep(kernels.embed_gradient(x[:, self.columns].ravel(), dy, rows), None)
+
+    def linear(self, x: Array) -> Array:
+        return self.shared.write(self, x)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        return self.shared.backward(self, dz)
+
+
+class _Take(_Activation):
+    """Some columns as they are."""
+
+    def __init__(self, shared: _Shared, start: int, columns: Sequence[int]) -> None:
+        super().__init__(start + len(columns), "linear")
+        self.shared, self.start, self.columns = shared, start, shared.checked(columns)
+        if len(shared.taken | set(columns)) < len(shared.taken) + len(columns):
+            raise ValueError(f"ops: expected columns to be taken once, got {columns}")
+        shared.taken |= set(columns)
+
+    def part(self, x: Array) -> Array:
+        return kernels.embed(x[:, self.columns])
+
+    def part_backward(self, x: Array, dy: Array, dx: Array) -> None:
+        dx[:, self.columns] = dy
+
+    def linear(self, x: Array) -> Array:
+        return self.shared.write(self, x)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        return self.shared.backward(self, dz)
+
+
 class _ScaleShift(_Activation):
     """y = x * scale + shift, one of each a feature, not trained."""
 
@@ -307,8 +392,9 @@ class Network:
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for matrix products of
         operands rounded to that; ("activation", name), with its numbers where it takes any;
         ("scale_shift",); ("dropout", rate, seed), or another noise instead; ("layer_norm", epsilon,
-        scale, center), ("batch_norm", momentum, epsilon, scale, center), ("prelu",), ("fork",) or
-        ("join",), which closes the last fork that is open.
+        scale, center), ("batch_norm", momentum, epsilon, scale, center), ("prelu",),
+        ("embed", rows, units, columns), ("take", columns), ("fork",) or ("join",), which closes the
+        last fork that is open.
     """
 
     def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
@@ -365,6 +451,12 @@ class Network:
                 return _BatchNorm(features, self.dtype, *arguments)
             case "prelu":
                 return _PReLU(features)
+            case "embed" | "take":
+                cls = _Embed if kind == "embed" else _Take
+                before = self._ops[-1] if self._ops else None
+                if isinstance(before, _Embed | _Take):
+                    return cls(before.shared, features, *arguments)
+                return cls(_Shared(features), 0, *arguments)
             case "fork":
                 self._open.append(_Fork(features))
                 return self._open[-1]
