@@ -51,10 +51,8 @@ MEASURED_WITHIN = {
     "gradient_sgd": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
     "gradient_adam": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
     "norm": ("bench_network.py::test_clipped_step", "gradients are clipped by their norm there"),
-    "colsquare": (
-        "bench_network.py::test_bound_step",
-        "norms of columns are taken there",
-    ),
+    "average": ("bench_network.py::test_held_step", "weights are averaged there"),
+    "colsquare": ("bench_network.py::test_held_step", "columns are held at a norm there"),
     "pair_columns": ("bench_network.py::test_train_bfloat16", "operands become bfloat16 there"),
     "pair_rows": ("bench_network.py::test_train_bfloat16", "operands become bfloat16 there"),
     "pack": ("bench_matmul.py::test_matmul", "operands are packed there"),

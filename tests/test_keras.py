@@ -311,8 +311,9 @@ def test_constraints(name, extra, optimizer):
         ),
     )
     if name == "positive":  # no dead units, whose equal outputs are ties for the accuracy
+        start = [np.abs(w) + 0.05 for w in models[0].get_weights()]
         for model in models:
-            model.set_weights([np.abs(w) + 0.05 for w in models[0].get_weights()])
+            model.set_weights(start)
     assert_train_alike(models)
 
 
