@@ -1,6 +1,6 @@
 """Measure the speeds that fastnn promises, and exit with 1 where one is not reached.
 
-    python benchmarks/acceptance.py [--only matmul sigmoid fit threads loss]
+    python benchmarks/acceptance.py [--only matmul sigmoid fit sparse threads loss]
 
 The contenders of a bar take turns; a round in which the machine's multiply-add peak, measured
 before and after it, is a tenth below the best of the run had a busy neighbour and is measured anew.
@@ -232,6 +232,38 @@ def fit_bars(arena: Arena) -> Iterator[Bar]:
     yield Bar("fit digits 64-32-10 batch 32: NumPy's speed", ratio, 5.0, "times")
 
 
+def sparse_bars(arena: Arena) -> Iterator[Bar]:
+    """An epoch on sparse rows beside scikit-learn's, which like fastnn keeps them sparse."""
+    from scipy import sparse
+    from sklearn.neural_network import MLPClassifier
+
+    from fastnn.layers import Dense
+    from fastnn.models import Sequential
+
+    rows, features, units, batch = 20_000, 50_000, 64, 200
+    rng = np.random.default_rng(0)
+    x = sparse.random(rows, features, 0.001, "csr", np.float32, rng)
+    y = rng.integers(0, 2, rows)
+    fastnn.utils.set_random_seed(0)
+    model = Sequential([Dense(units, "relu"), Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+
+    def other(dtype: Any) -> Function:
+        classifier, data = MLPClassifier((units,), batch_size=batch), x.astype(dtype)
+        return lambda: classifier.partial_fit(data, y, classes=[0, 1])
+
+    contenders: dict[str, Function] = {
+        "fastnn": lambda: model.fit(x, y, batch_size=batch, verbose=0),
+        "float32": other(np.float32),
+        "float64": other(np.float64),
+    }
+    seconds, _ = arena.contest(contenders, max(THREADS))
+    for dtype in ("float32", "float64"):
+        ratio = seconds[dtype] / seconds["fastnn"]
+        name = f"fit {rows} x {features} sparse, {units} units: scikit-learn's {dtype} speed"
+        yield Bar(name, ratio, 5.0, "times")
+
+
 def loss_bars(arena: Arena, workload: Workload) -> Iterator[Bar]:
     """After three epochs both engines are at the same loss."""
     x, y = workload.data()
@@ -325,6 +357,7 @@ SUITES: dict[str, list[Callable[[Arena], Iterator[Bar]]]] = {
         partial(sigmoid_bars, size=10_000_000, limit=2.0),
     ],
     "fit": [fit_bars],
+    "sparse": [sparse_bars],
     "threads": [
         *(partial(thread_bars, workload=workload) for workload in WORKLOADS),
         partial(pause_bars, size=512),

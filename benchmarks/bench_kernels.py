@@ -33,7 +33,7 @@ def compare_kernel(compare: Compare, name: str, case: str, *operands: Any) -> No
         fastnn=lambda: fast(*operands, out=ours, num_threads=1),
         numpy=lambda: slow(*operands, out=theirs),
         check=agree(16),  # 1 - y and the sums of a row lose some digits
-        bytes=float(sum(array.nbytes for array in (*operands, ours))),
+        bytes=float(sum(np.asarray(each).nbytes for each in (*operands, ours))),
     )
 
 
@@ -50,6 +50,20 @@ def test_backward(compare: Compare, name: str, size: int) -> None:
     forward = name.removesuffix("_backward")
     saved = x if forward in reference.kernels.SAVES_INPUT else getattr(reference, forward)(x)
     compare_kernel(compare, name, f"{size:.0e}".replace("+0", ""), saved, inputs((size,)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", kernel_names("CURVE"))
+def test_curve(compare: Compare, name: str, size: int) -> None:
+    """The activations that take numbers, at other ones than a plain activation has."""
+    compare_kernel(compare, name, f"{size:.0e}".replace("+0", ""), inputs((size,)), 0.5, 2.0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", kernel_names("CURVE_GRAD"))
+def test_curve_backward(compare: Compare, name: str, size: int) -> None:
+    operands = inputs((size,)), inputs((size,)), 0.5, 2.0
+    compare_kernel(compare, name, f"{size:.0e}".replace("+0", ""), *operands)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")

@@ -12,6 +12,7 @@ from workloads import kernels as kernel_names
 
 from fastnn import reference
 from fastnn._native.network import Network
+from fastnn._sparse import CSR
 
 ROWS, OUTPUTS = 4096, 10
 
@@ -36,9 +37,20 @@ LOSSES = {
     "cosine": ("cosine", "linear"),
     "focal": ("focal", "exp"),
     "focal_logits": ("focal", "sigmoid"),
+    "focal_xent": ("focal_xent", "softplus"),
+    "focal_xent_logits": ("focal_xent", "softmax"),
+    "gaussian_nll": ("gaussian_nll", "linear"),
 }
 # the numbers that a loss takes beside predictions and targets
-PARAMS = {"huber": (0.5,), "quantile": (0.9,), "focal": (0.0, 2.0, 1.0, 1.0)}
+PARAMS = {
+    "huber": (0.5,),
+    "quantile": (0.9,),
+    "focal": (0.0, 2.0, 1.0, 1.0),
+    "focal_xent": (0.0, 2.0, 0.25),
+    "gaussian_nll": (-13.8, 0.0),
+}
+# a metric's name and the number that it takes
+NUMBERS = {"in_top_k": 3}
 # layers that train numbers for each feature
 FEATURES = [
     ("layer_norm", 1e-3, True, True),
@@ -72,7 +84,8 @@ def targets(loss: str) -> Any:
     rng = np.random.default_rng(6)
     if loss == "xent":
         return rng.integers(0, OUTPUTS, ROWS, dtype=np.int32)
-    return rng.integers(0, 2, (ROWS, OUTPUTS)).astype(np.float32)
+    columns = OUTPUTS // 2 if loss == "gaussian_nll" else OUTPUTS
+    return rng.integers(0, 2, (ROWS, columns)).astype(np.float32)
 
 
 def same_sums(actual: Any, expected: Any) -> None:
@@ -105,7 +118,7 @@ def test_metric(compare: Compare, name: str) -> None:
     x, y, index = random(ROWS, 1), targets("mse"), np.arange(ROWS)
     native, numpy = pair(1, ("dense", OUTPUTS, "linear", True))
     for net in (native, numpy):
-        net.compile("mse", None, [name], {})
+        net.compile("mse", None, [(name, NUMBERS[name]) if name in NUMBERS else name], {})
     compare(
         "network",
         f"metric {name}, {ROWS} x {OUTPUTS}",
@@ -145,9 +158,9 @@ def test_optimizer(compare: Compare, name: str, threads: int) -> None:
     )
 
 
-@pytest.mark.parametrize("name", kernel_names("DROPOUT"))
-def test_dropout(compare: Compare, name: str) -> None:
-    """Forward in training through one dropout, and the way in and out."""
+@pytest.mark.parametrize("name", kernel_names("NOISE"))
+def test_noise(compare: Compare, name: str) -> None:
+    """Forward in training through one noise, and the way in and out."""
     native, numpy = pair(512, (name, 0.5, 1))
     x = random(256, 512)
     compare(
@@ -155,6 +168,20 @@ def test_dropout(compare: Compare, name: str) -> None:
         f"{name}, 256 x 512",
         fastnn=lambda: native.forward(x, 1, True),
         numpy=lambda: numpy.forward(x, 1, True),
+        check=agree(16),  # a normal number is rounded several times
+    )
+
+
+@pytest.mark.parametrize("name", kernel_names("BINARY"))
+def test_residual(compare: Compare, name: str) -> None:
+    """Forward through a residual block of nothing, which is that kernel, and the way in and out."""
+    native, numpy = pair(512, ("fork",), ("join",))
+    x = random(256, 512)
+    compare(
+        "network",
+        f"{name}, 256 x 512",
+        fastnn=lambda: native.forward(x, 1),
+        numpy=lambda: numpy.forward(x, 1),
         check=agree(1),
     )
 
@@ -218,6 +245,49 @@ def test_train_bfloat16(compare: Compare, threads: int) -> None:
         numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
         check=same_sums,
         threads=threads,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_train_integers(compare: Compare, threads: int) -> None:
+    """Steps on images of uint8, shuffled, which are converted as they are read."""
+    rows, width, units = 2048, 784, 64
+    native, numpy = pair(width, ("dense", units, "relu", True))
+    rng = np.random.default_rng(2)
+    x, y = rng.integers(0, 256, (rows, width), dtype=np.uint8), random(rows, units)
+    index = rng.permutation(rows)
+    for net in (native, numpy):
+        net.compile("mse", "sgd", [], {"learning_rate": 1e-9, "momentum": 0.0, "nesterov": False})
+    compare(
+        "network",
+        f"uint8 epoch {width}-{units}, {rows} rows, batch 128",
+        fastnn=lambda: native.train(x, y, None, index, 128, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, 128, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
+    )
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_train_sparse(compare: Compare, threads: int) -> None:
+    """A step on sparse rows: the weights' way through memory is most of it."""
+    rows, width, units, each = 200, 20_000, 64, 20
+    native, numpy = pair(width, ("dense", units, "linear", True))
+    rng = np.random.default_rng(2)
+    column = rng.integers(0, width, rows * each)
+    begin = np.arange(0, rows * each + 1, each)
+    x = CSR(begin, column, rng.random(rows * each, np.float32), width)
+    y, index = random(rows, units), rng.permutation(rows)
+    for net in (native, numpy):
+        net.compile("mse", "adam", [], {**HYPER["adam"], "learning_rate": 1e-9})
+    compare(
+        "network",
+        f"sparse step {width}-{units}, {rows} rows of {each} numbers",
+        fastnn=lambda: native.train(x, y, None, index, rows, 0, 60.0, threads),
+        numpy=lambda: numpy.train(x, y, None, index, rows, 0, 60.0, threads),
+        check=same_sums,
+        threads=threads,
+        bytes=4.0 * width * units * 6,  # reads and writes w, m and v
     )
 
 

@@ -57,6 +57,9 @@ MEASURED_WITHIN = {
     "pack_transpose": ("bench_matmul.py::test_matmul", "transposed operands are packed there"),
     "unpack": ("bench_network.py::test_predict", "the output leaves the panels there"),
     "gather": ("bench_epoch.py::test_epoch", "each batch is gathered by the index there"),
+    "gather_from": ("bench_network.py::test_train_integers", "rows of uint8 are read there"),
+    "sparse_nn": ("bench_network.py::test_train_sparse", "rows are sparse there"),
+    "scatter_add": ("bench_network.py::test_train_sparse", "the gradient of sparse rows"),
     "colsum": ("bench_dense.py::test_dense_backward", "the gradient of the bias"),
     **dict.fromkeys(
         kernels("LAYER_NORM") + kernels("BATCH_NORM") + kernels("PRELU"),

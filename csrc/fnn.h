@@ -45,6 +45,19 @@ typedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y);
 /* dx[i] = dy[i] f'(s[i]); s is y = f(x), or x where kernels.def says so */
 typedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx);
 
+/* y[i] = f(x[i]), y may be x, of n contiguous elements and f's numbers
+ *   ramp      {slope, threshold, highest}: min(x, highest) where x > threshold, else slope (x - threshold)
+ *   exp_tail  {a, b}, a >= 0, b > 0: x where x > 0, else a (e^(b x) - 1) */
+enum { FNN_CURVE_PARAMS = 3 };
+typedef void (*fnn_curve)(ptrdiff_t n, const double *param, const void *x, void *y);
+
+/* dx[i] = dy[i] f'(s[i]), dx may be dy; s is x for ramp, y for exp_tail. ramp' is 0 from `highest` on,
+ * and at the threshold, as exp_tail' at 0, that from below. */
+typedef void (*fnn_curve_grad)(ptrdiff_t n, const double *param, const void *s, const void *dy,
+                               void *dx);
+/* z[i] = f(x[i], y[i]); z may be x or y */
+typedef void (*fnn_binary)(ptrdiff_t n, const void *x, const void *y, void *z);
+
 /* y[r,:] = f(x[r,:]) on panelled matrices of equal strides; y may be x */
 typedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                          const void *x, void *y);
@@ -126,27 +139,70 @@ typedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index,
                            ptrdiff_t ldx, const void *scale, const void *shift, ptrdiff_t panel,
                            void *dst);
 
+/* What gather_from reads: integers, IEEE halves, reals; each number is rounded to nearest once. */
+enum fnn_source {
+    FNN_FROM_U8 = 0, FNN_FROM_I8 = 1, FNN_FROM_U16 = 2, FNN_FROM_I16 = 3, FNN_FROM_U32 = 4,
+    FNN_FROM_I32 = 5, FNN_FROM_U64 = 6, FNN_FROM_I64 = 7, FNN_FROM_F16 = 8, FNN_FROM_F32 = 9,
+    FNN_FROM_F64 = 10, FNN_SOURCES = 11
+};
+
+/* As fnn_gather, from an x of another type, aligned to that. */
+typedef void (*fnn_gather_from)(enum fnn_source source, ptrdiff_t rows, ptrdiff_t cols,
+                                const int64_t *index, const void *x, ptrdiff_t ldx,
+                                const void *scale, const void *shift, ptrdiff_t panel, void *dst);
+
+/* C (m,n) = X B + bias for sparse rows. Row r of X is i = index[r] (index NULL: r) of rows whose
+ * non-zeros are z = begin[i] .. begin[i+1]-1: value[z] in column column[z]. Their order is that of the
+ * additions; a column may come several times.
+ *   b is B (k,n) in panels, row stride P; c: panels; bias as for fnn_gemm */
+typedef struct {
+    ptrdiff_t m, n;
+    const int64_t *index, *begin;
+    const int32_t *column;
+    const void *value;
+    const void *b;
+    ptrdiff_t b_panel;
+    const void *bias;
+    ptrdiff_t bias_panel;
+    void *c;
+    ptrdiff_t c_panel;
+} fnn_sparse_args;
+typedef void (*fnn_sparse)(const fnn_sparse_args *args);
+
+/* y[to[i],:] += value[i] x[from[i],:] for i = 0 .. n-1 in this order; rows of cols <= P elements of one
+ * panel each, row stride P */
+typedef void (*fnn_scatter)(ptrdiff_t n, ptrdiff_t cols, const int32_t *to, const int32_t *from,
+                            const void *value, const void *x, void *y);
+
 /* y[r,c] = x[r,c] * scale[c] + shift[c] (shift NULL: none), equal strides; y may be x.
  * scale and shift are plain vectors of cols elements. */
 typedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                           const void *x, const void *scale, const void *shift, void *y);
 
-/* sum[c] = sum over r of x[r,c], in a fixed order; sum is panelled with panel stride sum_panel */
+/* sum[c] = sum over r of x[r,c], of colsquare x[r,c]^2, in a fixed order; sum is panelled with panel
+ * stride sum_panel */
 typedef void (*fnn_colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                            const void *x, ptrdiff_t sum_panel, void *sum);
 
-/* Dropout of rows of panels: y = x / (1 - rate) where the element is kept, else 0; y may be x.
+/* Rows of panels with random changes; y may be x.
+ *   dropout           y = scale x where the element is kept, else 0
+ *   alpha_dropout     y = scale x + shift where it is kept, else low
+ *   gaussian_noise    y = x + scale z
+ *   gaussian_dropout  y = x (1 + scale z)
  * The element of row row0 + r of a batch and of column c is number i = (row0 + r) cols + c modulo
- * 2^32, and is kept where hash(low(key) + i (high(key) | 1)) >= rate 2^32, of the key's two halves. */
+ * 2^32, and has h = hash(low(key) + i (high(key) | 1)), of the key's two halves. It is kept where
+ * h >= rate 2^32. z is normal: with p = (h modulo 2^31 + 1/2) / 2^32, it is -Phi^-1(p) where h < 2^31,
+ * else Phi^-1(p), to within some units in the last place of 1 + |z|. */
 typedef struct {
     ptrdiff_t rows, cols, row0;
     ptrdiff_t panel;        /* row stride P */
     uint64_t key;
     double rate;            /* 0 <= rate < 1 */
+    double scale, shift, low;
     const void *x;
     void *y;
-} fnn_dropout_args;
-typedef void (*fnn_dropout)(const fnn_dropout_args *args);
+} fnn_noise_args;
+typedef void (*fnn_noise)(const fnn_noise_args *args);
 
 /* Normalization of each row (csrc/normalize.inc.h has the formulas).
  *   layer_norm           y of x; stats are written
@@ -217,10 +273,15 @@ typedef void (*fnn_prelu)(const fnn_prelu_args *args);
  *   cosine       -sum of p t / (max(|p|, eps) max(|t|, eps)), of the rows' Euclidean norms
  *   focal        mean of a (1 - r)^gamma bce, r = t q + (1-t)(1-q), a = t positive + (1-t) negative;
  *                focal_logits  the same of q = sigmoid(p), no clipping, stable
+ *   focal_xent   -sum over columns of alpha t (1 - q)^gamma log q, q as in xent
+ *                focal_xent_logits  the same of q = softmax(p), no clipping, stable
+ *   gaussian_nll mean over the k = cols / 2 columns of t of (s + (m - t)^2 exp(-s)) / 2 + base, p being
+ *                k means m, then k logarithms of variances; s is such a one, but at least `low`
  * param: {smoothing} of bce, xent and their logits, {smoothing, gamma, positive, negative} of focal,
- * {delta} of huber, {tau} of quantile. Smoothing s takes t to t + s (1/2 - t), for xent 1/cols - t.
- * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label;
- * the other of the two is NULL. loss[r] = weight[r] * the above (weight NULL: 1). The gradient
+ * {smoothing, gamma, alpha} of focal_xent, {delta} of huber, {tau} of quantile, {low, base} of
+ * gaussian_nll. Smoothing s takes t to t + s (1/2 - t), for xent and focal_xent 1/cols - t.
+ * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label (of
+ * one that is no column all t are 0); the other of the two is NULL. loss[r] = weight[r] * the above (weight NULL: 1). The gradient
  * dp[r,c] = scale * weight[r] * d/dp. dp NULL: no gradient; dp may be p. Where a loss has a kink, its
  * derivative is that of one of the sides or 0. */
 enum { FNN_LOSS_PARAMS = 4 };
@@ -241,9 +302,11 @@ typedef void (*fnn_loss)(const fnn_loss_args *args);
 
 /* value[r], each row on its own; p, t and label as in fnn_loss_args.
  *   argmax_match     1 where the first largest p is the label (the first largest t), else 0
- *   threshold_match  mean over columns of t == (p > threshold ? 1 : 0)
+ *   in_top_k         1 where fewer than `number` p are larger than the label's own (that of the first
+ *                    largest t), else 0, also where that is no column or NaN; a NaN is larger than all
+ *   threshold_match  mean over columns of t == (p > number ? 1 : 0)
  *   squared_error, absolute_error   mean over columns of (p - t)^2, |p - t|
- *   predicted_positive, actual_positive, true_positive   mean over columns of p > threshold, of
+ *   predicted_positive, actual_positive, true_positive   mean over columns of p > number, of
  *   t > 1/2, and of both */
 typedef struct {
     ptrdiff_t rows, cols;
@@ -252,7 +315,7 @@ typedef struct {
     const void *t;
     ptrdiff_t t_panel;
     const int32_t *label;
-    double threshold;
+    double number;
     void *value;
 } fnn_metric_args;
 typedef void (*fnn_metric)(const fnn_metric_args *args);
@@ -269,6 +332,7 @@ typedef void (*fnn_metric)(const fnn_metric_args *args);
  *            momentum: m = momentum m + d;  w -= m instead
  *   adagrad  v += g^2;  w -= lr g / sqrt(v + epsilon)
  *   lion     w -= lr sign(m + (1-beta1)(g - m));  m += (1-beta2)(g - m)
+ *   average  w += (1-beta1)(g - w), and nothing of the below: of weights g, their moving average w
  * lr and epsilon are those of the step: corrected for bias, where the optimizer does that. Before
  * all of it, where one of these is not 0:
  *   g = factor (g + l1 sign(w) + 2 l2 w), no larger than clip in size (clip 0: any);  w -= decay w
@@ -315,6 +379,7 @@ typedef struct {
     ptrdiff_t mr;           /* rows of the largest register tile */
 #define FNN_UNARY(name) fnn_unary name;
 #define FNN_GRAD(name) fnn_grad name;
+#define FNN_BINARY(name) fnn_binary name;
 #define FNN_ROWS(name) fnn_rows name;
 #define FNN_ROWS_GRAD(name) fnn_rows_grad name;
 #define FNN_GEMM(name) fnn_gemm name;
@@ -322,12 +387,17 @@ typedef struct {
 #define FNN_FEW(name) fnn_few name;
 #define FNN_PACK(name) fnn_pack name;
 #define FNN_GATHER(name) fnn_gather name;
+#define FNN_GATHER_FROM(name) fnn_gather_from name;
+#define FNN_SPARSE(name) fnn_sparse name;
+#define FNN_SCATTER(name) fnn_scatter name;
 #define FNN_SCALE(name) fnn_scale name;
 #define FNN_COLSUM(name) fnn_colsum name;
-#define FNN_DROPOUT(name) fnn_dropout name;
 #define FNN_LAYER_NORM(name) fnn_layer_norm name;
 #define FNN_BATCH_NORM(name) fnn_batch_norm name;
 #define FNN_PRELU(name) fnn_prelu name;
+#define FNN_CURVE(name) fnn_curve name;
+#define FNN_CURVE_GRAD(name) fnn_curve_grad name;
+#define FNN_NOISE(name) fnn_noise name;
 #define FNN_LOSS(name) fnn_loss name;
 #define FNN_METRIC(name) fnn_metric name;
 #define FNN_OPTIM(name) fnn_optim name;

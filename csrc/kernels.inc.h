@@ -60,7 +60,11 @@ INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
 #else
 #include "few.inc.h"
 #include "pack.inc.h"
-#include "dropout.inc.h"
+#include "add.inc.h"
+#include "convert.inc.h"
+#include "sparse.inc.h"
+#include "curve.inc.h"
+#include "noise.inc.h"
 #include "normalize.inc.h"
 #include "loss.inc.h"
 #endif
@@ -77,6 +81,7 @@ INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
 #endif
 #define FNN_UNARY FNN_FILL
 #define FNN_GRAD FNN_FILL
+#define FNN_BINARY FNN_FILL_REAL
 #define FNN_ROWS FNN_FILL
 #define FNN_ROWS_GRAD FNN_FILL
 #define FNN_GEMM FNN_FILL
@@ -84,9 +89,14 @@ INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
 #define FNN_FEW FNN_FILL_REAL
 #define FNN_PACK FNN_FILL_REAL
 #define FNN_GATHER FNN_FILL_REAL
+#define FNN_GATHER_FROM FNN_FILL_REAL
+#define FNN_SPARSE FNN_FILL_REAL
+#define FNN_SCATTER FNN_FILL_REAL
 #define FNN_SCALE FNN_FILL_REAL
 #define FNN_COLSUM FNN_FILL_REAL
-#define FNN_DROPOUT FNN_FILL_REAL
+#define FNN_CURVE FNN_FILL_REAL
+#define FNN_CURVE_GRAD FNN_FILL_REAL
+#define FNN_NOISE FNN_FILL_REAL
 #define FNN_LAYER_NORM FNN_FILL_REAL
 #define FNN_BATCH_NORM FNN_FILL_REAL
 #define FNN_PRELU FNN_FILL_REAL

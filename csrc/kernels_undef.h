@@ -1,6 +1,7 @@
 /* Ends a use of kernels.def: forgets the meanings its kinds were given. No include guard on purpose. */
 #undef FNN_UNARY
 #undef FNN_GRAD
+#undef FNN_BINARY
 #undef FNN_ROWS
 #undef FNN_ROWS_GRAD
 #undef FNN_GEMM
@@ -8,12 +9,17 @@
 #undef FNN_FEW
 #undef FNN_PACK
 #undef FNN_GATHER
+#undef FNN_GATHER_FROM
+#undef FNN_SPARSE
+#undef FNN_SCATTER
 #undef FNN_SCALE
 #undef FNN_COLSUM
-#undef FNN_DROPOUT
 #undef FNN_LAYER_NORM
 #undef FNN_BATCH_NORM
 #undef FNN_PRELU
+#undef FNN_CURVE
+#undef FNN_CURVE_GRAD
+#undef FNN_NOISE
 #undef FNN_LOSS
 #undef FNN_METRIC
 #undef FNN_OPTIM

@@ -377,6 +377,143 @@ static void FNN_NAME(xent)(const fnn_loss_args *args) {
     }
 }
 
+/* Of one class: t a (1-q)^gamma (-log q), and in *h the derivative to q, times q:
+ * h = t a (1-q)^gamma (gamma q log q / (1-q) - 1) */
+INLINE vreal focal_class(vreal q, vreal log_q, vreal t, const double *param, vreal *h) {
+    const vreal zero = v_zero(), one = v_set1(1), gamma = v_set1((real)param[1]);
+    const vmask none = v_eq(t, zero); /* a class of no weight adds nothing, though log q be -inf */
+    const vreal rest = v_max(v_set1((real)1e-30), v_sub(one, q)); /* no division by 0; a NaN stays */
+    const vreal factor = v_mul(v_mul(t, v_set1((real)param[2])), v_exp(v_mul(gamma, v_log(rest))));
+    const vreal moves = v_div(v_mul(v_mul(gamma, q), log_q), rest);
+    *h = v_select(none, zero, v_mul(factor, v_sub(moves, one)));
+    return v_select(none, zero, v_neg(v_mul(factor, log_q)));
+}
+
+/* e = exp(p - top);  q = e / (sum e), log q = p - top - log(sum e)
+ * dp = scale weight (h - q (sum h)) */
+static void FNN_NAME(focal_xent_logits)(const fnn_loss_args *args) {
+    const int again = args->cols > P;
+    if (args->cols <= 0) return;
+    for (ptrdiff_t r = 0; r < args->rows; r += VL) {
+        const loss_rows rows = LOSS_ROWS(args, r);
+        const vreal weight = load_weight(args, r, rows.n);
+        const vreal scale = v_mul(v_set1((real)args->scale), weight);
+        vreal p[P], t[P], top = v_zero(), sum_e = v_zero(), loss = v_zero(), sum_h = v_zero();
+
+        for (ptrdiff_t c = 0; c < args->cols; c += P) {
+            const ptrdiff_t cols = load_p(&rows, c, p);
+            if (c == 0) top = p[0];
+            for (ptrdiff_t j = 0; j < cols; j++) top = v_max(p[j], top);
+        }
+        for (ptrdiff_t c = 0; c < args->cols; c += P) {
+            if (again) load_p(&rows, c, p);
+            for (ptrdiff_t j = 0; j < min_size(args->cols - c, P); j++)
+                sum_e = v_add(sum_e, v_exp(v_sub(p[j], top)));
+        }
+        const vreal log_sum = v_log(sum_e);
+        for (int pass = 0; pass < (args->dp ? 2 : 1); pass++) {
+            for (ptrdiff_t c = 0; c < args->cols; c += P) {
+                const ptrdiff_t cols = min_size(args->cols - c, P);
+                if (pass == 0 || again) { /* else p and t are q and h */
+                    if (again) load_p(&rows, c, p);
+                    load_smooth_t(args, &rows, c, t);
+                    for (ptrdiff_t j = 0; j < cols; j++) {
+                        const vreal x = v_sub(p[j], top);
+                        p[j] = v_div(v_exp(x), sum_e);
+                        const vreal own = focal_class(p[j], v_sub(x, log_sum), t[j], args->param, &t[j]);
+                        if (pass > 0) continue;
+                        loss = v_add(loss, own);
+                        sum_h = v_add(sum_h, t[j]);
+                    }
+                }
+                if (pass == 0) continue;
+                for (ptrdiff_t j = 0; j < cols; j++) p[j] = v_mul(scale, v_fnma(p[j], sum_h, t[j]));
+                store_gradient(args, r, rows.n, c, p);
+            }
+        }
+        store_first(rows.n, (real *)args->loss + r, v_mul(weight, loss));
+    }
+}
+
+/* q = p / (sum p), clipped;  with h' = h where q is not clipped, else 0:
+ * dp = scale weight / (sum p) (h' / q - sum h') */
+static void FNN_NAME(focal_xent)(const fnn_loss_args *args) {
+    const int again = args->cols > P;
+    if (args->cols <= 0) return;
+    for (ptrdiff_t r = 0; r < args->rows; r += VL) {
+        const loss_rows rows = LOSS_ROWS(args, r);
+        const vreal weight = load_weight(args, r, rows.n);
+        vreal p[P], t[P], sum_p = v_zero(), loss = v_zero(), sum_h = v_zero();
+
+        for (ptrdiff_t c = 0; c < args->cols; c += P) {
+            const ptrdiff_t cols = load_p(&rows, c, p);
+            for (ptrdiff_t j = 0; j < cols; j++) sum_p = v_add(sum_p, p[j]);
+        }
+        const vreal scale = v_div(v_mul(v_set1((real)args->scale), weight), sum_p);
+        for (int pass = 0; pass < (args->dp ? 2 : 1); pass++) {
+            for (ptrdiff_t c = 0; c < args->cols; c += P) {
+                const ptrdiff_t cols = min_size(args->cols - c, P);
+                if (pass == 0 || again) { /* else p and t are q and h' */
+                    if (again) load_p(&rows, c, p);
+                    load_smooth_t(args, &rows, c, t);
+                    for (ptrdiff_t j = 0; j < cols; j++) {
+                        vmask moved;
+                        p[j] = clip_probability(v_div(p[j], sum_p), &moved);
+                        const vreal own = focal_class(p[j], v_log(p[j]), t[j], args->param, &t[j]);
+                        t[j] = v_select(moved, v_zero(), t[j]);
+                        if (pass > 0) continue;
+                        loss = v_add(loss, own);
+                        sum_h = v_add(sum_h, t[j]);
+                    }
+                }
+                if (pass == 0) continue;
+                for (ptrdiff_t j = 0; j < cols; j++)
+                    p[j] = v_mul(scale, v_sub(v_div(t[j], p[j]), sum_h));
+                store_gradient(args, r, rows.n, c, p);
+            }
+        }
+        store_first(rows.n, (real *)args->loss + r, v_mul(weight, loss));
+    }
+}
+
+/* p's columns are k means m, then k logarithms of variances; e = m - t, s = max(that, low):
+ * loss = mean of (s + e^2 exp(-s)) / 2, + base;  dm = e exp(-s) / k;  ds = (1 - e^2 exp(-s)) / (2 k),
+ * also where s is low, so that it can come back */
+static void FNN_NAME(gaussian_nll)(const fnn_loss_args *args) {
+    const ptrdiff_t k = args->cols / 2;
+    const vreal half = v_set1((real)0.5), one = v_set1(1), count = v_set1((real)k);
+    const vreal low = v_set1((real)args->param[0]), base = v_set1((real)args->param[1]);
+    if (k <= 0) return;
+    for (ptrdiff_t r = 0; r < args->rows; r += VL) {
+        const loss_rows rows = LOSS_ROWS(args, r);
+        const vreal weight = load_weight(args, r, rows.n);
+        const vreal scale = v_div(v_mul(v_set1((real)args->scale), weight), count);
+        vreal m[P], s[P], t[P], sum = v_zero();
+        ptrdiff_t cols;
+        for (ptrdiff_t c = 0; c < k; c += cols) { /* columns c ... and k + c ... within a panel each */
+            const ptrdiff_t at_m = c / P * args->p_panel + c % P;
+            const ptrdiff_t at_s = (k + c) / P * args->p_panel + (k + c) % P;
+            cols = min_size(min_size(k - c, P - c % P), P - (k + c) % P);
+            const layout part = {cols, P, 0};
+            read_columns(part, rows.n, rows.p + at_m, m);
+            read_columns(part, rows.n, rows.p + at_s, s);
+            read_columns(part, rows.n, rows.t + c / P * args->t_panel + c % P, t);
+            for (ptrdiff_t j = 0; j < cols; j++) {
+                const vreal e = v_sub(m[j], t[j]), log_variance = v_max(low, s[j]); /* a NaN stays */
+                const vreal slope = v_mul(e, v_exp(v_neg(log_variance))), square = v_mul(e, slope);
+                sum = v_add(sum, v_add(log_variance, square));
+                m[j] = v_mul(scale, slope);
+                s[j] = v_mul(v_mul(scale, half), v_sub(one, square));
+            }
+            if (!args->dp) continue;
+            write_columns(part, rows.n, m, (real *)args->dp + r * P + at_m);
+            write_columns(part, rows.n, s, (real *)args->dp + r * P + at_s);
+        }
+        const vreal loss = v_fma(half, v_div(sum, count), base);
+        store_first(rows.n, (real *)args->loss + r, v_mul(weight, loss));
+    }
+}
+
 /* The first largest so far, and its column; the first NaN counts as the largest, as in NumPy. */
 typedef struct {
     vreal value, column;
@@ -470,7 +607,7 @@ static void FNN_NAME(cosine)(const fnn_loss_args *args) {
 typedef vreal (*element_metric)(vreal p, vreal t, vreal threshold);
 
 INLINE void mean_metric(element_metric metric, const fnn_metric_args *args) {
-    const vreal threshold = v_set1((real)args->threshold);
+    const vreal threshold = v_set1((real)args->number);
     if (args->cols <= 0) return;
     for (ptrdiff_t r = 0; r < args->rows; r += VL) {
         const loss_rows rows = LOSS_ROWS(args, r);
@@ -541,7 +678,40 @@ static void FNN_NAME(argmax_match)(const fnn_metric_args *args) {
                 take_larger(&best_t, t[j], c + j);
             }
         }
+        const vreal wanted = rows.t ? best_t.column : rows.label;
         store_first(rows.n, (real *)args->value + r,
-                    v_select(v_eq(best_p.column, best_t.column), v_set1(1), v_zero()));
+                    v_select(v_eq(best_p.column, wanted), v_set1(1), v_zero()));
+    }
+}
+
+/* The class, the first largest t, is among the top where fewer than `number` p are larger than its
+ * own, which a NaN is: then ties count for it. */
+static void FNN_NAME(in_top_k)(const fnn_metric_args *args) {
+    const vreal one = v_set1(1), number = v_set1((real)args->number);
+    if (args->cols <= 0) return;
+    for (ptrdiff_t r = 0; r < args->rows; r += VL) {
+        const loss_rows rows = LOSS_ROWS(args, r);
+        first_largest best_t = {v_zero(), v_zero()};
+        vreal p[P], t[P], own = v_set1((real)NAN), larger = v_zero();
+        for (ptrdiff_t c = 0; rows.t && c < args->cols; c += P) {
+            const ptrdiff_t cols = load_t(&rows, c, t);
+            if (c == 0) best_t.value = t[0];
+            for (ptrdiff_t j = 0; j < cols; j++) take_larger(&best_t, t[j], c + j);
+        }
+        const vreal wanted = rows.t ? best_t.column : rows.label;
+        for (ptrdiff_t c = 0; c < args->cols; c += P) {
+            const ptrdiff_t cols = load_p(&rows, c, p);
+            for (ptrdiff_t j = 0; j < cols; j++)
+                own = v_select(v_eq(wanted, v_set1((real)(c + j))), p[j], own);
+        }
+        for (ptrdiff_t c = 0; c < args->cols; c += P) {
+            const ptrdiff_t cols = args->cols > P ? load_p(&rows, c, p) : args->cols;
+            for (ptrdiff_t j = 0; j < cols; j++) {
+                const vmask no_larger = m_or(v_lt(p[j], own), v_eq(p[j], own));
+                larger = v_add(larger, v_select(no_larger, v_zero(), one));
+            }
+        }
+        const vmask among = m_and(v_lt(larger, number), v_eq(own, own));
+        store_first(rows.n, (real *)args->value + r, v_select(among, one, v_zero()));
     }
 }

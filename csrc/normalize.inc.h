@@ -184,7 +184,7 @@ INLINE void add_column(ptrdiff_t n, const real *x, int squares, vreal mean, vrea
 }
 
 /* The sums over rows of x, or, of squares, of (x - mean)^2. */
-INLINE void column_sums(ptrdiff_t rows, ptrdiff_t cols, const real *x, int squares, const vreal *mean,
+INLINE void moment_sums(ptrdiff_t rows, ptrdiff_t cols, const real *x, int squares, const vreal *mean,
                         vreal *total) {
     UNROLL(NV) for (int v = 0; v < NV; v++) total[v] = v_zero();
     for (ptrdiff_t r = 0; r < rows; r += SUM_BLOCK) {
@@ -286,9 +286,9 @@ INLINE void moments_of(const fnn_batch_norm_args *g, ptrdiff_t cols) {
     const vreal n = v_set1((real)g->rows);
     vreal mean[NV], variance[NV];
     UNROLL(NV) for (int v = 0; v < NV; v++) mean[v] = v_zero();
-    column_sums(g->rows, cols, g->x, 0, mean, variance);
+    moment_sums(g->rows, cols, g->x, 0, mean, variance);
     UNROLL(NV) for (int v = 0; v < NV; v++) mean[v] = v_div(variance[v], n);
-    column_sums(g->rows, cols, g->x, 1, mean, variance);
+    moment_sums(g->rows, cols, g->x, 1, mean, variance);
     UNROLL(NV) for (int v = 0; v < NV; v++) {
         variance[v] = v_div(variance[v], n);
         const vreal rstd = root_of(variance[v], g->epsilon);

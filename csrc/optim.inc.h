@@ -10,7 +10,7 @@ typedef struct {
     vreal kept, part_m, part_g;                /* kept: beta2 itself */
     vreal l1, l2, clip, factor, decayed;       /* l2: twice; decayed: 1 - decay */
     int heavy, nesterov, centered;             /* heavy: momentum is not 0 */
-    int shaped;                                /* whether one of l1 ... is to be heeded */
+    int lasso, decays, shaped;                 /* l1, decay, or any of l1 ... is not 0 */
 } optim_hyper;
 
 INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
@@ -31,6 +31,8 @@ INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
         .heavy = h->momentum != 0,
         .nesterov = h->nesterov,
         .centered = h->centered,
+        .lasso = h->l1 != 0,
+        .decays = h->decay != 0,
         .shaped = h->l1 != 0 || h->l2 != 0 || h->clip > 0 || h->factor > 0 || h->decay != 0,
     };
 }
@@ -47,20 +49,21 @@ INLINE vreal signed_as(vreal size, vreal x) {
     return v_select(v_gt(v_abs(x), v_zero()), v_copysign(size, x), x);
 }
 
-/* grad + l1 sign(w) + l2 w */
-INLINE vreal penalized(vreal grad, vreal l1, vreal l2, vreal w) {
-    return v_add(v_fma(l2, w, grad), v_mul(l1, signed_as(v_set1(1), w)));
+/* grad + l1 sign(w) + l2 w; without lasso l1 is 0 */
+INLINE vreal penalized(vreal grad, int lasso, vreal l1, vreal l2, vreal w) {
+    grad = v_fma(l2, w, grad);
+    return lasso ? v_add(grad, v_mul(l1, signed_as(v_set1(1), w))) : grad;
 }
 
-/* The gradient of vector i, and the weights decayed. The branch costs nothing beside the products; a
+/* The gradient of vector i, and the weights decayed. Branches cost nothing beside the products; a
  * second set of tiles would cost a fifth of the binary. */
 INLINE vreal gradient_of(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
                          const optim_state *s) {
     vreal grad = load_first(n, g + i);
     if (!h->shaped) return grad;
     const vreal w = load_first(n, s->w + i);
-    grad = v_mul(h->factor, penalized(grad, h->l1, h->l2, w));
-    store_first(n, s->w + i, v_mul(h->decayed, w));
+    grad = v_mul(h->factor, penalized(grad, h->lasso, h->l1, h->l2, w));
+    if (h->decays) store_first(n, s->w + i, v_mul(h->decayed, w));
     return v_min(h->clip, v_max(v_neg(h->clip), grad)); /* NaN stays */
 }
 
@@ -164,12 +167,29 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
     moving_mean(n, h->beta2, grad, s->m + i);
 }
 
+enum { OPTIM_AHEAD = 32 }; /* vectors; prefetchers lose three or four streams at each page's end */
+
+INLINE void fetch_ahead(const optim_state *s, ptrdiff_t i) {
+    __builtin_prefetch(s->w + i, 1);
+    if (s->m) __builtin_prefetch(s->m + i, 1);
+    if (s->v) __builtin_prefetch(s->v + i, 1);
+    if (s->u) __builtin_prefetch(s->u + i, 1);
+}
+
+INLINE void average_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
+                         const optim_state *s) {
+    moving_mean(n, h->beta1, load_first(n, g + i), s->w + i);
+}
+
 /* n contiguous elements */
 INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const real *g,
                        const optim_state *s) {
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
-        UNROLL(4) for (int u = 0; u < 4; u++) step(i + u * VL, VL, h, g, s);
+        UNROLL(4) for (int u = 0; u < 4; u++) {
+            fetch_ahead(s, i + (u + OPTIM_AHEAD) * VL);
+            step(i + u * VL, VL, h, g, s);
+        }
     }
     for (; i + VL <= n; i += VL) step(i, VL, h, g, s);
     if (i < n) step(i, n - i, h, g, s);
@@ -206,22 +226,24 @@ FNN_OPTIM(adamax)
 FNN_OPTIM(rmsprop)
 FNN_OPTIM(adagrad)
 FNN_OPTIM(lion)
+FNN_OPTIM(average)
 #undef FNN_OPTIM
 
 /* Sums of n contiguous elements in 2 x 4 vectors: enough for the additions' latency. */
-INLINE void norm_vector(ptrdiff_t n, vreal l1, vreal l2, vreal twice, const real *w, const real *g,
-                        vreal *square, vreal *cost) {
+INLINE void norm_vector(ptrdiff_t n, int lasso, vreal l1, vreal l2, vreal twice, const real *w,
+                        const real *g, vreal *square, vreal *cost) {
     const vreal x = load_first(n, w);
-    *cost = v_fma(v_mul(l2, x), x, v_fma(l1, v_abs(x), *cost));
+    *cost = v_fma(v_mul(l2, x), x, *cost);
+    if (lasso) *cost = v_fma(l1, v_abs(x), *cost);
     if (!g) return;
-    const vreal grad = penalized(load_first(n, g), l1, twice, x);
+    const vreal grad = penalized(load_first(n, g), lasso, l1, twice, x);
     *square = v_fma(grad, grad, *square);
 }
 
 static void FNN_NAME(norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                            const void *g, double *squares, double *penalty) {
     const vreal one = v_set1((real)l1), two = v_set1((real)l2), twice = v_set1((real)(2 * l2));
-    const int together = cols == P; /* no padding: the rows are one span */
+    const int lasso = l1 != 0, together = cols == P; /* no padding: the rows are one span */
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
     vreal square[4], cost[4];
     UNROLL(4) for (int u = 0; u < 4; u++) square[u] = cost[u] = v_zero();
@@ -231,12 +253,12 @@ static void FNN_NAME(norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2,
         for (; i + 4 * VL <= n; i += 4 * VL) {
             UNROLL(4) for (int u = 0; u < 4; u++) {
                 const ptrdiff_t at = i + u * VL;
-                norm_vector(VL, one, two, twice, weights + at, g ? gradients + at : NULL, &square[u],
-                            &cost[u]);
+                norm_vector(VL, lasso, one, two, twice, weights + at, g ? gradients + at : NULL,
+                            &square[u], &cost[u]);
             }
         }
         for (int u = 0; i < n; i += VL, u++)
-            norm_vector(min_size(VL, n - i), one, two, twice, weights + i,
+            norm_vector(min_size(VL, n - i), lasso, one, two, twice, weights + i,
                         g ? gradients + i : NULL, &square[u], &cost[u]);
     }
     *squares += (double)v_sum(v_add(v_add(square[0], square[1]), v_add(square[2], square[3])));

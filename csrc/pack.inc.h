@@ -115,21 +115,34 @@ static void FNN_NAME(scale_shift)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row,
     }
 }
 
+INLINE vreal summed(int squares, vreal x, vreal sum) {
+    return squares ? v_fma(x, x, sum) : v_add(sum, x);
+}
+
 /* Four partial sums over r mod 4, so that the additions' latencies overlap; then (0+1)+(2+3). */
-static void FNN_NAME(colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
-                             const void *x, ptrdiff_t sum_panel, void *sum) {
+INLINE void column_sums(const int squares, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row,
+                        ptrdiff_t panel, const void *x, ptrdiff_t sum_panel, void *sum) {
     for (ptrdiff_t j = 0; j < cols; j += VL) {
         const real *p = (const real *)x + j / P * panel + j % P;
         const vmask m = v_first(min_size(cols - j, VL));
         vreal acc[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
         ptrdiff_t r = 0;
         for (; r + 4 <= rows; r += 4, p += 4 * row) {
-            UNROLL(4) for (int i = 0; i < 4; i++) acc[i] = v_add(acc[i], v_load_m(m, p + i * row));
+            UNROLL(4) for (int i = 0; i < 4; i++) acc[i] = summed(squares, v_load_m(m, p + i * row), acc[i]);
         }
         UNROLL(3) for (int i = 0; i < 3; i++) {
-            if (r + i < rows) acc[i] = v_add(acc[i], v_load_m(m, p + i * row));
+            if (r + i < rows) acc[i] = summed(squares, v_load_m(m, p + i * row), acc[i]);
         }
         v_store_m(m, (real *)sum + j / P * sum_panel + j % P,
                   v_add(v_add(acc[0], acc[1]), v_add(acc[2], acc[3])));
     }
 }
+
+#define FNN_COLSUM(name, squares)                                                                  \
+    static void FNN_NAME(name)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,     \
+                               const void *x, ptrdiff_t sum_panel, void *sum) {                    \
+        column_sums(squares, rows, cols, row, panel, x, sum_panel, sum);                           \
+    }
+FNN_COLSUM(colsum, 0)
+FNN_COLSUM(colsquare, 1)
+#undef FNN_COLSUM

@@ -31,6 +31,7 @@ _MODULES = (
     "activations",
     "callbacks",
     "config",
+    "constraints",
     "initializers",
     "io",
     "kernels",

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._sparse import CSR, as_csr, is_sparse
+
 NUMERIC_KINDS = "fiub"
 
 Shape = tuple[int, ...]  # of a sample: without the batch axis
@@ -134,9 +136,41 @@ def _ready(array: np.ndarray, dtype: Any) -> np.ndarray:
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
-def as_features(x: Any, dtype: np.dtype, shape: Shape | None, name: str = "x") -> np.ndarray:
-    """`x` as an array (samples, *shape) of `dtype`; `shape` None takes any."""
-    array = x if type(x) is np.ndarray and x.dtype == dtype else numeric(x, name)
+def _has_readable_rows(array: np.ndarray) -> bool:
+    """Whether the engine can read the rows where they lie: it converts numbers of any type."""
+    size = array.dtype.itemsize
+    stride = size
+    for axis in range(array.ndim - 1, 0, -1):
+        if array.shape[axis] > 1 and array.strides[axis] != stride:
+            return False
+        stride *= array.shape[axis]
+    aligned = array.flags.aligned and array.strides[0] % size == 0
+    return bool(size <= 8 and array.dtype.isnative and aligned)
+
+
+def as_features(
+    x: Any, dtype: np.dtype, shape: Shape | None, name: str = "x", *, sparse: bool = False
+) -> Any:
+    """`x` as the engine takes it: an array (samples, *shape) of numbers, or a `CSR` of `dtype`.
+
+    It is copied, to `dtype`, only where its rows cannot be read as they lie: those of an array
+    that is not in the order of C, not aligned, of foreign byte order or of numbers of more than
+    8 bytes.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+        The samples' shape expected; None takes any.
+    sparse : bool
+        Whether SciPy's sparse matrices are taken, too.
+    """
+    array: Any
+    if is_sparse(x):
+        if not sparse:
+            raise TypeError(f"{name}: expected a dense array, got {type(x).__name__}")
+        array = as_csr(x, dtype, name)
+    else:
+        array = x if type(x) is np.ndarray and x.dtype == dtype else numeric(x, name)
     if array.ndim < 2 or (shape is not None and array.ndim != 1 + len(shape)):
         axes = "features" if shape is None or len(shape) == 1 else ", ".join(map(str, shape))
         raise ValueError(
@@ -148,6 +182,8 @@ def as_features(x: Any, dtype: np.dtype, shape: Shape | None, name: str = "x") -
     if shape is not None and array.shape[1:] != shape:
         expected = " x ".join(map(str, shape))
         raise ValueError(f"{name}: expected {expected} features, got shape {array.shape}")
+    if isinstance(array, CSR) or _has_readable_rows(array):
+        return array
     return _ready(array, dtype)
 
 
@@ -169,8 +205,8 @@ def as_targets(y: Any, dtype: np.dtype, rows: int, outputs: Shape, name: str = "
     if array.ndim == 0 or array.shape[1:] != outputs:
         axes = ", ".join(map(str, outputs))
         raise ValueError(
-            f"{name}: expected shape (samples, {axes}), one column for each output, "
-            f"got shape {array.shape}"
+            f"{name}: expected shape (samples, {axes}), one column for each value to be "
+            f"predicted, got shape {array.shape}"
         )
     _check_rows(array, rows, name)
     return as_rows(_ready(array, dtype))
@@ -189,8 +225,13 @@ def as_any_targets(
     return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
-def as_labels(y: Any, rows: int, classes: int, name: str = "y") -> np.ndarray:
-    """`y` as int32 class ids (rows,), each in 0 .. classes - 1. (rows, 1) is taken as (rows,)."""
+def as_labels(
+    y: Any, rows: int, classes: int, name: str = "y", ignored: int | None = None
+) -> np.ndarray:
+    """`y` as int32 class ids (rows,), each in 0 .. classes - 1 or `ignored`.
+
+    (rows, 1) is taken as (rows,).
+    """
     array = numeric(y, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -202,8 +243,9 @@ def as_labels(y: Any, rows: int, classes: int, name: str = "y") -> np.ndarray:
     _check_rows(array, rows, name)
     if array.dtype.kind == "f" and not np.all(np.floor(array) == array):
         raise ValueError(f"{name}: expected whole class ids, got fractional or missing ones")
-    if rows and not (array.min() >= 0 and array.max() < classes):
-        wrong = array.min() if array.min() < 0 else array.max()
+    counted = array if ignored is None else array[array != ignored]
+    if counted.size and not (counted.min() >= 0 and counted.max() < classes):
+        wrong = counted.min() if counted.min() < 0 else counted.max()
         raise ValueError(
             f"{name}: expected class ids 0 to {classes - 1} (the last layer has {classes} "
             f"outputs), got {wrong:g}"

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import Shape, as_rows, numeric
+from fastnn._data import Shape, as_rows
+from fastnn._judge import call
+from fastnn._measures import Measure
 from fastnn.losses import FunctionLoss
 from fastnn.optimizers import Optimizer
-from fastnn.reference.kernels import KERNELS
+from fastnn.reference.network import measure
 
 EVALUATE_ROWS = 1024
 
@@ -23,10 +25,13 @@ class OwnLossEngine:
         Compiled with the optimizer, without a loss.
     loss : FunctionLoss
     optimizer : Optimizer
-    metrics : sequence of str
+    metrics : sequence of Measure
         The engine's words for them; computed by the kernels' NumPy twins.
     output_shape : tuple of int
         Of a sample's outputs, as the function sees them.
+    targets_are_free : bool
+        Whether the function sees the targets as they come; else they come as rows, and it sees them
+        in the outputs' shape.
     """
 
     def __init__(
@@ -34,11 +39,13 @@ class OwnLossEngine:
         network: Any,
         loss: FunctionLoss,
         optimizer: Optimizer,
-        metrics: Sequence[str],
+        metrics: Sequence[Measure],
         output_shape: Shape,
+        targets_are_free: bool,
     ) -> None:
         self._network, self._loss, self._optimizer = network, loss, optimizer
         self._metrics, self._output_shape = metrics, output_shape
+        self._targets_are_free = targets_are_free
 
     def train(
         self,
@@ -52,6 +59,7 @@ class OwnLossEngine:
         num_threads: int | None = None,
         sums: np.ndarray | None = None,
         learning_rates: np.ndarray | None = None,
+        outputs: np.ndarray | None = None,
     ) -> tuple[int, float, list[float]]:
         """Steps on batches of rows `index` from position `start` on, for about `max_seconds`."""
         sums = np.zeros(1 + len(self._metrics)) if sums is None else sums
@@ -63,6 +71,8 @@ class OwnLossEngine:
                 self._network.set_hyper({**self._optimizer.hyper, "learning_rate": rate})
             p = self._network.forward(x[rows], num_threads, True)
             losses, dp = self._judge(p, y, sample_weight, rows, sums)
+            if outputs is not None:
+                outputs[start : start + len(rows)] = p
             sums[0] += losses.sum() + len(rows) * self._network.penalty()
             self._network.backward(dp / p.dtype.type(len(rows)), num_threads)
             self._network.apply_gradients(num_threads)
@@ -80,15 +90,18 @@ class OwnLossEngine:
         max_seconds: float,
         num_threads: int | None = None,
         sums: np.ndarray | None = None,
+        outputs: np.ndarray | None = None,
     ) -> tuple[int, float, list[float]]:
         """What `train` returns, without training."""
         sums = np.zeros(1 + len(self._metrics)) if sums is None else sums
         deadline = perf_counter() + max_seconds
         while True:
             rows = index[start : start + EVALUATE_ROWS]
-            p = np.empty((len(rows), self._network.output_size), x.dtype)
+            p = np.empty((len(rows), self._network.output_size), self._network.dtype)
             self._network.predict(x[rows], p, num_threads)
             losses, _ = self._judge(p, y, sample_weight, rows, sums)
+            if outputs is not None:
+                outputs[start : start + len(rows)] = p
             sums[0] += losses.sum() + len(rows) * self._network.penalty()
             start += len(rows)
             if start >= len(index) or perf_counter() >= deadline:
@@ -105,41 +118,12 @@ class OwnLossEngine:
         """Weighted losses and their gradient to the outputs; the metrics go into `sums`."""
         target = y[rows]
         for i, name in enumerate(self._metrics, 1):
-            sums[i] += KERNELS[name](p, target).sum()
+            sums[i] += measure(name, p, target).sum()
         shape = (len(p), *self._output_shape)
-        target = target.reshape(shape) if self._metrics else target  # which have it as rows
-        losses, dp = call(self._loss, target, p.reshape(shape))
+        target = target if self._targets_are_free else target.reshape(shape)
+        losses, dp = call(self._loss.function, f"loss {self._loss.name}", target, p.reshape(shape))
         dp = as_rows(dp)
         if sample_weight is not None:
             weight = sample_weight[rows]
             losses, dp = losses * weight, dp * weight[:, None]
         return losses, dp
-
-
-def call(loss: FunctionLoss, y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the function returns, as arrays (samples,) and of `p`'s shape, of `p`'s dtype.
-
-    Raises
-    ------
-    TypeError
-        If it does not return two things, or they are no numbers.
-    ValueError
-        If their shapes are others.
-    """
-    result = loss.function(y, p)
-    name = f"loss {loss.name}"
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise TypeError(
-            f"{name}: expected a tuple (loss of each sample, its gradient to y_pred), got "
-            f"{type(result).__name__}"
-        )
-    arrays = []
-    for value, shape, what in (
-        (result[0], p.shape[:1], "the loss of each sample"),
-        (result[1], p.shape, "a gradient to y_pred"),
-    ):
-        array = numeric(value, f"{name}, {what}")
-        if array.shape != shape:
-            raise ValueError(f"{name}: expected {what} of shape {shape}, got shape {array.shape}")
-        arrays.append(np.require(array, p.dtype, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"]))
-    return arrays[0], arrays[1]

@@ -1,7 +1,10 @@
 """Objects known by name: found by name, class, instance or config, and written down as a config."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 T = TypeVar("T")
 
@@ -14,6 +17,12 @@ class _Sealing(type):
         vars(item)["_sealed"] = True
         return item
 
+    @property
+    def __signature__(cls: Any) -> "Signature":
+        """What `inspect` shows and editors complete: the arguments of `__init__`."""
+        signature: Signature = cls._signature()
+        return signature
+
 
 class Configurable(metaclass=_Sealing):
     """An object that its own `get_config()` describes and `from_config()` rebuilds.
@@ -21,6 +30,13 @@ class Configurable(metaclass=_Sealing):
     Its settings are those of its making: setting one later, or one that does not exist, would do
     nothing and is an AttributeError. What may change is a property.
     """
+
+    @classmethod
+    def _signature(cls) -> "Signature":
+        from inspect import signature  # only who looks at one needs it
+
+        own = signature(cls.__init__)
+        return own.replace(parameters=list(own.parameters.values())[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
         kept = getattr(type(self), name, None)

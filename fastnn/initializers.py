@@ -39,7 +39,14 @@ def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.nd
 
 
 class Initializer(Configurable):
-    """Base of all initializers."""
+    """Base of all initializers.
+
+    Examples
+    --------
+    >>> from fastnn import initializers
+    >>> initializers.Ones()((3,), "float64")
+    array([1., 1., 1.])
+    """
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
         """Values of this shape; dtype float32, float64 or None for `config.floatx()`."""
@@ -54,7 +61,15 @@ class Initializer(Configurable):
 
 
 class RandomInitializer(Initializer):
-    """Base of the initializers that draw; `seed` None draws one."""
+    """Base of the initializers that draw; `seed` None draws one.
+
+    Examples
+    --------
+    >>> from fastnn import initializers
+    >>> make = initializers.RandomNormal(seed=1)
+    >>> bool((make((3,)) == make((3,))).all())
+    True
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = None if seed is None else as_int(seed, "seed", 0, 2**63 - 1)
@@ -68,21 +83,42 @@ class RandomInitializer(Initializer):
 
 
 class Zeros(Initializer):
-    """All 0."""
+    """All 0.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import Zeros
+    >>> Zeros()((2,))
+    array([0., 0.], dtype=float32)
+    """
 
     def _values(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape)
 
 
 class Ones(Initializer):
-    """All 1."""
+    """All 1.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import Ones
+    >>> Ones()((2,))
+    array([1., 1.], dtype=float32)
+    """
 
     def _values(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.ones(shape)
 
 
 class Constant(Initializer):
-    """All `value`."""
+    """All `value`.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import Constant
+    >>> Constant(0.5)((2,))
+    array([0.5, 0.5], dtype=float32)
+    """
 
     def __init__(self, value: float = 0.0) -> None:
         self.value = as_number(value, "value", float("-inf"), bounds="()")
@@ -95,7 +131,15 @@ class Constant(Initializer):
 
 
 class RandomNormal(RandomInitializer):
-    """Normal of this mean and standard deviation."""
+    """Normal of this mean and standard deviation.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import RandomNormal
+    >>> x = RandomNormal(3, 0.5, seed=1)((100, 100))
+    >>> round(float(x.mean()), 1), round(float(x.std()), 1)
+    (3.0, 0.5)
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -110,14 +154,30 @@ class RandomNormal(RandomInitializer):
 
 
 class TruncatedNormal(RandomNormal):
-    """Normal, values beyond two standard deviations drawn again."""
+    """Normal, values beyond two standard deviations drawn again.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import TruncatedNormal
+    >>> x = TruncatedNormal(stddev=0.5, seed=1)((1000,))
+    >>> float(abs(x).max()) <= 1
+    True
+    """
 
     def _values(self, shape: tuple[int, ...]) -> np.ndarray:
         return self.mean + self.stddev * _truncated_normal(self._rng(), shape)
 
 
 class RandomUniform(RandomInitializer):
-    """Uniform between `minval` and `maxval`."""
+    """Uniform between `minval` and `maxval`.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import RandomUniform
+    >>> x = RandomUniform(-1, 2, seed=1)((1000,))
+    >>> float(x.min()) >= -1, float(x.max()) <= 2
+    (True, True)
+    """
 
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
@@ -137,6 +197,13 @@ class VarianceScaling(RandomInitializer):
     """Variance `scale` / n; n the inputs ("fan_in"), outputs ("fan_out") or their mean ("fan_avg").
 
     `distribution` is "truncated_normal", "untruncated_normal" or "uniform".
+
+    Examples
+    --------
+    >>> from fastnn.initializers import VarianceScaling
+    >>> x = VarianceScaling(4, "fan_in", "uniform", seed=1)((100, 200))
+    >>> round(float(x.std()), 2)  # sqrt(4 / 100)
+    0.2
     """
 
     _modes = ("fan_in", "fan_out", "fan_avg")
@@ -190,43 +257,100 @@ class _NamedScaling(VarianceScaling):
 
 
 class GlorotUniform(_NamedScaling):
-    """Uniform of variance 2 / (inputs + outputs) (Glorot & Bengio 2010)."""
+    """Uniform of variance 2 / (inputs + outputs) (Glorot & Bengio 2010).
+
+    Examples
+    --------
+    >>> from fastnn.initializers import GlorotUniform
+    >>> x = GlorotUniform(seed=1)((100, 300))
+    >>> round(float(x.std()), 2)  # sqrt(2 / 400)
+    0.07
+    """
 
     _scaling = (1.0, "fan_avg", "uniform")
 
 
 class GlorotNormal(_NamedScaling):
-    """Truncated normal of variance 2 / (inputs + outputs) (Glorot & Bengio 2010)."""
+    """Truncated normal of variance 2 / (inputs + outputs) (Glorot & Bengio 2010).
+
+    Examples
+    --------
+    >>> from fastnn.initializers import GlorotNormal
+    >>> x = GlorotNormal(seed=1)((100, 300))
+    >>> round(float(x.std()), 2)  # sqrt(2 / 400)
+    0.07
+    """
 
     _scaling = (1.0, "fan_avg", "truncated_normal")
 
 
 class HeUniform(_NamedScaling):
-    """Uniform of variance 2 / inputs (He et al. 2015)."""
+    """Uniform of variance 2 / inputs (He et al. 2015).
+
+    Examples
+    --------
+    >>> from fastnn.initializers import HeUniform
+    >>> x = HeUniform(seed=1)((100, 300))
+    >>> round(float(x.std()), 2)  # sqrt(2 / 100)
+    0.14
+    """
 
     _scaling = (2.0, "fan_in", "uniform")
 
 
 class HeNormal(_NamedScaling):
-    """Truncated normal of variance 2 / inputs (He et al. 2015)."""
+    """Truncated normal of variance 2 / inputs (He et al. 2015).
+
+    Examples
+    --------
+    >>> from fastnn.initializers import HeNormal
+    >>> x = HeNormal(seed=1)((100, 300))
+    >>> round(float(x.std()), 2)  # sqrt(2 / 100)
+    0.14
+    """
 
     _scaling = (2.0, "fan_in", "truncated_normal")
 
 
 class LecunUniform(_NamedScaling):
-    """Uniform of variance 1 / inputs (LeCun et al. 1998)."""
+    """Uniform of variance 1 / inputs (LeCun et al. 1998).
+
+    Examples
+    --------
+    >>> from fastnn.initializers import LecunUniform
+    >>> x = LecunUniform(seed=1)((100, 300))
+    >>> round(float(x.std()), 2)  # sqrt(1 / 100)
+    0.1
+    """
 
     _scaling = (1.0, "fan_in", "uniform")
 
 
 class LecunNormal(_NamedScaling):
-    """Truncated normal of variance 1 / inputs (LeCun et al. 1998)."""
+    """Truncated normal of variance 1 / inputs (LeCun et al. 1998).
+
+    Examples
+    --------
+    >>> from fastnn.initializers import LecunNormal
+    >>> x = LecunNormal(seed=1)((100, 300))
+    >>> round(float(x.std()), 2)  # sqrt(1 / 100)
+    0.1
+    """
 
     _scaling = (1.0, "fan_in", "truncated_normal")
 
 
 class Orthogonal(RandomInitializer):
-    """`gain` times a random matrix of orthonormal columns, or rows where those are fewer."""
+    """`gain` times a random matrix of orthonormal columns, or rows where those are fewer.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import Orthogonal
+    >>> q = Orthogonal(seed=1)((5, 2))
+    >>> abs(q.T @ q).round(3)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -245,7 +369,15 @@ class Orthogonal(RandomInitializer):
 
 
 class Identity(Initializer):
-    """`gain` times the identity matrix."""
+    """`gain` times the identity matrix.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import Identity
+    >>> Identity(2)((2, 2))
+    array([[2., 0.],
+           [0., 2.]], dtype=float32)
+    """
 
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = as_number(gain, "gain", float("-inf"), bounds="()")
@@ -280,5 +412,14 @@ _KNOWN |= {cls.__name__: cls for cls in _KNOWN.values()}
 
 
 def get(identifier: Any, name: str = "initializer") -> Initializer:
-    """The initializer that `identifier` (instance, class, name or serialized dict) stands for."""
+    """The initializer that `identifier` (instance, class, name or serialized dict) stands for.
+
+    Examples
+    --------
+    >>> from fastnn import initializers
+    >>> initializers.get("he_normal")
+    HeNormal(seed=None)
+    >>> initializers.get({"class_name": "Constant", "config": {"value": 2.0}})
+    Constant(value=2.0)
+    """
     return resolve(identifier, Initializer, _KNOWN, name)

@@ -1,9 +1,13 @@
 """What training makes small. A loss object only says which loss; the engine computes it."""
 
 from collections.abc import Callable
+from math import log, pi
 from typing import Any
 
-from fastnn._data import as_bool, as_number
+import numpy as np
+
+from fastnn import _judge
+from fastnn._data import Shape, as_bool, as_int, as_number
 from fastnn._registry import Configurable, resolve
 
 
@@ -11,11 +15,18 @@ class Loss(Configurable):
     """Base of all losses: the mean over the samples of a value for each sample.
 
     `engine_name` is the engine's word for it and `params` are the numbers that it takes; `sparse`
-    says that targets are class ids.
+    says that targets are class ids; `ignored` is the one of them that does not count.
+
+    Examples
+    --------
+    >>> from fastnn.losses import Loss, MeanSquaredError
+    >>> isinstance(MeanSquaredError(), Loss)
+    True
     """
 
     engine_name: str
     sparse = False
+    ignored: int | None = None
     _name: str
 
     def __init__(self, name: str | None = None) -> None:
@@ -26,33 +37,87 @@ class Loss(Configurable):
         """The numbers that the engine takes beside the targets."""
         return ()
 
+    def target_shape(self, outputs: Shape) -> Shape:
+        """The shape of a sample's dense targets for a model with outputs of that shape."""
+        return outputs
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        """The loss of predictions, as `evaluate` reports it.
+
+        Parameters
+        ----------
+        y_true : array_like
+            Class ids (samples,) of a sparse loss, else (samples, outputs).
+        y_pred : array_like (samples, outputs)
+            Computed in float32 if that is its dtype, else in float64.
+        sample_weight : array_like (samples,), optional
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is no such array.
+        """
+        p = _judge.as_predictions(y_pred)
+        shape = self.target_shape(p.shape[1:])
+        y = _judge.check(y_true, p, self.sparse, shape, self.ignored)
+        weight = _judge.check_weight(sample_weight, p)
+        return _judge.judge(p, y, weight, (self.engine_name, self.params, self.ignored), [])[0]
+
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
 
 
 class MeanSquaredError(Loss):
-    """Mean over the outputs of (prediction - target)^2."""
+    """Mean over the outputs of (prediction - target)^2.
+
+    Examples
+    --------
+    >>> from fastnn.losses import MeanSquaredError
+    >>> MeanSquaredError()([[1.0, 2.0]], [[1.0, 4.0]])
+    2.0
+    """
 
     engine_name = "mse"
     _name = "mean_squared_error"
 
 
 class MeanAbsoluteError(Loss):
-    """Mean over the outputs of |prediction - target|."""
+    """Mean over the outputs of |prediction - target|.
+
+    Examples
+    --------
+    >>> from fastnn.losses import MeanAbsoluteError
+    >>> MeanAbsoluteError()([[1.0, 2.0]], [[1.0, 4.0]])
+    1.0
+    """
 
     engine_name = "mae"
     _name = "mean_absolute_error"
 
 
 class MeanAbsolutePercentageError(Loss):
-    """Mean over the outputs of 100 |prediction - target| / |target|, divided by at least 1e-7."""
+    """Mean over the outputs of 100 |prediction - target| / |target|, divided by at least 1e-7.
+
+    Examples
+    --------
+    >>> from fastnn.losses import MeanAbsolutePercentageError
+    >>> MeanAbsolutePercentageError()([2.0, 4.0], [3.0, 4.0])
+    25.0
+    """
 
     engine_name = "mape"
     _name = "mean_absolute_percentage_error"
 
 
 class MeanSquaredLogarithmicError(Loss):
-    """Mean over the outputs of (log(1 + prediction) - log(1 + target))^2, of at least 1e-7 each."""
+    """Mean over the outputs of (log(1 + prediction) - log(1 + target))^2, of at least 1e-7 each.
+
+    Examples
+    --------
+    >>> from fastnn.losses import MeanSquaredLogarithmicError
+    >>> round(MeanSquaredLogarithmicError()([1.0], [3.0]), 6)
+    0.480453
+    """
 
     engine_name = "msle"
     _name = "mean_squared_logarithmic_error"
@@ -66,6 +131,12 @@ class Huber(Loss):
     delta : float > 0
         The error e = prediction - target from which on the loss is linear.
     name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn.losses import Huber
+    >>> Huber(0.5)([[2.0, 2.0]], [[1.0, 4.0]])
+    0.625
     """
 
     engine_name = "huber"
@@ -84,7 +155,14 @@ class Huber(Loss):
 
 
 class LogCosh(Loss):
-    """Mean over the outputs of log(cosh(prediction - target))."""
+    """Mean over the outputs of log(cosh(prediction - target)).
+
+    Examples
+    --------
+    >>> from fastnn.losses import LogCosh
+    >>> round(LogCosh()([0.0], [1.0]), 6)
+    0.433781
+    """
 
     engine_name = "log_cosh"
     _name = "log_cosh"
@@ -100,6 +178,12 @@ class Quantile(Loss):
     quantile : float in (0, 1)
         q, the part of the targets that is to lie below the prediction.
     name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn.losses import Quantile
+    >>> Quantile(0.75)([4.0], [2.0]), Quantile(0.75)([2.0], [4.0])
+    (1.5, 0.5)
     """
 
     engine_name = "quantile"
@@ -117,29 +201,116 @@ class Quantile(Loss):
         return {"quantile": self.quantile, **super().get_config()}
 
 
+class GaussianNLL(Loss):
+    """Minus the logarithm of a Gaussian's density at the target, its variance predicted too.
+
+    For targets (samples, k) the model has 2k outputs: k means m, then k logarithms of variances s,
+    both as the last layer gives them (linear). The loss is the mean over k of
+    (s + (m - target)^2 exp(-s)) / 2: `torch.nn.GaussianNLLLoss` of the variance exp(s), which so is
+    positive and never divided by (Nix and Weigend 1994; Kendall and Gal 2017). Metrics look at the
+    means, functions given as metrics at all outputs. Keras has no such loss.
+
+    Parameters
+    ----------
+    full : bool
+        Whether log(2 pi) / 2 is added, which makes it the whole logarithm.
+    eps : float > 0
+        Variances below it count as that, in the gradient too, as in PyTorch.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        From `compile` or the model's building, if the number of outputs is odd.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.losses import GaussianNLL
+    >>> from fastnn.models import Sequential
+    >>> model = Sequential([Dense(2, input_shape=(1,))])  # the mean and the variance's logarithm
+    >>> model.compile("adam", GaussianNLL(), metrics=["mae"])
+    >>> model.set_weights([np.zeros((1, 2)), [1.0, 0.0]])  # whatever x, mean 1 and variance 1
+    >>> model.evaluate([[5.0]], [3.0], verbose=0)
+    [2.0, 2.0]
+    """
+
+    engine_name = "gaussian_nll"
+    _name = "gaussian_nll"
+
+    def __init__(self, full: bool = False, eps: float = 1e-6, name: str | None = None) -> None:
+        super().__init__(name)
+        self.full = as_bool(full, "full")
+        self.eps = as_number(eps, "eps", 0, bounds="()")
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        return (log(self.eps), log(2 * pi) / 2 if self.full else 0.0)
+
+    def target_shape(self, outputs: Shape) -> Shape:
+        if outputs[-1] % 2:
+            raise ValueError(
+                f"{self.name}: expected an even number of outputs, k means and k logarithms "
+                f"of variances, got {outputs[-1]}"
+            )
+        return (*outputs[:-1], outputs[-1] // 2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"full": self.full, "eps": self.eps, **super().get_config()}
+
+
 class Poisson(Loss):
-    """Mean over the outputs of prediction - target log(prediction), for counts."""
+    """Mean over the outputs of prediction - target log(prediction), for counts.
+
+    Examples
+    --------
+    >>> from fastnn.losses import Poisson
+    >>> round(Poisson()([3.0], [1.0]), 5)
+    1.0
+    """
 
     engine_name = "poisson"
     _name = "poisson"
 
 
 class KLDivergence(Loss):
-    """Sum over the outputs of target log(target / prediction), both clipped to [1e-7, 1]."""
+    """Sum over the outputs of target log(target / prediction), both clipped to [1e-7, 1].
+
+    Examples
+    --------
+    >>> from fastnn.losses import KLDivergence
+    >>> round(KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]), 6)
+    0.143841
+    """
 
     engine_name = "kld"
     _name = "kl_divergence"
 
 
 class Hinge(Loss):
-    """Mean over the outputs of max(1 - target prediction, 0), for targets -1 and 1, or 0 and 1."""
+    """Mean over the outputs of max(1 - target prediction, 0), for targets -1 and 1, or 0 and 1.
+
+    Examples
+    --------
+    >>> from fastnn.losses import Hinge
+    >>> Hinge()([1.0, 0.0], [0.5, 0.5])
+    1.0
+    """
 
     engine_name = "hinge"
     _name = "hinge"
 
 
 class SquaredHinge(Loss):
-    """Mean over the outputs of `Hinge`'s value, squared."""
+    """Mean over the outputs of `Hinge`'s value, squared.
+
+    Examples
+    --------
+    >>> from fastnn.losses import SquaredHinge
+    >>> SquaredHinge()([1.0, 0.0], [0.5, 0.5])
+    1.25
+    """
 
     engine_name = "squared_hinge"
     _name = "squared_hinge"
@@ -149,6 +320,12 @@ class CategoricalHinge(Loss):
     """The largest prediction of another class + 1 - that of the right one, if positive, else 0.
 
     Targets are (samples, classes), 0 and 1.
+
+    Examples
+    --------
+    >>> from fastnn.losses import CategoricalHinge
+    >>> CategoricalHinge()([[0.0, 1.0]], [[0.5, 0.25]])
+    1.25
     """
 
     engine_name = "categorical_hinge"
@@ -156,7 +333,14 @@ class CategoricalHinge(Loss):
 
 
 class CosineSimilarity(Loss):
-    """Minus the cosine of the angle between the prediction and the target of a sample."""
+    """Minus the cosine of the angle between the prediction and the target of a sample.
+
+    Examples
+    --------
+    >>> from fastnn.losses import CosineSimilarity
+    >>> CosineSimilarity()([[0.0, 1.0]], [[0.0, 3.0]])
+    -1.0
+    """
 
     engine_name = "cosine"
     _name = "cosine_similarity"
@@ -197,7 +381,20 @@ class _SmoothedCrossEntropy(_CrossEntropy):
 
 
 class BinaryCrossentropy(_SmoothedCrossEntropy):
-    """Mean over the outputs of -t log p - (1 - t) log(1 - p)."""
+    """Mean over the outputs of -t log p - (1 - t) log(1 - p).
+
+    Parameters
+    ----------
+    from_logits : bool
+    label_smoothing : float in [0, 1]
+    name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn.losses import BinaryCrossentropy
+    >>> round(BinaryCrossentropy()([1.0, 0.0], [0.5, 0.5]), 6)
+    0.693147
+    """
 
     _engine = "bce"
     _name = "binary_crossentropy"
@@ -216,6 +413,12 @@ class BinaryFocalCrossentropy(_SmoothedCrossEntropy):
     from_logits : bool
     label_smoothing : float in [0, 1]
     name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn.losses import BinaryFocalCrossentropy
+    >>> round(BinaryFocalCrossentropy(gamma=2.0)([1.0], [0.5]), 6)
+    0.173287
     """
 
     _engine = "focal"
@@ -250,18 +453,106 @@ class BinaryFocalCrossentropy(_SmoothedCrossEntropy):
 
 
 class CategoricalCrossentropy(_SmoothedCrossEntropy):
-    """-sum over the classes of t log p, for targets (samples, classes)."""
+    """-sum over the classes of t log p, for targets (samples, classes).
+
+    Parameters
+    ----------
+    from_logits : bool
+    label_smoothing : float in [0, 1]
+    name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn.losses import CategoricalCrossentropy
+    >>> round(CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 6)
+    0.693147
+    """
 
     _engine = "xent"
     _name = "categorical_crossentropy"
 
 
+class CategoricalFocalCrossentropy(_SmoothedCrossEntropy):
+    """-sum over the classes of alpha t (1 - p)^gamma log p, for targets (samples, classes).
+
+    Parameters
+    ----------
+    alpha : float >= 0
+        One number; for one a class, which Keras takes too, give `fit` a `class_weight`.
+    gamma : float >= 0
+        How much less weight what is already right has.
+    from_logits : bool
+    label_smoothing : float in [0, 1]
+    name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn.losses import CategoricalFocalCrossentropy
+    >>> round(CategoricalFocalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]), 6)
+    0.043322
+    """
+
+    _engine = "focal_xent"
+    _name = "categorical_focal_crossentropy"
+
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits, label_smoothing, name)
+        self.alpha = as_number(alpha, "alpha", 0)
+        self.gamma = as_number(gamma, "gamma", 0)
+
+    @property
+    def params(self) -> tuple[float, ...]:
+        return (self.label_smoothing, self.gamma, self.alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"alpha": self.alpha, "gamma": self.gamma, **super().get_config()}
+
+
 class SparseCategoricalCrossentropy(_CrossEntropy):
-    """-log p of the right class, for class ids (samples,)."""
+    """-log p of the right class, for class ids (samples,).
+
+    Parameters
+    ----------
+    from_logits : bool
+    ignore_class : int, optional
+        Samples of this class, which need not be an output's, have loss and gradient 0 and do not
+        count where losses are averaged, over a batch as in Keras; in `evaluate` over all samples.
+        Metrics count them.
+    name : str, optional
+
+    Examples
+    --------
+    >>> from fastnn.losses import SparseCategoricalCrossentropy
+    >>> loss = SparseCategoricalCrossentropy(ignore_class=-1)
+    >>> round(loss([1, -1], [[0.5, 0.5], [0.9, 0.1]]), 6)
+    0.693147
+    """
 
     _engine = "xent"
     _name = "sparse_categorical_crossentropy"
     sparse = True
+
+    def __init__(
+        self, from_logits: bool = False, ignore_class: int | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(from_logits, name)
+        known = ignore_class is None
+        self.ignore_class = None if known else as_int(ignore_class, "ignore_class", -(2**31))
+
+    @property
+    def ignored(self) -> int | None:  # type: ignore[override]
+        return self.ignore_class
+
+    def get_config(self) -> dict[str, Any]:
+        own = super().get_config()
+        return own if self.ignore_class is None else {"ignore_class": self.ignore_class, **own}
 
 
 class FunctionLoss(Loss):
@@ -275,6 +566,16 @@ class FunctionLoss(Loss):
         on that sample alone.
     name : str, optional
         By default the function's own.
+
+    Examples
+    --------
+    >>> from fastnn.losses import FunctionLoss
+    >>> def squared(y_true, y_pred):
+    ...     error = y_pred - y_true
+    ...     return (error**2).mean(axis=1), 2 * error / error.shape[1]
+    >>> loss = FunctionLoss(squared)
+    >>> loss.name, loss([[1.0, 2.0]], [[1.0, 4.0]])
+    ('squared', 2.0)
     """
 
     _name = "function"
@@ -282,6 +583,12 @@ class FunctionLoss(Loss):
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
         super().__init__(getattr(function, "__name__", None) if name is None else name)
         self.function = function
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        p = _judge.as_predictions(y_pred)
+        losses, _ = _judge.call(self.function, f"loss {self.name}", np.asarray(y_true), p)
+        weight = _judge.check_weight(sample_weight, p)
+        return float(np.mean(losses if weight is None else losses * weight))
 
     def get_config(self) -> dict[str, Any]:
         return {"function": self.function, **super().get_config()}
@@ -295,6 +602,7 @@ _CLASSES = (
     Huber,
     LogCosh,
     Quantile,
+    GaussianNLL,
     Poisson,
     KLDivergence,
     Hinge,
@@ -304,6 +612,7 @@ _CLASSES = (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
     SparseCategoricalCrossentropy,
 )
 _KNOWN: dict[str, type[Loss]] = {cls._name: cls for cls in _CLASSES}
@@ -327,9 +636,15 @@ def get(identifier: Any) -> Loss | None:
         If the name is unknown.
     TypeError
         If it is something else.
+
+    Examples
+    --------
+    >>> from fastnn import losses
+    >>> losses.get("huber")
+    Huber(delta=1.0, name='huber_loss')
     """
     if identifier is None:
         return None
-    if callable(identifier) and not isinstance(identifier, type):
+    if callable(identifier) and not isinstance(identifier, (type, Loss)):
         return FunctionLoss(identifier)
     return resolve(identifier, Loss, _KNOWN, "loss")

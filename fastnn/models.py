@@ -12,7 +12,7 @@ from fastnn._data import Shape, as_int, as_shape
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
 from fastnn.config import dtype_policy
-from fastnn.layers import InputLayer, Layer
+from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.layers._base import as_name, shapes_through
 from fastnn.trainer import Trainer, compile_network
 
@@ -166,6 +166,15 @@ class Sequential(Trainer):
     def _output_shape_for(self, input_shape: Shape) -> Shape:
         """Outputs of the whole stack; refuses layers that do not fit."""
         return shapes_through(self._layers, input_shape)[-1]
+
+    def _check_takes_sparse(self, name: str) -> None:
+        """Refuse sparse rows where no product is what they go into first."""
+        if self._layers and not isinstance(self._layers[0], Dense):
+            first = self._layers[0]
+            raise ValueError(
+                f"{name}: expected a dense array, got a sparse one: only a model that begins with "
+                f"Dense takes that, this one begins with {first.name!r} ({type(first).__name__})"
+            )
 
     # ---- building -----------------------------------------------------------------------------
 

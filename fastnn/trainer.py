@@ -22,12 +22,13 @@ from fastnn._data import (
     class_weights,
 )
 from fastnn._lock import ModelLock
+from fastnn._measures import split_measure
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
+from fastnn._sparse import CSR
 from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
-from fastnn.metrics import Metric, engine_names
+from fastnn.metrics import FunctionMetric, Measures, Metric
 from fastnn.metrics import get_list as metric_list
-from fastnn.metrics import results as metric_results
 from fastnn.utils import draw_permutation
 
 # The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
@@ -53,10 +54,20 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 }
 
 # What takes all outputs of a sample as one vector; Keras takes the last axis as one.
-_OF_ONE_AXIS = ("xent", "kld", "categorical_hinge", "cosine", "argmax_match")
+_OF_ONE_AXIS = (
+    "xent",
+    "focal_xent",
+    "kld",
+    "categorical_hinge",
+    "cosine",
+    "gaussian_nll",
+    "argmax_match",
+    "in_top_k",
+)
 
-# x (samples, ...), y (samples,) class ids or (samples, outputs), sample_weight or None
-Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+# x (samples, ...), an array or a CSR, y (samples,) class ids or (samples, outputs), sample_weight
+# or None
+Data = tuple[Any, np.ndarray, np.ndarray | None]
 
 
 class Trainer:
@@ -75,6 +86,7 @@ class Trainer:
     count_params: Any
     _output_shape_for: Any
     _build_for: Any
+    _check_takes_sparse: Any
     _sample_shape: Shape | None  # None before it is known
     _shapes: tuple[Shape, Shape]  # of a built model's inputs and outputs
     _has_axes: bool  # whether one of them is of more than one axis
@@ -87,7 +99,9 @@ class Trainer:
         self.stop_training = False
         self.resume_epoch = 0
         self._metrics: list[Metric] = []
+        self._measures: Measures | None = None  # of these, once they are known for the network
         self._hyper_sent: Mapping[str, Any] | None = None
+        self._search: Any = None  # of fit, with an optimizer of all samples
         self._rows_forward: int | None = None  # of the activations that the network keeps
         self._has_gradients = False
 
@@ -136,8 +150,10 @@ class Trainer:
             Of a function of your own, f(y_true, y_pred) -> (loss of each sample, its gradient to
             y_pred); see `fastnn.losses.FunctionLoss`. None is enough for `forward`, `backward`
             and `apply_gradients`.
-        metrics : list of str or Metric, optional
-            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. At most 8.
+        metrics : list of str, Metric or callable, optional
+            "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. Of a
+            function of your own, f(y_true, y_pred) -> a number, or one a sample, called once an
+            epoch; see `fastnn.metrics.FunctionMetric`.
         **keras
             Keras's other arguments, at the values that ask for nothing.
 
@@ -164,16 +180,20 @@ class Trainer:
     def _forget(self) -> None:
         """A new network, or one compiled anew, has no activations, gradients or numbers."""
         self._rows_forward, self._has_gradients, self._hyper_sent = None, False, None
+        self._measures = None
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """What `compile` was called with, as plain data but for a function as loss; None before."""
+        """What `compile` was called with, as plain data but for functions; None before."""
         if self.optimizer is None:
             return None
         own = isinstance(self.loss, losses.FunctionLoss)
         return {
             "optimizer": serialize(self.optimizer),
             "loss": self.loss if self.loss is None or own else serialize(self.loss),
-            "metrics": [serialize(metric) for metric in self._metrics],
+            "metrics": [
+                metric if isinstance(metric, FunctionMetric) else serialize(metric)
+                for metric in self._metrics
+            ],
         }
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
@@ -185,13 +205,39 @@ class Trainer:
         """Names of what `evaluate` returns."""
         return ["loss", *(metric.name for metric in self._metrics)]
 
+    def _full_batch(self) -> Any:
+        """What an optimizer of all samples trains with; None where the optimizer is another."""
+        if not isinstance(self.optimizer, optimizers.LBFGS):
+            return None
+        from fastnn._full_batch import FullBatchEngine
+
+        return FullBatchEngine(self, self._engine(), self.optimizer)
+
+    def _refuse_full_batch(self, call: str) -> None:
+        if isinstance(self.optimizer, optimizers.LBFGS):
+            raise ValueError(f"{call}: expected an optimizer of batches, got LBFGS; call fit")
+
     def _engine(self) -> Any:
         """What trains and evaluates: the network, around it what calls a loss of one's own."""
         if not isinstance(self.loss, losses.FunctionLoss):
             return self._network
-        names = engine_names(self._metrics, self.loss, self._network.output_size)
         optimizer: Any = self._optimizer
-        return OwnLossEngine(self._network, self.loss, optimizer, names, self._shapes[1])
+        names, shape = self._measured().names, self._shapes[1]
+        return OwnLossEngine(
+            self._network, self.loss, optimizer, names, shape, self._targets_are_free()
+        )
+
+    def _targets_are_free(self) -> bool:
+        """Whether functions alone read the targets, which may have any shape then."""
+        return isinstance(self.loss, losses.FunctionLoss) and all(
+            isinstance(metric, FunctionMetric) for metric in self._metrics
+        )
+
+    def _measured(self) -> Measures:
+        """What the engine measures for the metrics."""
+        if self._measures is None:
+            self._measures = Measures(self._metrics, self.loss, self._network.output_size)
+        return self._measures
 
     def _send_hyper(self) -> None:
         """Pass a changed learning rate on."""
@@ -199,6 +245,11 @@ class Trainer:
         if hyper is not self._hyper_sent:
             self._network.set_hyper(hyper)
             self._hyper_sent = hyper
+
+    def take_averages(self) -> None:
+        """Let the weights that are trained become their moving averages."""
+        with self._lock:
+            self._network.take_averages()
 
     # ---- checks -------------------------------------------------------------------------------
 
@@ -212,19 +263,22 @@ class Trainer:
         self, x: Any, y: Any, sample_weight: Any, *, shape: Shape | None, prefix: str = ""
     ) -> Data:
         """Training or test data as the engine takes them, but for the shape of x."""
-        x = as_features(x, self._dtype, shape, prefix + "x")
+        x = self._features(x, shape, prefix + "x")
         rows, outputs = len(x), self._output_shape_for(x.shape[1:])
         if rows == 0:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
         if y is None:
             raise ValueError(f"{prefix}y: expected targets, got None")
         self._check_axes(outputs)
-        if self.loss.sparse:  # type: ignore[union-attr]
-            y = as_labels(y, rows, outputs[-1], prefix + "y")
-        elif isinstance(self.loss, losses.FunctionLoss) and not self._metrics:
+        loss: Any = self.loss
+        if loss.sparse:
+            y = as_labels(y, rows, outputs[-1], prefix + "y", loss.ignored)
+        elif self._targets_are_free():
             y = as_any_targets(y, self._dtype, rows, outputs, prefix + "y")
         else:
-            y = as_targets(y, self._dtype, rows, outputs, prefix + "y")
+            y = as_targets(y, self._dtype, rows, loss.target_shape(outputs), prefix + "y")
+        for metric in self._metrics:
+            metric.check_targets(y, prefix + "y")
         return x, y, as_sample_weight(sample_weight, self._dtype, rows, prefix + "sample_weight")
 
     def _check_axes(self, outputs: Shape) -> None:
@@ -232,11 +286,12 @@ class Trainer:
         if len(outputs) == 1:
             return
         own = isinstance(self.loss, losses.FunctionLoss)
+        measures = Measures(self._metrics, self.loss, prod(outputs)).names
         for part, name in [
             ("loss", "" if own else self.loss.engine_name),  # type: ignore[union-attr]
-            *(("metrics", name) for name in engine_names(self._metrics, self.loss, prod(outputs))),
+            *(("metrics", split_measure(measure)[0]) for measure in measures),
         ]:
-            if name in _OF_ONE_AXIS:
+            if name.removesuffix("_logits") in _OF_ONE_AXIS:
                 raise ValueError(
                     f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
                     f"Flatten() last"
@@ -247,9 +302,16 @@ class Trainer:
         self._build_for(data[0].shape[1:])
         return _as_rows(data)
 
-    def _inputs(self, x: Any) -> np.ndarray:
+    def _features(self, x: Any, shape: Shape | None, name: str) -> Any:
+        """`x` as the engine takes it, an array or, where the first layer takes that, a `CSR`."""
+        array = as_features(x, self._dtype, shape, name, sparse=True)
+        if isinstance(array, CSR):
+            self._check_takes_sparse(name)
+        return array
+
+    def _inputs(self, x: Any) -> Any:
         """`x` as the engine takes it; builds the model at its first data."""
-        array = as_features(x, self._dtype, self._sample_shape)
+        array = self._features(x, self._sample_shape, "x")
         if self._network is None:
             with self._lock:
                 self._build_for(array.shape[1:])
@@ -285,7 +347,11 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
+            Numbers of any type; they are converted row by row as they are read, so that neither an
+            array of uint8 nor a `numpy.memmap` larger than memory is copied. Copied is one whose
+            rows are not contiguous (Fortran order) or whose bytes are swapped. A sparse matrix
+            stays sparse; CSR is the format that is not copied. The first layer must be Dense then.
         y : array_like
             Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
             there is one output.
@@ -332,6 +398,9 @@ class Trainer:
         with self._lock:
             self._refuse_inside_fit("fit")
             self._check_compiled("fit")
+            whole = isinstance(self.optimizer, optimizers.LBFGS)
+            if whole:
+                _refuse_batches(batch_size, steps_per_epoch)
             batch_size = 32 if batch_size is None else as_int(batch_size, "batch_size", 1)
             epochs = as_int(epochs, "epochs", 1)
             initial_epoch = as_int(initial_epoch, "initial_epoch", 0)
@@ -354,9 +423,15 @@ class Trainer:
             if class_weight is not None:
                 data = self._weighted(data, class_weight, samples)
             rows = samples
+            if whole:
+                batch_size = samples
             if steps_per_epoch is not None:
                 rows = as_int(steps_per_epoch, "steps_per_epoch", 1) * batch_size
             data, validation = self._enter_data(data), validation and _as_rows(validation)
+            if whole:
+                from fastnn._full_batch import check_model  # of a package that few need
+
+                check_model(self)
             params = {
                 "epochs": epochs,
                 "steps": ceil(rows / batch_size),
@@ -374,22 +449,32 @@ class Trainer:
                 self._fit(data, orders, batch_size, span, hooks, validation, frequency)
             finally:
                 self._lock.fitting = False
+                search, self._search = self._search, None
+                if search is not None:
+                    search.close()
                 hooks.close()
             return history
 
     def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
         """The first `samples` of the data, weighted by class."""
         x, y, weight = _first(data, samples)
-        outputs = self._output_shape_for(x.shape[1:])
+        outputs, loss = self._output_shape_for(x.shape[1:]), self.loss
         if len(outputs) > 1:
             raise ValueError(
                 f"class_weight: expected a model with outputs of one axis, got shape {outputs}"
             )
         if y.ndim == 1:  # a loss of one's own has targets of any shape
-            classes = as_labels(y, samples, outputs[0])
+            ignored: int | None = loss.ignored  # type: ignore[union-attr]
+            classes = as_labels(y, samples, outputs[0], "y", ignored)
+            counted = classes != ignored
+            by_class = np.zeros(samples, self._dtype)
+            by_class[counted] = class_weights(
+                class_weight, classes[counted], outputs[0], self._dtype
+            )
         else:
-            classes = as_targets(y, self._dtype, samples, outputs)
-        by_class = class_weights(class_weight, classes, outputs[0], self._dtype)
+            columns = loss.target_shape(outputs)  # type: ignore[union-attr]
+            classes = as_targets(y, self._dtype, samples, columns)
+            by_class = class_weights(class_weight, classes, columns[0], self._dtype)
         return x, y, by_class if weight is None else by_class * weight
 
     def _check_validation(self, validation_data: Any, shape: Shape) -> Data:
@@ -417,6 +502,7 @@ class Trainer:
         self.stop_training, self.resume_epoch = False, 0
         hooks.on_train_begin()
         logs: dict[str, float] = {}
+        self._search = self._full_batch()
         for epoch in epochs[max(0, self.resume_epoch - epochs.start) :]:
             hooks.on_epoch_begin(epoch)
             logs = self._train_epoch(data, next(orders), batch_size, hooks)
@@ -428,15 +514,17 @@ class Trainer:
             hooks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        self.optimizer.finalize_variable_values()  # type: ignore[union-attr]
         hooks.on_train_end(logs)
 
     def _train_epoch(
         self, data: Data, index: np.ndarray, batch_size: int, hooks: CallbackList
     ) -> dict[str, float]:
         """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
-        train, each_batch = self._engine().train, hooks.wants_batches
+        engine = self._search or self._engine()
+        train, each_batch = engine.train, hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
-        stop, sums = 0, self._sums()
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
         logs: dict[str, float] = {}
         while stop < len(index) and not self.stop_training:
@@ -444,24 +532,44 @@ class Trainer:
                 hooks.on_train_batch_begin(stop // batch_size, logs)
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums, rates)
+            stop, loss, values = train(
+                *data, index, batch_size, stop, seconds, None, sums, rates, outputs
+            )
             logs = self._means(loss, values, stop)
             if each_batch:
                 hooks.on_train_batch_end((stop - 1) // batch_size, logs)
             hooks.on_progress(stop, logs)
+        if outputs is not None and stop:
+            logs = self._means(loss, values, stop, data[1][index[:stop]], outputs)
         return logs
 
     def _sums(self) -> np.ndarray:
         """Zeros for the sums of the loss and of what the engine measures."""
-        outputs = self._network.output_size
-        return np.zeros(1 + len(engine_names(self._metrics, self.loss, outputs)))
+        return np.zeros(1 + len(self._measured().names))
 
-    def _means(self, loss: float, values: list[float], samples: int) -> dict[str, float]:
-        """Sums over the samples since the pass began, as means with their names."""
+    def _room(self, samples: int) -> np.ndarray | None:
+        """Memory for the outputs for so many samples, where a metric wants them."""
+        if not self._measured().of_outputs:
+            return None
+        return np.empty((samples, self._network.output_size), self._dtype)
+
+    def _means(
+        self,
+        loss: float,
+        values: list[float],
+        samples: int,
+        y: np.ndarray | None = None,
+        outputs: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        """Sums over the samples since the pass began, as means with their names.
+
+        Metrics of outputs are among them where `y` and the outputs are those of the samples.
+        """
         means = [float(value) / samples for value in values]
-        outputs = self._network.output_size
-        found = metric_results(self._metrics, self.loss, outputs, means) if means else []
-        return dict(zip(self.metrics_names, (float(loss) / samples, *found), strict=True))
+        if y is not None and outputs is not None:
+            outputs = self._outputs(outputs[:samples])
+            y = y if self._targets_are_free() else self._outputs(y)
+        return {"loss": float(loss) / samples, **self._measured().results(means, y, outputs)}
 
     # ---- evaluate and predict -----------------------------------------------------------------
 
@@ -518,10 +626,10 @@ class Trainer:
     def _evaluate(self, data: Data) -> dict[str, float]:
         self._rows_forward = None  # the engine overwrites the activations
         evaluate, index = self._engine().evaluate, np.arange(len(data[0]))
-        stop, sums = 0, self._sums()
+        stop, sums, outputs = 0, self._sums(), self._room(len(index))
         while stop < len(index):
-            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
-        return self._means(loss, values, stop)
+            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums, outputs)
+        return self._means(loss, values, stop, data[1], outputs)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", **keras: Any
@@ -530,7 +638,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
         batch_size, verbose
             Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
         **keras
@@ -603,12 +711,17 @@ class Trainer:
         """One optimizer step on these samples; returns this batch's results as `evaluate` does."""
         with self._lock:
             self._check_compiled("train_on_batch")
+            self._refuse_full_batch("train_on_batch")
             data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
             data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            _, loss, values = self._engine().train(*data, np.arange(rows), rows, 0, 0.0, None)
-        return _results(self._means(loss, values, rows), return_dict)
+            outputs = self._room(rows)
+            _, loss, values = self._engine().train(
+                *data, np.arange(rows), rows, 0, 0.0, None, None, None, outputs
+            )
+            logs = self._means(loss, values, rows, data[1], outputs)
+        return _results(logs, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
@@ -621,7 +734,8 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features), or of the shape of the model's Input, at least one row
+        x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
+            At least one row.
         training : bool
             Whether layers such as `Dropout` do what they do in training.
 
@@ -638,7 +752,7 @@ class Trainer:
             self._rows_forward = len(x)
         return self._outputs(y)
 
-    def backward(self, dy: Any) -> np.ndarray:
+    def backward(self, dy: Any) -> np.ndarray | None:
         """Gradients of the weights, for the gradient `dy` of the total loss to the outputs.
 
         Overwrites the gradients of before.
@@ -650,22 +764,23 @@ class Trainer:
 
         Returns
         -------
-        ndarray (samples, features)
-            The gradient to `x`.
+        ndarray (samples, features) or None
+            The gradient to `x`; None where `x` was sparse, for that would be dense.
         """
         with self._lock:
             if self._rows_forward is None:
                 raise ValueError("backward: expected a forward before it, got none")
             dy = as_targets(dy, self._dtype, self._rows_forward, self._shapes[1], "dy")
-            dx: np.ndarray = self._network.backward(dy, None)
+            dx: np.ndarray | None = self._network.backward(dy, None)
             self._has_gradients = True
-        return dx.reshape(len(dx), *self._shapes[0])
+        return None if dx is None else dx.reshape(len(dx), *self._shapes[0])
 
     def apply_gradients(self) -> None:
         """One optimizer step with the gradients of the last `backward`."""
         with self._lock:
             if self.optimizer is None:
                 raise ValueError("apply_gradients: expected a compiled model; call model.compile")
+            self._refuse_full_batch("apply_gradients")
             if not self._has_gradients:
                 raise ValueError("apply_gradients: expected a backward before it, got none")
             self._send_hyper()
@@ -681,9 +796,13 @@ def compile_network(
     """Pass on what `compile` chose; of a loss of one's own, the engine knows nothing."""
     if isinstance(loss, losses.FunctionLoss):
         loss, metrics = None, []
-    names = engine_names(metrics, loss, network.output_size)
-    engine_loss, params = (loss.engine_name, loss.params) if loss else (None, ())
-    network.compile(engine_loss, optimizer.engine_name, names, optimizer.hyper, params)
+    measures = Measures(metrics, loss, network.output_size).names
+    if loss is None:
+        network.compile(None, optimizer.engine_name, measures, optimizer.hyper)
+        return
+    loss.target_shape((network.output_size,))
+    chosen = (loss.engine_name, optimizer.engine_name, measures, optimizer.hyper)
+    network.compile(*chosen, loss.params, loss.ignored)
 
 
 def _results(logs: dict[str, float], return_dict: bool) -> Any:
@@ -706,6 +825,12 @@ def _orders(samples: int, rows: int, shuffle: bool) -> Iterator[np.ndarray]:
         order = np.concatenate(parts)
         left = order[rows:]
         yield order[:rows]
+
+
+def _refuse_batches(batch_size: int | None, steps_per_epoch: int | None) -> None:
+    for name, value in (("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
+        if value is not None:
+            raise ValueError(f"{name}: expected None for LBFGS, of all samples, got {value!r}")
 
 
 def _as_rows(data: Data) -> Data:

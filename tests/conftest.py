@@ -58,6 +58,9 @@ LOSS_PARAMS = {
     "quantile": (0.8,),
     "focal": (0.1, 1.5, 0.25, 0.75),
     "focal_logits": (0.1, 1.5, 0.25, 0.75),
+    "focal_xent": (0.1, 1.5, 0.25),
+    "focal_xent_logits": (0.1, 1.5, 0.25),
+    "gaussian_nll": (-3.0, 0.9),
 }
 ENGINE_NAMES = {
     "momentum": "sgd",
@@ -181,6 +184,8 @@ def problem() -> Callable[..., tuple[Array, Array, Array]]:
             y = rng.integers(0, outputs, n).astype(np.int32)
         elif loss == "mape":
             y = rng.uniform(1, 3, (n, outputs)).astype(dtype)
+        elif loss == "gaussian_nll":
+            y = rng.normal(size=(n, outputs // 2)).astype(dtype)
         elif loss in ("mse", "mae", "huber", "log_cosh", "quantile", "cosine"):
             y = rng.normal(size=(n, outputs)).astype(dtype)
         elif loss in ("msle", "poisson"):

@@ -13,6 +13,7 @@ MODULES = [
     for module in pkgutil.walk_packages(fastnn.__path__, "fastnn.")
     if not module.name.startswith(("fastnn._native", "fastnn.cli", "fastnn.__main__"))
 ]
+MODULES.append("fastnn._native.arrays")  # whose functions fastnn.kernels shows
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -22,6 +23,23 @@ def test_examples(name, tmp_path, monkeypatch):
     assert not failed
 
 
+@pytest.mark.parametrize(
+    "name", ["activations", "initializers", "kernels", "layers", "losses", "metrics"]
+)
+def test_every_public_name_has_an_example(name):
+    module = importlib.import_module(f"fastnn.{name}")
+    names = getattr(module, "__all__", [each for each in vars(module) if each[0] != "_"])
+    public = {each: getattr(module, each) for each in names}
+    without = [
+        each
+        for each, item in public.items()
+        if callable(item)
+        and str(getattr(item, "__module__", "")).startswith((module.__name__, "fastnn._native"))
+        and ">>>" not in (item.__doc__ or "")
+    ]
+    assert not without
+
+
 def test_there_are_examples():
     finder = doctest.DocTestFinder()
     with_examples = [
@@ -29,5 +47,10 @@ def test_there_are_examples():
         for name in MODULES
         if any(test.examples for test in finder.find(importlib.import_module(name)))
     ]
-    expected = {"fastnn.models", "fastnn.layers._noise", "fastnn.optimizers.schedules"}
+    expected = {
+        "fastnn._native.arrays",
+        "fastnn.models",
+        "fastnn.layers._noise",
+        "fastnn.optimizers.schedules",
+    }
     assert expected <= set(with_examples)

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 import fastnn
-from fastnn import activations, callbacks, initializers, losses, metrics, regularizers
+from fastnn import (
+    activations,
+    callbacks,
+    constraints,
+    initializers,
+    losses,
+    metrics,
+    regularizers,
+)
 from fastnn.layers import Activation, Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
@@ -18,6 +26,11 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(N, FEATURES)).astype(np.float32)
 LABELS = np.arange(N) % CLASSES
 NUMBERS = rng.normal(size=(N, CLASSES)).astype(np.float32)
+
+
+class OwnConstraint(constraints.Constraint):
+    def __call__(self, w: Any) -> np.ndarray:
+        return np.asarray(w)
 
 
 def classifier() -> Sequential:
@@ -184,7 +197,27 @@ def test_targets_of_another_shape_never_broadcast(shape):
         (lambda: SGD(float("inf")), ValueError, "learning_rate"),
         (lambda: SGD("0.1"), TypeError, "learning_rate"),
         (lambda: SGD(10**400), ValueError, "learning_rate: .*no float"),
-        (lambda: Adam(use_ema=True), ValueError, "use_ema: .*False.*True.*not support"),
+        (
+            lambda: Adam(loss_scale_factor=2.0),
+            ValueError,
+            "loss_scale_factor: .*None.*2.0.*not support",
+        ),
+        (lambda: Adam(use_ema="yes"), TypeError, "use_ema"),
+        (lambda: Adam(ema_momentum=1.1), ValueError, "ema_momentum: .*1.1"),
+        (lambda: Adam(ema_overwrite_frequency=0), ValueError, "ema_overwrite_frequency: .*0"),
+        (
+            lambda: Adam(gradient_accumulation_steps=1),
+            ValueError,
+            "gradient_accumulation_steps: .*2.*1",
+        ),
+        (lambda: Dense(1, kernel_constraint="nothing"), ValueError, "kernel_constraint: .*nothing"),
+        (lambda: Dense(1, bias_constraint=abs), TypeError, "bias_constraint"),
+        (lambda: constraints.MaxNorm(-1), ValueError, "max_value: .*-1"),
+        (lambda: constraints.MaxNorm(axis=1), ValueError, "axis: expected 0.*1"),
+        (lambda: constraints.MinMaxNorm(2.0, 1.0), ValueError, "min_value"),
+        (lambda: constraints.MinMaxNorm(rate=2.0), ValueError, "rate"),
+        (lambda: constraints.get(OwnConstraint()), TypeError, "constraint: .*compiled code"),
+        (lambda: Dense(1, learning_rate_multiplier=-1), ValueError, "learning_rate_multiplier"),
         (lambda: Adam(amsgrad=2), TypeError, "amsgrad"),
         (lambda: Adam(weight_decay=-1), ValueError, "weight_decay"),
         (lambda: AdamW(weight_decay=None), ValueError, "weight_decay"),
@@ -280,7 +313,7 @@ def test_bad_settings(make, error, words):
     "refused",
     [
         {"metrics": ["nothing"]},
-        {"metrics": [metrics.MeanSquaredError(name=f"m{i}") for i in range(9)]},
+        {"metrics": [metrics.MeanSquaredError(), metrics.MeanSquaredError()]},
         {"metrics": [metrics.MeanSquaredError(name="loss")]},
         {"weighted_metrics": ["mse"]},
     ],

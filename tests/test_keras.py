@@ -41,6 +41,17 @@ CONSTRUCTORS = {
     "clipvalue": {"clipvalue": 0.002},
     "global_clipnorm": {"learning_rate": 0.5, "momentum": 0.5, "global_clipnorm": 0.1},
     "all of it": {"weight_decay": 0.05, "global_clipnorm": 0.1},
+    "ema": {"use_ema": True, "ema_momentum": 0.9},
+    "overwritten": {"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 3},
+    "summed": {"gradient_accumulation_steps": 3},
+    "summed and averaged": {
+        "gradient_accumulation_steps": 2,
+        "use_ema": True,
+        "ema_momentum": 0.7,
+        "ema_overwrite_frequency": 3,
+        "global_clipnorm": 0.2,
+        "weight_decay": 0.05,
+    },
 }
 CLASSES = {
     "momentum": "SGD",
@@ -52,6 +63,10 @@ CLASSES = {
     "clipvalue": "Adam",
     "global_clipnorm": "SGD",
     "all of it": "Nadam",
+    "ema": "Adam",
+    "overwritten": "SGD",
+    "summed": "Adam",
+    "summed and averaged": "Nadam",
 }
 REGULARIZERS = {
     "l1": lambda r: {"kernel_regularizer": r.L1(0.01)},
@@ -88,6 +103,13 @@ BETWEEN = {
         library.layers.PReLU(),
         library.layers.LayerNormalization(),
     ],
+}
+CONSTRAINTS = {
+    "max": lambda c: {"kernel_constraint": c.MaxNorm(0.8), "bias_constraint": c.MaxNorm(0.02)},
+    "by name": lambda c: {"kernel_constraint": "max_norm", "bias_constraint": "non_neg"},
+    "unit": lambda c: {"kernel_constraint": c.UnitNorm()},
+    "slow": lambda c: {"kernel_constraint": c.MinMaxNorm(0.5, 0.9, 0.2)},
+    "positive": lambda c: {"kernel_constraint": c.NonNeg()},
 }
 SCHEDULES = {
     "ExponentialDecay": (0.05, 10, 0.7),
@@ -131,6 +153,17 @@ LOSSES = [
     ),
     ("CategoricalCrossentropy", {"label_smoothing": 0.2}, "softmax", ONE_HOT),
     ("CategoricalCrossentropy", {"label_smoothing": 0.2, "from_logits": True}, "linear", ONE_HOT),
+    ("CategoricalFocalCrossentropy", {}, "softmax", ONE_HOT),
+    ("CategoricalFocalCrossentropy", {"gamma": 0.5, "label_smoothing": 0.1}, "sigmoid", ONE_HOT),
+    ("CategoricalFocalCrossentropy", {"alpha": 0.7, "from_logits": True}, "linear", ONE_HOT),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1}, "softmax", LABELS),
+    ("SparseCategoricalCrossentropy", {"ignore_class": -1}, "softmax", LABELS - (LABELS == 0)),
+    (
+        "SparseCategoricalCrossentropy",
+        {"ignore_class": 255, "from_logits": True},
+        "linear",
+        np.where(LABELS == 2, 255, LABELS),
+    ),
 ]
 
 
@@ -267,6 +300,36 @@ def test_frozen_normalizations(name, frozen):
         np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-4)
 
 
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize("extra", ["nothing", "overwritten", "summed"])
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_constraints(name, extra, optimizer):
+    models = both(
+        lambda library: CONSTRAINTS[name](library.constraints),
+        optimizer=lambda library: getattr(library.optimizers, optimizer)(
+            **CONSTRUCTORS.get(extra, {})
+        ),
+    )
+    if name == "positive":  # no dead units, whose equal outputs are ties for the accuracy
+        for model in models:
+            model.set_weights([np.abs(w) + 0.05 for w in models[0].get_weights()])
+    assert_train_alike(models)
+
+
+def test_optimizers_have_keras_arguments():
+    for name in fastnn.optimizers.__all__:
+        kind = getattr(fastnn.optimizers, name)
+        if not inspect.isclass(kind) or name in ("Optimizer", "LBFGS"):
+            continue
+        theirs = inspect.signature(getattr(keras.optimizers, name).__init__).parameters
+        theirs = {key: value for key, value in theirs.items() if key not in ("self", "kwargs")}
+        ours = inspect.signature(kind).parameters
+        assert list(theirs) == list(ours), name
+        for key, value in theirs.items():
+            if key != "name":
+                assert ours[key].default == value.default, (name, key)
+
+
 @pytest.mark.parametrize("frozen", [(0,), (1,), (0, 2), (2,)])
 def test_layers_that_are_not_trained(frozen):
     def fit(model: Any) -> list[np.ndarray]:
@@ -292,7 +355,8 @@ def test_losses(name, arguments, last, y):
         optimizer=lambda library: library.optimizers.SGD(5e-4 if "Percentage" in name else 0.05),
     )
     assert_train_alike(models, y)
-    for theirs, ours in zip(*(model.evaluate(X, y, verbose=0) for model in models), strict=True):
+    found = [model.evaluate(X, y, verbose=0, batch_size=len(X)) for model in models]
+    for theirs, ours in zip(*found, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
@@ -303,6 +367,89 @@ def test_losses_have_keras_defaults(name):
     for argument in defaults[0].keys() - {"self", "name"}:
         assert defaults[0][argument].default == defaults[1][argument].default
     assert ours().name == theirs().name
+
+
+def test_class_that_is_ignored_with_weights():
+    """With sample and class weights, and a validation of several batches."""
+    y = np.where(LABELS == 1, -1, LABELS)
+    models = both(
+        loss=lambda library: library.losses.SparseCategoricalCrossentropy(ignore_class=-1),
+        optimizer=lambda library: library.optimizers.SGD(0.05),
+    )
+    assert_train_alike(models, y, sample_weight=np.linspace(0.5, 2, len(X)))
+
+
+# what a metric is made with, the last activation, the targets
+METRICS = [
+    ("TopKCategoricalAccuracy", {"k": 2}, "softmax", ONE_HOT),
+    ("SparseTopKCategoricalAccuracy", {"k": 2}, "softmax", LABELS),
+    ("BinaryAccuracy", {"threshold": 0.3}, "sigmoid", BINARY),
+    ("Precision", {"thresholds": 0.3}, "sigmoid", BINARY),
+    ("Recall", {"thresholds": 0.7}, "sigmoid", BINARY),
+    ("R2Score", {}, "linear", NUMBERS),
+    ("R2Score", {"class_aggregation": "variance_weighted_average"}, "linear", NUMBERS),
+    ("R2Score", {"num_regressors": 9}, "linear", NUMBERS),
+    ("MeanAbsolutePercentageError", {}, "linear", COUNTS + 1),
+    ("MeanSquaredLogarithmicError", {}, "softplus", COUNTS),
+    ("LogCoshError", {}, "linear", NUMBERS),
+    ("KLDivergence", {}, "softmax", ONE_HOT * 0.8 + 0.1),
+    ("Poisson", {}, "softplus", COUNTS),
+    ("CosineSimilarity", {}, "linear", NUMBERS),
+    ("BinaryCrossentropy", {"label_smoothing": 0.1}, "sigmoid", BINARY),
+    ("BinaryCrossentropy", {"from_logits": True}, "linear", BINARY),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "softmax", ONE_HOT),
+    ("CategoricalCrossentropy", {"from_logits": True}, "linear", ONE_HOT),
+    ("SparseCategoricalCrossentropy", {}, "softmax", LABELS),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, "linear", LABELS),
+    ("AUC", {"curve": "ROC"}, "sigmoid", BINARY),
+    ("AUC", {"curve": "PR"}, "sigmoid", BINARY),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "last", "y"), METRICS)
+def test_metrics(name, arguments, last, y):
+    """In training, of which each sees what the step before left, and in evaluation."""
+    if name == "AUC":
+        pytest.importorskip("sklearn", reason="AUC is scikit-learn's: pip install scikit-learn")
+    results, histories = [], []
+    loss = "sparse_categorical_crossentropy" if y is LABELS else "mse"
+    start = both(last=last, optimizer=lambda library: library.optimizers.SGD(0.01))
+    for model, library in zip(start, (keras, fastnn), strict=True):
+        more = {"num_thresholds": 5000} if library is keras and name == "AUC" else {}
+        metric = getattr(library.metrics, name)(name="metric", **arguments, **more)
+        model.compile(library.optimizers.SGD(0.01), loss, metrics=[metric])
+        settings = {"epochs": 2, "batch_size": 32, "shuffle": False, "verbose": 0}
+        histories.append(model.fit(X, y, **settings).history)
+        results.append(model.evaluate(X, y, verbose=0, batch_size=32))
+    near = 1e-2 if arguments.get("curve") == "PR" else 2e-3  # Keras interpolates between thresholds
+    for key in ("loss", "metric"):
+        np.testing.assert_allclose(histories[1][key], histories[0][key], rtol=near, err_msg=key)
+    np.testing.assert_allclose(results[1], results[0], rtol=near)
+
+
+@pytest.mark.parametrize("name", {name: None for name, *_ in METRICS})
+def test_metrics_have_keras_defaults(name):
+    ours, theirs = (getattr(library.metrics, name) for library in (fastnn, keras))
+    defaults = [inspect.signature(cls.__init__).parameters for cls in (ours, theirs)]
+    for argument in defaults[0].keys() - {"self", "name"}:
+        assert defaults[0][argument].default == defaults[1][argument].default
+    assert ours().name == theirs().name.rstrip("_0123456789")
+
+
+def test_functions_as_metrics():
+    """Of each sample a number: then Keras's mean over batches is that over the samples."""
+
+    def of_keras(y_true: Any, y_pred: Any) -> Any:
+        return keras.ops.max(keras.ops.abs(y_true - y_pred), axis=-1)
+
+    def of_ours(y_true: Any, y_pred: Any) -> Any:
+        return np.abs(y_true - y_pred).max(axis=-1)
+
+    of_ours.__name__ = of_keras.__name__ = "worst"
+    models = both(last="linear", optimizer=lambda library: library.optimizers.SGD(0.01))
+    for model, function in zip(models, (of_keras, of_ours), strict=True):
+        model.compile("sgd", "mse", metrics=[function])
+    assert_train_alike(models, NUMBERS, validation_split=0.2)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -344,3 +491,84 @@ def test_callbacks(patience):
     np.testing.assert_allclose(ours["learning_rate"], theirs["learning_rate"], rtol=1e-6)
     for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
         np.testing.assert_allclose(b, a, rtol=0.02, atol=1e-3)
+
+
+IMAGES = RNG.integers(0, 256, (300, 28, 28), np.uint8)
+DIGITS = (IMAGES[:, :14].mean(axis=(1, 2)) > IMAGES[:, 14:].mean(axis=(1, 2))).astype(np.uint8)
+
+
+def first_steps(library: Any, reshaped: bool) -> Any:
+    """The MNIST example for beginners."""
+    layers = library.layers
+    x = IMAGES / 255.0
+    model = library.Sequential()
+    if reshaped:
+        x = x.reshape(-1, 784).astype("float32")
+        model.add(layers.Input(shape=(784,)))
+    else:
+        model.add(layers.Flatten(input_shape=(28, 28)))
+    model.add(layers.Dense(32, activation="relu"))
+    model.add(layers.Dense(10))
+    loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+    return model, x
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_first_steps(reshaped):
+    (theirs, x), (ours, _) = (first_steps(library, reshaped) for library in (keras, fastnn))
+    ours.set_weights(theirs.get_weights())
+    assert (ours.input_shape, ours.output_shape) == (theirs.input_shape, theirs.output_shape)
+    histories = [
+        m.fit(x, DIGITS, epochs=3, verbose=0, shuffle=False).history for m in (theirs, ours)
+    ]
+    for name in ("loss", "accuracy"):
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-3)
+    np.testing.assert_allclose(
+        ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_outputs_of_several_axes():
+    y = RNG.normal(size=(200, 2, 3)).astype(np.float32)
+    models = []
+    for library in (keras, fastnn):
+        layers = library.layers
+        models.append(
+            library.Sequential(
+                [
+                    layers.Input((9,)),
+                    layers.Reshape((3, -1)),
+                    layers.Activation("tanh"),
+                    layers.Flatten(),
+                    layers.Dense(6),
+                    layers.Reshape((-1, 3)),
+                ]
+            )
+        )
+        models[-1].compile("sgd", "mse", metrics=["mae"])
+    models[1].set_weights(models[0].get_weights())
+    assert models[1].output_shape == models[0].output_shape
+    assert_train_alike(models, y)
+
+
+def test_residual():
+    """Beside Keras's functional model of the same."""
+    inputs = keras.Input((9,))
+    h = keras.layers.Dense(16, activation="relu")(inputs)
+    f = keras.layers.Dense(8, activation="tanh")(h)
+    h = keras.layers.Add()([h, keras.layers.Dense(16)(f)])
+    theirs = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(h))
+    layers = fastnn.layers
+    ours = Sequential(
+        [
+            layers.Input((9,)),
+            layers.Dense(16, activation="relu"),
+            layers.Residual([layers.Dense(8, activation="tanh"), layers.Dense(16)]),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    for model in (theirs, ours):
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    ours.set_weights(theirs.get_weights())
+    assert_train_alike([theirs, ours])

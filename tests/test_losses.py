@@ -42,6 +42,8 @@ def model_of(loss, last="linear", outputs=2, optimizer=None, **compiled):
         (("huber",), losses.Huber),
         (("log_cosh",), losses.LogCosh),
         (("quantile",), losses.Quantile),
+        (("gaussian_nll",), losses.GaussianNLL),
+        (("categorical_focal_crossentropy",), losses.CategoricalFocalCrossentropy),
         (("poisson",), losses.Poisson),
         (("kl_divergence", "kld", "KLD"), losses.KLDivergence),
         (("hinge",), losses.Hinge),
@@ -64,16 +66,21 @@ def test_names(names, kind):
         losses.Quantile(0.9, name="upper"),
         losses.BinaryFocalCrossentropy(True, 0.3, 1.0, True, 0.1),
         losses.CategoricalCrossentropy(label_smoothing=0.2),
+        losses.CategoricalFocalCrossentropy(0.5, 1.5, True, 0.1, name="focal"),
+        losses.GaussianNLL(True, 1e-3),
+        losses.SparseCategoricalCrossentropy(True, ignore_class=-1),
     ],
 )
 def test_settings_survive(loss, tmp_path):
     again = losses.get(serialize(loss))
     assert (type(again), again.get_config()) == (type(loss), loss.get_config())
     model = model_of(loss, "linear")
-    expected = model.evaluate(X, BINARY, verbose=0)
+    y = BINARY[:, 0] if loss.sparse else BINARY[:, : loss.target_shape((2,))[0]]
+    expected = model.evaluate(X, y, verbose=0)
     model.save(tmp_path / "model.fastnn")
     loaded = fastnn.load_model(tmp_path / "model.fastnn")
-    assert loaded.evaluate(X, BINARY, verbose=0) == expected
+    assert loaded.evaluate(X, y, verbose=0) == expected
+    assert again(y, model.predict(X)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
@@ -112,6 +119,102 @@ def test_focal_without_focus_is_the_cross_entropy():
         for loss in (focal, "bce")
     ]
     np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_bfloat16"])
+def test_gaussian_nll_finds_mean_and_variance(dtype):
+    """Of a constant input, the outputs become the targets' mean and their variance's logarithm."""
+    fastnn.utils.set_random_seed(0)
+    y = RNG.normal([3.0, -1.0], [0.5, 2.0], size=(2000, 2))
+    model = Sequential([Dense(4, input_shape=(1,), dtype=dtype)])
+    model.compile(Adam(0.05), losses.GaussianNLL(full=True), metrics=["mae"])
+    history = model.fit(np.zeros((2000, 1)), y, epochs=60, batch_size=200, verbose=0).history
+    mean, log_variance = np.split(model.predict(np.zeros((1, 1)))[0], 2)
+    np.testing.assert_allclose(mean, y.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(np.exp(log_variance), y.var(axis=0), rtol=0.1)
+    entropy = np.log(2 * np.pi * np.e * y.var(axis=0)).mean() / 2
+    assert history["loss"][-1] == pytest.approx(entropy, abs=0.02)
+    assert history["mae"][-1] == pytest.approx(np.abs(y - mean).mean(), rel=0.02)
+
+
+def test_gaussian_nll_needs_two_outputs_a_target():
+    model = model_of(losses.GaussianNLL(), outputs=2)
+    with pytest.raises(ValueError, match=r"y: expected shape \(samples, 1\)"):
+        model.fit(X, BINARY, verbose=0)
+    with pytest.raises(ValueError, match=r"gaussian_nll: expected an even number .* got 3"):
+        model_of("gaussian_nll", outputs=3)
+    late = Sequential([Dense(3)])
+    late.compile("sgd", "gaussian_nll")
+    with pytest.raises(ValueError, match=r"gaussian_nll: expected an even number .* got 3"):
+        late.fit(X, X[:, :1], verbose=0)
+    for setting in ({"eps": 0.0}, {"eps": -1.0}):
+        with pytest.raises(ValueError, match="eps"):
+            losses.GaussianNLL(**setting)
+
+
+@pytest.mark.parametrize("last", ["softmax", "linear"])
+def test_categorical_focal_without_focus_is_the_cross_entropy(last):
+    y = np.eye(2)[BINARY[:, 0].astype(int)]
+    from_logits = last == "linear"
+    focal = losses.CategoricalFocalCrossentropy(1.0, 0.0, from_logits)
+    plain = losses.CategoricalCrossentropy(from_logits)
+    results = [
+        model_of(loss, last).fit(X, y, epochs=3, verbose=0).history["loss"]
+        for loss in (focal, plain)
+    ]
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ignored", [-1, 1, 255])
+def test_a_class_that_is_ignored(ignored):
+    """With all samples in a batch, as if those of the class were not there."""
+    ids = np.random.default_rng(3).integers(0, 4, 120)
+    ids[ids == 1] = ignored
+    keep = ids != ignored
+    models = [
+        model_of(loss, "softmax", 4, metrics=["accuracy"])
+        for loss in (
+            losses.SparseCategoricalCrossentropy(ignore_class=ignored),
+            losses.SparseCategoricalCrossentropy(),
+        )
+    ]
+    weight = np.linspace(0.5, 2, 120)
+    settings = {"epochs": 4, "shuffle": False, "verbose": 0, "batch_size": 120}
+    ours = models[0].fit(X, ids, sample_weight=weight, class_weight={0: 2.0, 3: 0.5}, **settings)
+    theirs = models[1].fit(
+        X[keep], ids[keep], sample_weight=weight[keep], class_weight={0: 2.0, 3: 0.5}, **settings
+    )
+    np.testing.assert_allclose(ours.history["loss"], theirs.history["loss"], rtol=1e-5)
+    for mine, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
+    assert models[0].evaluate(X, ids, verbose=0)[0] == pytest.approx(
+        models[1].evaluate(X[keep], ids[keep], verbose=0)[0], rel=1e-5
+    )
+    models[0].fit(X, ids, class_weight="balanced", **settings)
+    with pytest.raises(ValueError, match="y: expected class ids 0 to 3"):
+        models[0].fit(X, np.where(keep, ids, 7), verbose=0)
+
+
+@pytest.mark.parametrize("ignored", [0.5, "one", True])
+def test_an_ignored_class_is_a_whole_number(ignored):
+    with pytest.raises(TypeError, match="ignore_class: expected an integer"):
+        losses.SparseCategoricalCrossentropy(ignore_class=ignored)
+
+
+def test_a_loss_of_predictions():
+    """float32 stays, a column may be flat, and bad arguments are named."""
+    y, p = BINARY[:, 0], X[:, 0]
+    assert losses.MeanSquaredError()(y, p) == pytest.approx(np.mean((y - p) ** 2), rel=1e-6)
+    weight = np.linspace(0, 1, 120)
+    expected = np.mean(weight * (y - p) ** 2)
+    assert losses.MeanSquaredError()(y, p, weight) == pytest.approx(expected, rel=1e-6)
+    assert losses.FunctionLoss(squared)(y[:, None], p, weight) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="y_true: expected 120 rows"):
+        losses.MeanSquaredError()(y[:5], p)
+    with pytest.raises(ValueError, match="y_pred: expected at least one number"):
+        losses.MeanSquaredError()([], [])
+    with pytest.raises(TypeError, match="y_pred: expected real numbers"):
+        losses.MeanSquaredError()(["a"], ["b"])
 
 
 # ---- a function as loss -----------------------------------------------------------------------

@@ -1,10 +1,17 @@
-"""Metrics that are made of several sums, against scikit-learn."""
+"""Metrics, against scikit-learn and NumPy."""
+
+import builtins
+import pickle
 
 import numpy as np
 import pytest
 from sklearn import metrics as truth
 
-from fastnn.layers import Dense
+import fastnn
+from fastnn import losses, metrics, reference
+from fastnn._registry import serialize
+from fastnn.callbacks import EarlyStopping, LambdaCallback
+from fastnn.layers import Dense, Dropout, Reshape
 from fastnn.models import Sequential
 from fastnn.utils import set_random_seed
 
@@ -52,3 +59,388 @@ def test_rmse():
         truth.root_mean_squared_error(y.ravel(), model.predict(X).ravel()), rel=1e-5
     )
     assert found["loss"] == pytest.approx(found["rmse"] ** 2, rel=1e-6)
+
+
+LABELS = RNG.integers(0, 7, 150)
+NUMBERS = X[:, :3] @ RNG.normal(size=(3, 2)) + RNG.normal(size=(150, 2)) + 3
+BINARY = (NUMBERS > 3).astype(np.float32)
+
+
+def model_of(loss="mse", outputs=2, last="linear", names=(), optimizer="adam"):
+    set_random_seed(1)
+    model = Sequential([Dense(9, "tanh", input_shape=(5,)), Dense(outputs, last)])
+    model.compile(optimizer, loss, list(names))
+    return model
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("k", [1, 3, 5, 9])
+def test_top_k(k, engine, monkeypatch):
+    if engine == "reference":
+        monkeypatch.setattr(Sequential, "_network_class", reference.Network)
+    sparse = metrics.SparseTopKCategoricalAccuracy(k)
+    model = model_of("sparse_categorical_crossentropy", 7, "softmax", [sparse, "accuracy"])
+    found = model.evaluate(X, LABELS, verbose=0, return_dict=True)
+    p = model.predict(X)
+    expected = 1.0 if k > 7 else truth.top_k_accuracy_score(LABELS, p, k=k, labels=range(7))
+    assert found[sparse.name] == pytest.approx(expected, rel=1e-6)
+    assert (found[sparse.name] == found["accuracy"]) == (k == 1)
+    assert metrics.TopKCategoricalAccuracy(k)(np.eye(7)[LABELS], p) == pytest.approx(expected)
+
+
+def test_ties_count_for_the_class():
+    p = [[0.2, 0.5, 0.5, 0.1]]
+    top = [metrics.SparseTopKCategoricalAccuracy(k) for k in (1, 2, 3, 4)]
+    assert [each([1], p) for each in top] == [1, 1, 1, 1]
+    assert [each([2], p) for each in top] == [1, 1, 1, 1]
+    assert [each([0], p) for each in top] == [0, 0, 1, 1]
+    assert [each([3], p) for each in top] == [0, 0, 0, 1]
+    assert [each([0], [[0.2, 0.5, np.nan, 0.1]]) for each in top] == [0, 0, 1, 1]
+    assert [each([2], [[0.2, 0.5, np.nan, 0.1]]) for each in top] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "binary_focal_crossentropy", "mse"])
+def test_thresholds(threshold, loss):
+    chosen = [
+        metrics.BinaryAccuracy(threshold=threshold),
+        metrics.Precision([threshold]),
+        metrics.Recall(threshold),
+        "f1_score",
+    ]
+    model = model_of(loss, 2, "sigmoid", chosen)
+    model.fit(X, BINARY, epochs=5, verbose=0)
+    found = model.evaluate(X, BINARY, verbose=0, return_dict=True)
+    p, y = model.predict(X).ravel() > threshold, BINARY.ravel()
+    for name, value in (
+        ("binary_accuracy", truth.accuracy_score(y, p)),
+        ("precision", truth.precision_score(y, p)),
+        ("recall", truth.recall_score(y, p)),
+        ("f1_score", truth.f1_score(y, model.predict(X).ravel() > 0.5)),
+    ):
+        assert found[name] == pytest.approx(value, rel=1e-6), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values(dtype):
+    """Those that losses and scikit-learn have, of the same predictions."""
+    p = (NUMBERS + RNG.normal(size=NUMBERS.shape)).astype(dtype)
+    y = NUMBERS.astype(dtype)
+    q = 1 / (1 + np.exp(-p))
+    one_hot, rows = np.eye(7, dtype=dtype)[LABELS], RNG.dirichlet(np.ones(7), 150).astype(dtype)
+    logits = np.log(rows)
+    cross_entropy = truth.log_loss(LABELS, rows, labels=range(7))
+    binary = np.mean([truth.log_loss(BINARY[:, i], q[:, i]) for i in range(2)])
+    for metric, arguments, expected in (
+        (metrics.R2Score(), (y, p), truth.r2_score(y, p)),
+        (
+            metrics.R2Score("variance_weighted_average"),
+            (y, p),
+            truth.r2_score(y, p, multioutput="variance_weighted"),
+        ),
+        (
+            metrics.MeanAbsolutePercentageError(),
+            (y, p),
+            100 * truth.mean_absolute_percentage_error(y, p),
+        ),
+        (metrics.LogCoshError(), (y, p), np.log(np.cosh(p - y)).mean()),
+        (metrics.MeanSquaredLogarithmicError(), (y, p), losses.MeanSquaredLogarithmicError()(y, p)),
+        (metrics.Poisson(), (y, np.abs(p)), losses.Poisson()(y, np.abs(p))),
+        (metrics.KLDivergence(), (one_hot, rows), losses.KLDivergence()(one_hot, rows)),
+        (metrics.CosineSimilarity(), (y, p), -losses.CosineSimilarity()(y, p)),
+        (metrics.BinaryCrossentropy(), (BINARY, q), binary),
+        (metrics.BinaryCrossentropy(from_logits=True), (BINARY, p), binary),
+        (metrics.CategoricalCrossentropy(), (one_hot, rows), cross_entropy),
+        (metrics.CategoricalCrossentropy(from_logits=True), (one_hot, logits), cross_entropy),
+        (metrics.SparseCategoricalCrossentropy(), (LABELS, rows), cross_entropy),
+        (
+            metrics.SparseCategoricalCrossentropy(from_logits=True),
+            (LABELS, logits),
+            cross_entropy,
+        ),
+        (
+            metrics.CategoricalCrossentropy(label_smoothing=0.2),
+            (one_hot, rows),
+            losses.CategoricalCrossentropy(label_smoothing=0.2)(one_hot, rows),
+        ),
+        (metrics.AUC(), (BINARY, q), truth.roc_auc_score(BINARY.ravel(), q.ravel())),
+        (metrics.AUC("PR"), (BINARY, q), truth.average_precision_score(BINARY.ravel(), q.ravel())),
+    ):
+        assert metric(*arguments) == pytest.approx(expected, rel=1e-4), metric
+
+
+def test_adjusted_r2():
+    y, p = NUMBERS[:, :1], NUMBERS[:, :1] + X[:, :1]
+    score = truth.r2_score(y, p)
+    found = metrics.R2Score(num_regressors=5)(y, p)
+    assert found == pytest.approx(1 - (1 - score) * 149 / 144, rel=1e-5)
+    with pytest.warns(UserWarning, match="regressors are too many"):
+        assert metrics.R2Score(num_regressors=149)(y, p) == pytest.approx(score, rel=1e-5)
+    assert metrics.R2Score()([2.0, 2.0], [1.0, 2.0]) == 0.0
+
+
+def test_auc_without_a_class_is_nan():
+    roc, pr = metrics.AUC(), metrics.AUC(curve="PR")
+    assert np.isnan(
+        [roc([0, 0], [0.1, 0.2]), roc([1, 1], [0.1, 0.2]), pr([0, 0], [0.1, 0.2])]
+    ).all()
+    assert np.isnan(roc([0, 1], [0.1, np.nan]))
+    assert pr([1, 1], [0.1, 0.2]) == 1.0
+
+
+# ---- metrics of all outputs ---------------------------------------------------------------------
+
+
+def largest_error(y_true, y_pred):
+    return np.abs(y_true - y_pred).max()
+
+
+def error_of_each(y_true, y_pred):
+    return np.abs(y_true - y_pred).mean(axis=1)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference", "own loss"])
+def test_every_call_reports_them(engine, monkeypatch):
+    """fit, its validation, evaluate, test_on_batch and train_on_batch, in the metrics' order."""
+    if engine == "reference":
+        monkeypatch.setattr(Sequential, "_network_class", reference.Network)
+
+    def squared(y, p):
+        return ((p - y) ** 2).mean(axis=1), 2 * (p - y) / p.shape[1]
+
+    names = ["r2_score", "mae", largest_error, error_of_each]
+    model = model_of(squared if engine == "own loss" else "mse", names=names)
+    history = model.fit(X, NUMBERS, epochs=3, verbose=0, validation_split=0.2).history
+    order = ["loss", "r2_score", "mae", "largest_error", "error_of_each"]
+    assert list(history) == order + [f"val_{name}" for name in order]
+    np.testing.assert_allclose(history["error_of_each"], history["mae"], rtol=1e-5)
+    np.testing.assert_allclose(history["val_error_of_each"], history["val_mae"], rtol=1e-5)
+    p = model.predict(X)
+    found = model.evaluate(X, NUMBERS, verbose=0, return_dict=True)
+    assert list(found) == order == model.metrics_names
+    assert found["r2_score"] == pytest.approx(truth.r2_score(NUMBERS, p), rel=1e-5)
+    assert found["largest_error"] == pytest.approx(largest_error(NUMBERS, p), rel=1e-5)
+    assert model.test_on_batch(X, NUMBERS, return_dict=True) == found
+    trained = model.train_on_batch(X, NUMBERS, return_dict=True)  # of the weights before the step
+    assert trained["largest_error"] == pytest.approx(found["largest_error"], rel=1e-5)
+    assert trained["r2_score"] == pytest.approx(found["r2_score"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "last", "outputs", "y"),
+    [
+        ("sparse_categorical_crossentropy", "softmax", 7, LABELS),
+        ("binary_crossentropy", "sigmoid", 2, BINARY),
+        (losses.GaussianNLL(), "linear", 4, NUMBERS),
+    ],
+)
+def test_they_see_probabilities_in_the_order_of_the_targets(loss, last, outputs, y):
+    """Although the loss is computed from logits; and all outputs, whatever the targets are."""
+    seen = []
+
+    def keep(y_true, y_pred):
+        seen.append((y_true.copy(), y_pred.copy()))
+        return 0.0
+
+    model = model_of(loss, outputs, last, [keep], optimizer=fastnn.optimizers.SGD(0.0))
+    model.fit(X, y, epochs=2, verbose=0, batch_size=16, steps_per_epoch=11)
+    p = model.predict(X)
+    place = {row.tobytes(): number for number, row in enumerate(p)}
+    assert [len(part) for _, part in seen] == [176, 176]
+    for y_true, y_pred in seen:
+        rows = [place[row.tobytes()] for row in y_pred]
+        assert len(set(rows)) > 100
+        np.testing.assert_array_equal(y_true, y[rows].astype(y_true.dtype))
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("more", [[], ["r2_score", "mae"]])
+def test_functions_see_the_models_shape(own, more):
+    """The loss's function and the metric's, whatever else reads the targets."""
+
+    def squared(y, p):
+        assert y.shape == p.shape == (len(p), 2, 3)
+        return ((p - y) ** 2).mean(axis=(1, 2)), 2 * (p - y) / 6
+
+    def worst(y, p):
+        assert y.shape == p.shape == (150, 2, 3)
+        return np.abs(y - p).max(axis=(1, 2))
+
+    model = Sequential([Dense(6, input_shape=(5,)), Reshape((2, 3))])
+    model.compile("sgd", squared if own else "mse", [worst, *more])
+    y = RNG.normal(size=(150, 2, 3))
+    model.fit(X, y, verbose=0)
+    found = model.evaluate(X, y, verbose=0, return_dict=True)
+    p = model.predict(X)
+    assert found["worst"] == pytest.approx(np.abs(y - p).max(axis=(1, 2)).mean(), rel=1e-5)
+    if more:
+        rows = y.reshape(150, 6), p.reshape(150, 6)
+        assert found["r2_score"] == pytest.approx(truth.r2_score(*rows), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "names"),
+    [
+        (losses.GaussianNLL(), []),
+        (losses.CategoricalFocalCrossentropy(from_logits=True), []),
+        (losses.CategoricalCrossentropy(from_logits=True), []),
+        ("mse", [metrics.TopKCategoricalAccuracy(2)]),
+        ("mse", [metrics.CategoricalCrossentropy()]),
+    ],
+)
+def test_what_reads_rows_refuses_several_axes(loss, names):
+    model = Sequential([Dense(6, input_shape=(5,)), Reshape((2, 3))])
+    model.compile("sgd", loss, names)
+    with pytest.raises(ValueError, match="expected outputs of one axis"):
+        model.fit(X, np.ones((150, 2, 3)), verbose=0)
+
+
+def test_the_same_training_with_and_without_them():
+    plain, watched = (model_of(names=names) for names in ([], [largest_error, "r2_score"]))
+    for model in (plain, watched):
+        set_random_seed(2)
+        model.fit(X, NUMBERS, epochs=3, verbose=0)
+    for ours, theirs in zip(plain.get_weights(), watched.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_of_training_they_see_what_training_saw():
+    """With dropout, and where a callback stops within an epoch."""
+    seen = []
+
+    def keep(y_true, y_pred):
+        seen.append(y_pred.copy())
+        return 1.0
+
+    set_random_seed(1)
+    model = Sequential([Dropout(0.5, seed=3, input_shape=(5,))])
+    model.compile("sgd", "mse", [keep])
+    model.fit(X, X, epochs=1, verbose=0)
+    assert 0.3 < np.mean(seen[0] == 0) < 0.7
+
+    def stop(batch, logs):
+        assert "keep" not in logs
+        model.stop_training = batch == 1
+
+    history = model.fit(
+        X, X, verbose=0, batch_size=32, callbacks=[LambdaCallback(on_train_batch_end=stop)]
+    ).history
+    assert len(seen[-1]) == 64
+    assert history["keep"] == [1.0]
+
+
+def test_callbacks_watch_them():
+    model = model_of(names=["r2_score", largest_error])
+    settings = {"epochs": 2, "verbose": 0, "validation_split": 0.2}
+    stop = EarlyStopping("val_r2_score", patience=50)
+    model.fit(X, NUMBERS, callbacks=[stop], **settings)
+    assert stop.best is not None
+    with pytest.raises(ValueError, match=r"monitor: expected .* a mode"):
+        model.fit(X, NUMBERS, callbacks=[EarlyStopping("val_largest_error")], **settings)
+    stop = EarlyStopping("val_largest_error", mode="min")
+    model.fit(X, NUMBERS, callbacks=[stop], **settings)
+
+
+@pytest.mark.parametrize(
+    ("returns", "error", "words"),
+    [
+        (lambda y, p: p, ValueError, r"metric .*: expected a number or one a sample, \(150,\)"),
+        (lambda y, p: "good", TypeError, "metric .*: expected real numbers"),
+    ],
+)
+def test_what_a_function_must_return(returns, error, words):
+    with pytest.raises(error, match=words):
+        model_of(names=[returns]).evaluate(X, NUMBERS, verbose=0)
+
+
+def test_auc_refuses_other_targets_before_anything_changes():
+    model = model_of("mse", 2, "sigmoid", [metrics.AUC()])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="y: expected targets of 0 and 1 for the metric auc"):
+        model.fit(X, NUMBERS, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_auc_without_scikit_learn(monkeypatch):
+    found = builtins.__import__
+
+    def missing(name, *arguments, **keywords):
+        if name.startswith("sklearn"):
+            raise ImportError(name)
+        return found(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ImportError, match="pip install scikit-learn"):
+        metrics.AUC()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: metrics.AUC("auc"), ValueError, "curve: expected 'ROC' or 'PR'"),
+        (lambda: metrics.AUC(200), ValueError, "curve: expected 'ROC' or 'PR', got 200"),
+        (lambda: metrics.TopKCategoricalAccuracy(0), ValueError, "k: expected an integer >= 1"),
+        (lambda: metrics.TopKCategoricalAccuracy(2.5), TypeError, "k: expected an integer"),
+        (lambda: metrics.BinaryAccuracy(threshold=2), ValueError, "threshold"),
+        (lambda: metrics.Precision([0.1, 0.9]), ValueError, "thresholds: expected one threshold"),
+        (lambda: metrics.Recall("a"), TypeError, "thresholds"),
+        (lambda: metrics.R2Score(None), ValueError, "class_aggregation"),
+        (lambda: metrics.R2Score(num_regressors=-1), ValueError, "num_regressors"),
+        (lambda: metrics.MeanSquaredError()([1.0], [[1.0, 2.0]]), ValueError, "y_true"),
+        (lambda: metrics.AUC()([0.5], [0.5]), ValueError, "y_true: expected targets of 0 and 1"),
+    ],
+)
+def test_bad_settings(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+SETTINGS = [
+    metrics.TopKCategoricalAccuracy(3, name="top3"),
+    metrics.SparseTopKCategoricalAccuracy(2),
+    metrics.BinaryAccuracy("hits", 0.3),
+    metrics.Precision(0.3),
+    metrics.Recall([0.3], name="found"),
+    metrics.R2Score("variance_weighted_average", 3),
+    metrics.AUC("PR", name="pr"),
+    metrics.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
+    metrics.SparseCategoricalCrossentropy(from_logits=True),
+    metrics.CosineSimilarity(),
+    metrics.LogCoshError(),
+]
+
+
+@pytest.mark.parametrize("metric", SETTINGS, ids=lambda metric: metric.name)
+def test_settings_survive(metric, tmp_path):
+    for again in (metrics.get(serialize(metric)), pickle.loads(pickle.dumps(metric))):
+        assert (type(again), again.get_config()) == (type(metric), metric.get_config())
+    loss = "sparse_categorical_crossentropy" if metric.sparse else "mse"
+    y = LABELS % 2 if metric.sparse else BINARY
+    model = model_of(loss, 2, "softmax", [metric])
+    expected = model.evaluate(X, y, verbose=0)
+    model.save(tmp_path / "model.fastnn")
+    assert fastnn.load_model(tmp_path / "model.fastnn").evaluate(X, y, verbose=0) == expected
+    assert pickle.loads(pickle.dumps(model)).evaluate(X, y, verbose=0) == expected
+
+
+def test_a_file_leaves_functions_out(tmp_path):
+    model = model_of(names=["mae", largest_error])
+    model.fit(X, NUMBERS, verbose=0)
+    model.save(tmp_path / "model.fastnn")
+    loaded = fastnn.load_model(tmp_path / "model.fastnn")
+    assert loaded.metrics_names == ["loss", "mae"]
+    again = pickle.loads(pickle.dumps(model))
+    assert again.metrics_names == ["loss", "mae", "largest_error"]
+    assert again.evaluate(X, NUMBERS, verbose=0) == model.evaluate(X, NUMBERS, verbose=0)
+    model.compile_from_config(model.get_compile_config())
+    assert model.metrics[1].function is largest_error
+
+
+def test_any_number_of_them():
+    names = [metrics.Precision(k / 20, name=f"p{k}") for k in range(12)]
+    model = model_of("bce", 2, "sigmoid", names)
+    found = model.evaluate(X, BINARY, verbose=0, return_dict=True)
+    for k in range(12):
+        p = model.predict(X).ravel() > k / 20
+        assert found[f"p{k}"] == pytest.approx(truth.precision_score(BINARY.ravel(), p), rel=1e-6)

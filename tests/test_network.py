@@ -118,6 +118,9 @@ MORE_LOSSES = [
     ("focal", "sigmoid"),
     ("focal", "softmax"),
     ("focal_logits", "linear"),
+    ("focal_xent", "softmax"),
+    ("focal_xent", "sigmoid"),
+    ("focal_xent_logits", "linear"),
 ]
 
 
@@ -427,7 +430,7 @@ def test_nan_stays_in_its_row(build, activation, bad):
     ("change", "bad"),
     [
         ("x", np.zeros((10, 5), np.float32)),  # features
-        ("x", np.zeros((10, 4), np.float64)),  # dtype
+        ("x", np.zeros((10, 4), complex)),  # dtype
         ("x", np.zeros((4, 10), np.float32).T),  # contiguity
         ("x", np.zeros(40, np.float32)),
         ("y", np.zeros(9, np.int32)),  # length

@@ -54,7 +54,19 @@ LOSSES = {
     "kld": lambda p, t: torch.nn.functional.kl_div(p.log(), t, reduction="none").sum(1),
     "cosine": lambda p, t: -torch.nn.functional.cosine_similarity(p, t),
     "quantile": lambda p, t: torch.maximum(0.8 * (t - p), -0.2 * (t - p)).mean(1),
+    "focal_xent": lambda p, t: -(0.25 * smoothed(t) * (1 - p) ** 1.5 * p.log()).sum(1),
+    # conftest's numbers: variances are at least exp(-3), and 0.9 is added
+    "gaussian_nll": lambda p, t: (
+        torch.nn.functional.gaussian_nll_loss(
+            p[:, :3], t, p[:, 3:].exp(), eps=np.exp(-3), reduction="none"
+        ).mean(1)
+        + 0.9
+    ),
 }
+
+
+def smoothed(t):
+    return t + 0.1 * (1 / t.shape[1] - t)
 
 
 class TorchNetwork:
@@ -113,6 +125,9 @@ def network_ops(activation, last):
         ("kld", "softmax", False),
         ("cosine", "linear", False),
         ("quantile", "linear", False),
+        ("focal_xent", "softmax", False),
+        ("gaussian_nll", "linear", False),
+        ("gaussian_nll", "tanh", False),
     ],
 )
 def test_gradients(engine, build, compile_with, problem, activation, loss, last, labels):
@@ -143,6 +158,38 @@ def test_backward(engine, build, activation):
     y.backward(torch.tensor(dy))
     np.testing.assert_allclose(net.forward(x, None), y.detach().numpy(), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(net.backward(dy, None), tensor.grad.numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_residual_gradients(engine, build):
+    """Of forks within a fork, an activation right before a fork and before a join."""
+    ops = [
+        ("dense", 5, "relu", True), ("fork",), ("dense", 4, "silu", True), ("fork",),
+        ("dense", 4, "tanh", True), ("join",), ("dense", 5, "sigmoid", True), ("join",),
+        ("dense", 3, "linear", True),
+    ]  # fmt: skip
+    net = build(engine, "float64", 6, ops)
+    rng = np.random.default_rng(3)
+    x, dy = rng.normal(size=(8, 6)), rng.normal(size=(8, 3))
+    dense = [i for i, op in enumerate(ops) if op[0] == "dense"]
+    tensors = [
+        torch.tensor(array, requires_grad=True)
+        for array in (x, *(get(i) for i in dense for get in (net.get_kernel, net.get_bias)))
+    ]
+    inputs, *weights = tensors
+    w = [(weights[2 * i], weights[2 * i + 1]) for i in range(5)]
+    h = torch.relu(inputs @ w[0][0] + w[0][1])
+    a = torch.nn.functional.silu(h @ w[1][0] + w[1][1])
+    b = a + torch.tanh(a @ w[2][0] + w[2][1])
+    y = (h + torch.sigmoid(b @ w[3][0] + w[3][1])) @ w[4][0] + w[4][1]
+    y.backward(torch.tensor(dy))
+    net.compile(None, "sgd", [], {"learning_rate": 1.0})
+    np.testing.assert_allclose(net.forward(x), y.detach(), rtol=1e-12, atol=1e-14)
+    found = [net.backward(dy)]
+    net.apply_gradients()
+    after = [get(i) for i in dense for get in (net.get_kernel, net.get_bias)]
+    found += [b.detach().numpy() - a for b, a in zip(weights, after, strict=True)]
+    for mine, tensor in zip(found, tensors, strict=True):
+        np.testing.assert_allclose(mine, tensor.grad, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])

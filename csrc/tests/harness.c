@@ -84,14 +84,16 @@ static const uint64_t POISON_8 = 0x7ff4a5a5a5a5a5a5;
 /* signalling NaNs of the element's size */
 static void poison(void *p, size_t itemsize, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) {
-        if (itemsize == sizeof POISON_4) ((uint32_t *)p)[i] = POISON_4;
-        else ((uint64_t *)p)[i] = POISON_8;
+        if (itemsize == sizeof POISON_8) ((uint64_t *)p)[i] = POISON_8;
+        else memcpy((char *)p + (size_t)i * itemsize, &POISON_4, itemsize);
     }
 }
 
 /* element i of array or copy p as bits */
 static uint64_t bits(const void *p, size_t itemsize, ptrdiff_t i) {
-    return itemsize == sizeof POISON_4 ? ((const uint32_t *)p)[i] : ((const uint64_t *)p)[i];
+    uint64_t value = 0; /* little-endian, as every CPU here is */
+    memcpy(&value, (const char *)p + (size_t)i * itemsize, itemsize);
+    return value;
 }
 
 static char *margin(const array *a) {
@@ -128,11 +130,8 @@ array *new_random(ptrdiff_t n, double low, double high) {
 void *at(array *a, ptrdiff_t i) { return a ? a->data + i * (ptrdiff_t)a->itemsize : NULL; }
 
 static void put_bits(array *a, ptrdiff_t i, uint64_t value) {
-    if (a->itemsize == sizeof(uint32_t)) {
-        ((uint32_t *)a->data)[i] = ((uint32_t *)a->before)[i] = (uint32_t)value;
-    } else {
-        ((uint64_t *)a->data)[i] = ((uint64_t *)a->before)[i] = value;
-    }
+    memcpy(a->data + (size_t)i * a->itemsize, &value, a->itemsize);
+    memcpy(a->before + (size_t)i * a->itemsize, &value, a->itemsize);
 }
 
 typedef union {

@@ -24,7 +24,7 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 array *new_reals(ptrdiff_t n);                            /* of the case's dtype */
 array *new_random(ptrdiff_t n, double low, double high);  /* the same, uniform */
-array *new_ints(ptrdiff_t n, size_t itemsize);            /* int32_t or int64_t */
+array *new_ints(ptrdiff_t n, size_t itemsize);            /* of 1, 2, 4 or 8 bytes */
 void *at(array *a, ptrdiff_t i);                          /* element i's address; NULL if a is */
 void put(array *a, ptrdiff_t i, double value);
 /* Halves of a pair: what the bfloat16 nearest to a value is, and a word of two. */

@@ -304,25 +304,115 @@ static void cosine(kernels k, ptrdiff_t cols, const double *param, const double 
     out->loss_bound = (double)(unsure * size * i * j);
 }
 
-const loss_spec spec_mse = {mse, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_bce = {bce, 0, 1, 1, 0, 1, {0}};
-const loss_spec spec_bce_logits = {bce_logits, -6, 6, 1, 0, 1, {0}};
-const loss_spec spec_xent = {xent, 0.01, 1, 0, 1, 1, {0}};
-const loss_spec spec_xent_logits = {xent_logits, -6, 6, 1, 1, 1, {0}};
-const loss_spec spec_mae = {mae, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_mape = {mape, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_msle = {msle, -1, 9, 1, 0, 0, {0}};
-const loss_spec spec_huber = {huber, -3, 3, 1, 0, 0, {0.75}};
-const loss_spec spec_log_cosh = {log_cosh, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_quantile = {quantile, -3, 3, 1, 0, 0, {0.875}};
-const loss_spec spec_poisson = {poisson, 0.01, 3, 0, 0, 0, {0}};
-const loss_spec spec_hinge = {hinge, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_squared_hinge = {squared_hinge, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_categorical_hinge = {categorical_hinge, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_kld = {kld, 0, 1, 1, 0, 0, {0}};
-const loss_spec spec_cosine = {cosine, -3, 3, 1, 0, 0, {0}};
-const loss_spec spec_focal = {focal, 0, 1, 1, 0, 1, {0, 1.5, 0.25, 0.75}};
-const loss_spec spec_focal_logits = {focal_logits, -6, 6, 1, 0, 1, {0, 1.5, 0.25, 0.75}};
+static void focal_xent_of(const double *param, ptrdiff_t cols, const double *t, const long double *q,
+                          const long double *log_q, long double unsure, long double *h, row_loss *out,
+                          long double *h_bound) {
+    const long double even = 1 / (long double)cols, gamma = param[1];
+    long double sum = 0, bound = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        const long double s = param[2] * smooth(t[c], param[0], (double)even), rest = fmaxl(1 - q[c], 1e-30L);
+        const long double power = powl(rest, gamma), size = s != 0 ? fabsl(log_q[c]) : 0;
+        const long double own = s != 0 ? -s * power * log_q[c] : 0;
+        h[c] = s != 0 ? s * power * (gamma * q[c] * log_q[c] / rest - 1) : 0;
+        /* 1 - q and log q are off by `unsure` and more of their size */
+        h_bound[c] = fabsl(s) * (1 + gamma) * (unsure + 16) * (1 + size);
+        h_bound[c] += smooth_error(param[0]) * param[2] * (1 + gamma) * (1 + fabsl(log_q[c]));
+        sum += own;
+        bound += h_bound[c];
+    }
+    out->loss = (double)sum;
+    out->loss_bound = (double)(bound + cols * fabsl(sum));
+}
+
+static void focal_xent(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                       row_loss *out) {
+    long double q[MAX_COLS] = {0}, log_q[MAX_COLS] = {0}, h[MAX_COLS], h_bound[MAX_COLS];
+    int inside[MAX_COLS];
+    long double total = 0, sum = 0, bound = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) total += p[c];
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        q[c] = p[c] / total;
+        inside[c] = clip(k, &q[c]) || isnan(total);
+        log_q[c] = logl(q[c]);
+    }
+    focal_xent_of(param, cols, t, q, log_q, 2 * cols, h, out, h_bound);
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        if (!inside[c]) h[c] = 0;
+        sum += h[c];
+        bound += h_bound[c] + cols * fabsl(h[c]);
+    }
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        out->d[c] = (double)((h[c] / q[c] - sum) / total);
+        out->d_bound[c] = (double)((bound + (h_bound[c] + (2 * cols + 8) * fabsl(h[c])) / q[c]) / fabsl(total));
+        out->d_bound[c] += (double)((2 * cols + 8) * fabsl(sum / total));
+    }
+}
+
+static void focal_xent_logits(kernels k, ptrdiff_t cols, const double *param, const double *p,
+                              const double *t, row_loss *out) {
+    long double q[MAX_COLS] = {0}, log_q[MAX_COLS] = {0}, h[MAX_COLS], h_bound[MAX_COLS];
+    long double top = p[0], total = 0, sum = 0, bound = 0;
+    (void)k;
+    for (ptrdiff_t c = 0; c < cols; c++) top = fmaxl(top, p[c]);
+    for (ptrdiff_t c = 0; c < cols; c++) total += expl(p[c] - top);
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        log_q[c] = p[c] - top - logl(total);
+        q[c] = expl(log_q[c]);
+    }
+    focal_xent_of(param, cols, t, q, log_q, 2 * cols + 8, h, out, h_bound);
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        sum += h[c];
+        bound += h_bound[c] + cols * fabsl(h[c]);
+    }
+    for (ptrdiff_t c = 0; c < cols; c++) {
+        const long double terms = 2 * cols + 8 + fminl(fabsl(log_q[c]), 1000);
+        out->d[c] = (double)(h[c] - q[c] * sum);
+        out->d_bound[c] = (double)(h_bound[c] + q[c] * (bound + terms * fabsl(sum)));
+    }
+}
+
+/* t's columns are half as many */
+static void gaussian_nll(kernels k, ptrdiff_t cols, const double *param, const double *p, const double *t,
+                         row_loss *out) {
+    const ptrdiff_t n = cols / 2;
+    const double low = rounded(k, param[0]);
+    long double sum = 0, bound = 0;
+    for (ptrdiff_t c = 0; c < n; c++) {
+        const long double e = (long double)p[c] - t[c], s = p[n + c] < low ? low : p[n + c];
+        const long double precision = expl(-s), square = e * e * precision;
+        sum += s + square;
+        bound += (n + 4) * fabsl(s) + (n + 12) * square;
+        out->d[c] = (double)(e * precision / n);
+        out->d_bound[c] = 12 * fabs(out->d[c]);
+        out->d[n + c] = (double)((1 - square) / 2 / n);
+        out->d_bound[n + c] = (double)((4 + 12 * square) / n);
+    }
+    out->loss = (double)(sum / 2 / n + param[1]);
+    out->loss_bound = (double)(bound / n) + 4 * fabs(param[1]) + 4 * fabs(out->loss);
+}
+
+const loss_spec spec_mse = {mse, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_bce = {bce, 0, 1, 1, 0, 1, {0}, 0};
+const loss_spec spec_bce_logits = {bce_logits, -6, 6, 1, 0, 1, {0}, 0};
+const loss_spec spec_xent = {xent, 0.01, 1, 0, 1, 1, {0}, 0};
+const loss_spec spec_xent_logits = {xent_logits, -6, 6, 1, 1, 1, {0}, 0};
+const loss_spec spec_mae = {mae, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_mape = {mape, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_msle = {msle, -1, 9, 1, 0, 0, {0}, 0};
+const loss_spec spec_huber = {huber, -3, 3, 1, 0, 0, {0.75}, 0};
+const loss_spec spec_log_cosh = {log_cosh, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_quantile = {quantile, -3, 3, 1, 0, 0, {0.875}, 0};
+const loss_spec spec_poisson = {poisson, 0.01, 3, 0, 0, 0, {0}, 0};
+const loss_spec spec_hinge = {hinge, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_squared_hinge = {squared_hinge, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_categorical_hinge = {categorical_hinge, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_kld = {kld, 0, 1, 1, 0, 0, {0}, 0};
+const loss_spec spec_cosine = {cosine, -3, 3, 1, 0, 0, {0}, 0};
+const loss_spec spec_focal = {focal, 0, 1, 1, 0, 1, {0, 1.5, 0.25, 0.75}, 0};
+const loss_spec spec_focal_logits = {focal_logits, -6, 6, 1, 0, 1, {0, 1.5, 0.25, 0.75}, 0};
+const loss_spec spec_focal_xent = {focal_xent, 0.01, 1, 0, 0, 1, {0, 1.5, 0.25}, 0};
+const loss_spec spec_focal_xent_logits = {focal_xent_logits, -6, 6, 1, 0, 1, {0, 1.5, 0.25}, 0};
+const loss_spec spec_gaussian_nll = {gaussian_nll, -3, 3, 1, 0, 0, {-4, 0.9}, 1};
 
 /* Targets of a loss or a metric: rows of t, or class ids. */
 typedef struct {
@@ -391,7 +481,7 @@ static void loss_case(kernels k, const char *name, fnn_loss f, const loss_spec *
     const layout l = panels(k, rows, cols, 1);
     const double scale = 0.37;
     array *p = new_predictions(&l, spec->low, spec->high, spec->extremes), *in_place = new_matrix(&l);
-    targets y = new_targets(k, rows, cols, labels);
+    targets y = new_targets(k, rows, spec->halves ? cols / 2 : cols, labels);
     array *weight = weighted ? new_random(rows, 0, 2) : NULL, *dp = gradient ? new_matrix(&l) : NULL;
     array *loss = new_reals(rows), *loss_again = new_reals(rows), *loss_cut = new_reals(rows);
     array *cut = gradient ? new_matrix(&l) : NULL;
@@ -438,11 +528,12 @@ static void loss_case(kernels k, const char *name, fnn_loss f, const loss_spec *
 
 void test_loss(kernels k, const char *name, fnn_loss f, const loss_spec *spec) {
     FOR_SHAPES(k) {
+        const ptrdiff_t cols = widths[j] * (spec->halves ? 2 : 1);
         for (int labels = 0; labels <= spec->labels; labels++) {
-            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, side, 1, 0);
-            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, !side, side, 0);
+            loss_case(k, name, f, spec, (enum side)side, heights[i], cols, labels, side, 1, 0);
+            loss_case(k, name, f, spec, (enum side)side, heights[i], cols, labels, !side, side, 0);
             if (!spec->smooths) continue;
-            loss_case(k, name, f, spec, (enum side)side, heights[i], widths[j], labels, side, 1, 0.25);
+            loss_case(k, name, f, spec, (enum side)side, heights[i], cols, labels, side, 1, 0.25);
         }
     }
 }
@@ -457,79 +548,86 @@ static ptrdiff_t first_largest(ptrdiff_t n, const double *x) {
     return best;
 }
 
-static double argmax_match(ptrdiff_t cols, const double *p, const double *t, double threshold) {
-    (void)threshold;
+static double argmax_match(ptrdiff_t cols, const double *p, const double *t, double number) {
+    (void)number;
     return first_largest(cols, p) == first_largest(cols, t);
 }
 
-static double threshold_match(ptrdiff_t cols, const double *p, const double *t, double threshold) {
+static double in_top_k(ptrdiff_t cols, const double *p, const double *t, double number) {
+    const ptrdiff_t own = first_largest(cols, t);
+    double larger = 0;
+    for (ptrdiff_t c = 0; c < cols; c++) larger += !(p[c] <= p[own]);
+    return !isnan(p[own]) && larger < number;
+}
+
+static double threshold_match(ptrdiff_t cols, const double *p, const double *t, double number) {
     double sum = 0;
-    for (ptrdiff_t c = 0; c < cols; c++) sum += t[c] == (p[c] > threshold);
+    for (ptrdiff_t c = 0; c < cols; c++) sum += t[c] == (p[c] > number);
     return sum / (double)cols;
 }
 
-static double squared_error(ptrdiff_t cols, const double *p, const double *t, double threshold) {
-    (void)threshold;
+static double squared_error(ptrdiff_t cols, const double *p, const double *t, double number) {
+    (void)number;
     double sum = 0;
     for (ptrdiff_t c = 0; c < cols; c++) sum += (p[c] - t[c]) * (p[c] - t[c]);
     return sum / (double)cols;
 }
 
-static double absolute_error(ptrdiff_t cols, const double *p, const double *t, double threshold) {
-    (void)threshold;
+static double absolute_error(ptrdiff_t cols, const double *p, const double *t, double number) {
+    (void)number;
     double sum = 0;
     for (ptrdiff_t c = 0; c < cols; c++) sum += fabs(p[c] - t[c]);
     return sum / (double)cols;
 }
 
-static double predicted_positive(ptrdiff_t cols, const double *p, const double *t, double threshold) {
+static double predicted_positive(ptrdiff_t cols, const double *p, const double *t, double number) {
     (void)t;
     double sum = 0;
-    for (ptrdiff_t c = 0; c < cols; c++) sum += p[c] > threshold;
+    for (ptrdiff_t c = 0; c < cols; c++) sum += p[c] > number;
     return sum / (double)cols;
 }
 
-static double actual_positive(ptrdiff_t cols, const double *p, const double *t, double threshold) {
-    (void)p, (void)threshold;
+static double actual_positive(ptrdiff_t cols, const double *p, const double *t, double number) {
+    (void)p, (void)number;
     double sum = 0;
     for (ptrdiff_t c = 0; c < cols; c++) sum += t[c] > 0.5;
     return sum / (double)cols;
 }
 
-static double true_positive(ptrdiff_t cols, const double *p, const double *t, double threshold) {
+static double true_positive(ptrdiff_t cols, const double *p, const double *t, double number) {
     double sum = 0;
-    for (ptrdiff_t c = 0; c < cols; c++) sum += p[c] > threshold && t[c] > 0.5;
+    for (ptrdiff_t c = 0; c < cols; c++) sum += p[c] > number && t[c] > 0.5;
     return sum / (double)cols;
 }
 
-const metric_spec spec_argmax_match = {argmax_match, 1};
-const metric_spec spec_threshold_match = {threshold_match, 0};
-const metric_spec spec_squared_error = {squared_error, 0};
-const metric_spec spec_absolute_error = {absolute_error, 0};
-const metric_spec spec_true_positive = {true_positive, 0};
-const metric_spec spec_predicted_positive = {predicted_positive, 0};
-const metric_spec spec_actual_positive = {actual_positive, 0};
+const metric_spec spec_argmax_match = {argmax_match, 1, 0.25};
+const metric_spec spec_in_top_k = {in_top_k, 1, 3};
+const metric_spec spec_threshold_match = {threshold_match, 0, 0.25};
+const metric_spec spec_squared_error = {squared_error, 0, 0.25};
+const metric_spec spec_absolute_error = {absolute_error, 0, 0.25};
+const metric_spec spec_true_positive = {true_positive, 0, 0.25};
+const metric_spec spec_predicted_positive = {predicted_positive, 0, 0.25};
+const metric_spec spec_actual_positive = {actual_positive, 0, 0.25};
 
 static void metric_case(kernels k, const char *name, fnn_metric f, const metric_spec *spec,
                         enum side side, ptrdiff_t rows, ptrdiff_t cols, int labels) {
     begin_case(k, side, "%s %td x %td labels %d", name, rows, cols, labels);
     const layout l = panels(k, rows, cols, 1);
     array *p = new_predictions(&l, -1, 2, 1), *value = new_reals(rows), *cut = new_reals(rows);
-    const double threshold = 0.25;
     targets y = new_targets(k, rows, cols, labels);
     for (ptrdiff_t r = 0; cols && r < rows; r++) {
         double p_row[MAX_COLS], t_row[MAX_COLS];
         if (r % 5 == 1) /* a tie of the largest */
             for (ptrdiff_t c = cols / 3; c < cols; c++) put(p, where(&l, r, c), 2);
-        if (r % 5 == 3) put(p, where(&l, r, cols / 2), threshold);
+        if (r % 5 == 3) put(p, where(&l, r, cols / 2), spec->number);
         for (ptrdiff_t c = 0; c < cols; c++) p_row[c] = get(p, where(&l, r, c));
         read_targets(&y, r, t_row);
-        const double want = spec->f(cols, p_row, t_row, threshold);
+        const double want = spec->f(cols, p_row, t_row, spec->number);
         expect(value, r, want, (double)(cols + 4) * epsilon(k) * want);
     }
     fnn_metric_args args = {
         .rows = rows, .cols = cols, .p = at(p, 0), .p_panel = l.panel, .t = at(y.t, 0),
-        .t_panel = y.l.panel, .label = at(y.label, 0), .threshold = threshold, .value = at(value, 0),
+        .t_panel = y.l.panel, .label = at(y.label, 0), .number = spec->number, .value = at(value, 0),
     };
     f(&args);
     args.rows = 1;

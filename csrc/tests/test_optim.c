@@ -112,6 +112,11 @@ static void lion(const fnn_hyper *h, double g, weight_state *s) {
     s->m += (1 - h->beta2) * (g - s->m);
 }
 
+static void average(const fnn_hyper *h, double g, weight_state *s) {
+    s->w_bound = 4 * (fabs(s->w) + 2 * fabs(g));
+    s->w += (1 - h->beta1) * (g - s->w);
+}
+
 const optim_spec spec_sgd = {sgd, HEAVY_M};
 const optim_spec spec_adam = {adam, M | V};
 const optim_spec spec_amsgrad = {amsgrad, M | V | U};
@@ -120,6 +125,7 @@ const optim_spec spec_adamax = {adamax, M | V};
 const optim_spec spec_rmsprop = {rmsprop, HEAVY_M | V | CENTERED_U};
 const optim_spec spec_adagrad = {adagrad, V};
 const optim_spec spec_lion = {lion, M};
+const optim_spec spec_average = {average, AS_IT_IS};
 
 /* the slots of it with these numbers: M, V and U */
 static int slots_of(const optim_spec *spec, const fnn_hyper *h) {
@@ -162,10 +168,13 @@ static void expect_state(kernels k, state *s, ptrdiff_t i, const fnn_hyper *h, c
     array **p = s->part;
     weight_state x = {.w = get(p[1], i), .m = value(p[2], i), .v = value(p[3], i), .u = value(p[4], i)};
     const double sign = (x.w > 0) - (x.w < 0), size = fabs(h->l1) + fabs(2 * h->l2 * x.w);
-    double g = get(p[0], i) + h->l1 * sign + 2 * h->l2 * x.w;
-    if (h->factor > 0) g *= h->factor;
-    if (h->clip > 0 && fabs(g) > h->clip) g = g > 0 ? h->clip : -h->clip;
-    x.w *= 1 - h->decay;
+    double g = get(p[0], i);
+    if (!(spec->slots & AS_IT_IS)) {
+        g += h->l1 * sign + 2 * h->l2 * x.w;
+        if (h->factor > 0) g *= h->factor;
+        if (h->clip > 0 && fabs(g) > h->clip) g = g > 0 ? h->clip : -h->clip;
+        x.w *= 1 - h->decay;
+    }
     spec->f(h, g, &x);
     const double want[PARTS] = {0, x.w, x.m, x.v, x.u};
     const double bound[PARTS] = {0, x.w_bound, x.m_bound, x.v_bound, x.u_bound};

@@ -241,3 +241,39 @@ def softmax_backward(
     out: NDArray[Any] | None = None,
     num_threads: int | None = None,
 ) -> NDArray[Any]: ...
+def ramp(
+    x: ArrayLike,
+    slope: float = 0.0,
+    threshold: float = 0.0,
+    highest: float = ...,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def ramp_backward(
+    x: ArrayLike,
+    dy: ArrayLike,
+    slope: float = 0.0,
+    threshold: float = 0.0,
+    highest: float = ...,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def exp_tail(
+    x: ArrayLike,
+    height: float = 1.0,
+    rate: float = 1.0,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...
+def exp_tail_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    height: float = 1.0,
+    rate: float = 1.0,
+    *,
+    out: NDArray[Any] | None = None,
+    num_threads: int | None = None,
+) -> NDArray[Any]: ...

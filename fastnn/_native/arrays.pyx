@@ -12,12 +12,13 @@ import numpy as np
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_IsContiguous, PyBuffer_Release,
 )
+from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, Activation, activation as activation_of,
-    fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_grad, fnn_kernels, fnn_now, fnn_probe, fnn_rows,
-    fnn_rows_grad, fnn_unary, kernels, n_threads,
+    fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_curve, fnn_curve_grad, fnn_grad, fnn_kernels, fnn_now,
+    fnn_probe, fnn_rows, fnn_rows_grad, fnn_unary, FNN_CURVE_PARAMS, kernels, n_threads,
 )
 from fastnn._native.matmul cimport multiply, product, share
 from fastnn._native.team cimport pays, run_team
@@ -186,6 +187,9 @@ cdef inline object deliver(object result, object out):
 cdef struct sweep:
     fnn_unary unary
     fnn_grad grad
+    fnn_curve curve
+    fnn_curve_grad curve_grad
+    double param[FNN_CURVE_PARAMS]
     fnn_rows rows
     fnn_rows_grad rows_grad
     fnn_colsum colsum
@@ -207,6 +211,10 @@ cdef void sweep_part(void *what, int part, int parts) noexcept nogil:
         s.unary(n, x, y)
     elif s.grad != NULL:
         s.grad(n, x, s.dy + offset, y)
+    elif s.curve != NULL:
+        s.curve(n, s.param, x, y)
+    elif s.curve_grad != NULL:
+        s.curve_grad(n, s.param, x, s.dy + offset, y)
     elif s.rows != NULL:
         s.rows(n, s.n_cols, s.n_cols, s.panel, x, y)
     elif s.rows_grad != NULL:
@@ -326,6 +334,12 @@ def sigmoid(x, *, out=None, num_threads=None):
         If x is complex, text or objects, or out is not an array of the right dtype.
     ValueError
         If out has the wrong shape, is read-only or overlaps x in part, or num_threads < 1.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.sigmoid([-1.0, 0.0, 2.0]).round(3)
+    array([0.269, 0.5  , 0.881])
     """
     return unary(x, out, num_threads, f32.sigmoid, f64.sigmoid)
 
@@ -334,6 +348,12 @@ def tanh(x, *, out=None, num_threads=None):
     """tanh(x), element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.tanh([-1.0, 0.0, 2.0]).round(3)
+    array([-0.762,  0.   ,  0.964])
     """
     return unary(x, out, num_threads, f32.tanh, f64.tanh)
 
@@ -342,6 +362,12 @@ def relu(x, *, out=None, num_threads=None):
     """max(x, 0); NaN stays NaN, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.relu([-1.0, 0.0, 8.0])
+    array([0., 0., 8.])
     """
     return unary(x, out, num_threads, f32.relu, f64.relu)
 
@@ -350,6 +376,12 @@ def exp(x, *, out=None, num_threads=None):
     """exp(x), element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.exp([-1.0, 0.0, 2.0]).round(3)
+    array([0.368, 1.   , 7.389])
     """
     return unary(x, out, num_threads, f32.exp, f64.exp)
 
@@ -358,6 +390,12 @@ def log(x, *, out=None, num_threads=None):
     """The natural logarithm: -inf at 0, NaN below, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.log([1.0, 2.0]).round(3)
+    array([0.   , 0.693])
     """
     return unary(x, out, num_threads, f32.log, f64.log)
 
@@ -366,6 +404,12 @@ def softplus(x, *, out=None, num_threads=None):
     """log(1 + exp(x)), without overflow, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.softplus([-1.0, 0.0, 2.0]).round(3)
+    array([0.313, 0.693, 2.127])
     """
     return unary(x, out, num_threads, f32.softplus, f64.softplus)
 
@@ -374,6 +418,12 @@ def silu(x, *, out=None, num_threads=None):
     """x sigmoid(x), element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.silu([-1.0, 0.0, 2.0]).round(3)
+    array([-0.269,  0.   ,  1.762])
     """
     return unary(x, out, num_threads, f32.silu, f64.silu)
 
@@ -382,6 +432,12 @@ def relu6(x, *, out=None, num_threads=None):
     """max(x, 0), at most 6, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.relu6([-1.0, 0.0, 8.0])
+    array([0., 0., 6.])
     """
     return unary(x, out, num_threads, f32.relu6, f64.relu6)
 
@@ -390,6 +446,12 @@ def leaky_relu(x, *, out=None, num_threads=None):
     """x where x > 0, else 0.2 x, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.leaky_relu([-1.0, 0.0, 2.0]).round(3)
+    array([-0.2,  0. ,  2. ])
     """
     return unary(x, out, num_threads, f32.leaky_relu, f64.leaky_relu)
 
@@ -398,6 +460,12 @@ def elu(x, *, out=None, num_threads=None):
     """x where x > 0, else exp(x) - 1, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.elu([-1.0, 0.0, 2.0]).round(3)
+    array([-0.632,  0.   ,  2.   ])
     """
     return unary(x, out, num_threads, f32.elu, f64.elu)
 
@@ -406,6 +474,12 @@ def selu(x, *, out=None, num_threads=None):
     """1.0507 x where x > 0, else 1.7581 (exp(x) - 1) (Klambauer et al. 2017), element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.selu([-1.0, 0.0, 2.0]).round(3)
+    array([-1.111,  0.   ,  2.101])
     """
     return unary(x, out, num_threads, f32.selu, f64.selu)
 
@@ -414,6 +488,12 @@ def log_sigmoid(x, *, out=None, num_threads=None):
     """log(1 / (1 + exp(-x))), without overflow, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.log_sigmoid([-1.0, 0.0, 2.0]).round(3)
+    array([-1.313, -0.693, -0.127])
     """
     return unary(x, out, num_threads, f32.log_sigmoid, f64.log_sigmoid)
 
@@ -422,6 +502,12 @@ def softsign(x, *, out=None, num_threads=None):
     """x / (1 + |x|), element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.softsign([-1.0, 0.0, 2.0]).round(3)
+    array([-0.5  ,  0.   ,  0.667])
     """
     return unary(x, out, num_threads, f32.softsign, f64.softsign)
 
@@ -430,6 +516,12 @@ def hard_tanh(x, *, out=None, num_threads=None):
     """x, at least -1 and at most 1, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.hard_tanh([-1.0, 0.0, 2.0])
+    array([-1.,  0.,  1.])
     """
     return unary(x, out, num_threads, f32.hard_tanh, f64.hard_tanh)
 
@@ -438,6 +530,12 @@ def hard_sigmoid(x, *, out=None, num_threads=None):
     """relu6(x + 3) / 6, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.hard_sigmoid([-1.0, 0.0, 2.0]).round(3)
+    array([0.333, 0.5  , 0.833])
     """
     return unary(x, out, num_threads, f32.hard_sigmoid, f64.hard_sigmoid)
 
@@ -446,6 +544,12 @@ def hard_silu(x, *, out=None, num_threads=None):
     """x hard_sigmoid(x), element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.hard_silu([-1.0, 0.0, 2.0]).round(3)
+    array([-0.333,  0.   ,  1.667])
     """
     return unary(x, out, num_threads, f32.hard_silu, f64.hard_silu)
 
@@ -454,6 +558,12 @@ def gelu(x, *, out=None, num_threads=None):
     """x Phi(x), Phi the normal distribution's function: (1 + erf(x / sqrt(2))) / 2, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.gelu([-1.0, 0.0, 2.0]).round(3)
+    array([-0.159,  0.   ,  1.954])
     """
     return unary(x, out, num_threads, f32.gelu, f64.gelu)
 
@@ -462,6 +572,12 @@ def gelu_tanh(x, *, out=None, num_threads=None):
     """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, close to `gelu`, element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.gelu_tanh([-1.0, 0.0, 2.0]).round(3)
+    array([-0.159,  0.   ,  1.955])
     """
     return unary(x, out, num_threads, f32.gelu_tanh, f64.gelu_tanh)
 
@@ -470,6 +586,12 @@ def mish(x, *, out=None, num_threads=None):
     """x tanh(softplus(x)), element by element.
 
     Parameters, result and errors are those of `sigmoid`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.mish([-1.0, 0.0, 2.0]).round(3)
+    array([-0.303,  0.   ,  1.944])
     """
     return unary(x, out, num_threads, f32.mish, f64.mish)
 
@@ -493,6 +615,12 @@ def sigmoid_backward(y, dy, *, out=None, num_threads=None):
     ------
     TypeError, ValueError
         As `sigmoid`, and ValueError if the shapes differ.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.sigmoid_backward([0.5, 0.9], [1.0, 1.0]).round(3)
+    array([0.25, 0.09])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.sigmoid_backward, f64.sigmoid_backward)
 
@@ -501,6 +629,12 @@ def tanh_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `tanh`: dy (1 - y^2).
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.tanh_backward([-0.5, 0.9], [1.0, 1.0]).round(3)
+    array([0.75, 0.19])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.tanh_backward, f64.tanh_backward)
 
@@ -509,6 +643,12 @@ def relu_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `relu`: dy where y > 0, else 0.
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.relu_backward([-0.5, 2.0], [1.0, 1.0])
+    array([0., 1.])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.relu_backward, f64.relu_backward)
 
@@ -517,6 +657,12 @@ def exp_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `exp`: dy y.
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.exp_backward([1.0, 2.0], [1.0, 1.0]).round(3)
+    array([1., 2.])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.exp_backward, f64.exp_backward)
 
@@ -525,6 +671,12 @@ def log_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `log`: dy / x = dy exp(-y).
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.log_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([1.649, 0.135])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.log_backward, f64.log_backward)
 
@@ -533,6 +685,12 @@ def softplus_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `softplus`: dy sigmoid(x) = dy (1 - exp(-y)).
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.softplus_backward([0.3, 2.0], [1.0, 1.0]).round(3)
+    array([0.259, 0.865])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.softplus_backward, f64.softplus_backward)
 
@@ -541,6 +699,12 @@ def silu_backward(x, dy, *, out=None, num_threads=None):
     """The gradient through `silu`: dy s (1 + x (1 - s)), s = sigmoid(x).
 
     From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.silu_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([0.26 , 1.091])
     """
     return backward(X_DY, x, dy, out, num_threads, f32.silu_backward, f64.silu_backward)
 
@@ -549,6 +713,12 @@ def relu6_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `relu6`: dy where 0 < y < 6, else 0.
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.relu6_backward([0.0, 2.0, 6.0], [1.0, 1.0, 1.0])
+    array([0., 1., 0.])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.relu6_backward, f64.relu6_backward)
 
@@ -557,6 +727,12 @@ def leaky_relu_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `leaky_relu`: dy where y > 0, else 0.2 dy.
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.leaky_relu_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([0.2, 1. ])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.leaky_relu_backward, f64.leaky_relu_backward)
 
@@ -565,6 +741,12 @@ def elu_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `elu`: dy where y > 0, else dy (y + 1).
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.elu_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([0.5, 1. ])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.elu_backward, f64.elu_backward)
 
@@ -573,6 +755,12 @@ def selu_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `selu`: dy 1.0507 where y > 0, else dy (y + 1.7581).
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.selu_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([1.258, 1.051])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.selu_backward, f64.selu_backward)
 
@@ -581,6 +769,12 @@ def log_sigmoid_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `log_sigmoid`: dy sigmoid(-x) = dy (1 - exp(y)).
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.log_sigmoid_backward([-2.0, -0.5], [1.0, 1.0]).round(3)
+    array([0.865, 0.393])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.log_sigmoid_backward, f64.log_sigmoid_backward)
 
@@ -589,6 +783,12 @@ def softsign_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `softsign`: dy / (1 + |x|)^2 = dy (1 - |y|)^2.
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.softsign_backward([-0.5, 0.9], [1.0, 1.0]).round(3)
+    array([0.25, 0.01])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.softsign_backward, f64.softsign_backward)
 
@@ -597,6 +797,12 @@ def hard_tanh_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `hard_tanh`: dy where -1 < y < 1, else 0.
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.hard_tanh_backward([-1.0, 0.5], [1.0, 1.0])
+    array([0., 1.])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.hard_tanh_backward, f64.hard_tanh_backward)
 
@@ -605,6 +811,12 @@ def hard_sigmoid_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `hard_sigmoid`: dy / 6 where 0 < y < 1, else 0.
 
     Parameters, result and errors are those of `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.hard_sigmoid_backward([0.0, 0.5], [1.0, 1.0]).round(3)
+    array([0.   , 0.167])
     """
     return backward(Y_DY, y, dy, out, num_threads, f32.hard_sigmoid_backward, f64.hard_sigmoid_backward)
 
@@ -613,6 +825,12 @@ def hard_silu_backward(x, dy, *, out=None, num_threads=None):
     """The gradient through `hard_silu`: 0 for x <= -3, dy for x >= 3, dy (x / 3 + 1/2) between.
 
     From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.hard_silu_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([0.333, 1.167])
     """
     return backward(X_DY, x, dy, out, num_threads, f32.hard_silu_backward, f64.hard_silu_backward)
 
@@ -621,6 +839,12 @@ def gelu_backward(x, dy, *, out=None, num_threads=None):
     """The gradient through `gelu`: dy (Phi(x) + x phi(x)), phi(x) = exp(-x^2 / 2) / sqrt(2 pi).
 
     From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.gelu_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([0.133, 1.085])
     """
     return backward(X_DY, x, dy, out, num_threads, f32.gelu_backward, f64.gelu_backward)
 
@@ -630,6 +854,12 @@ def gelu_tanh_backward(x, dy, *, out=None, num_threads=None):
     g = sqrt(8 / pi) (x + 0.044715 x^3).
 
     From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.gelu_tanh_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([0.133, 1.086])
     """
     return backward(X_DY, x, dy, out, num_threads, f32.gelu_tanh_backward, f64.gelu_tanh_backward)
 
@@ -638,8 +868,149 @@ def mish_backward(x, dy, *, out=None, num_threads=None):
     """The gradient through `mish`: dy (t + x (1 - t^2) sigmoid(x)), t = tanh(softplus(x)).
 
     From the input x: the output does not determine the derivative. Otherwise as `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.mish_backward([-0.5, 2.0], [1.0, 1.0]).round(3)
+    array([0.29 , 1.069])
     """
     return backward(X_DY, x, dy, out, num_threads, f32.mish_backward, f64.mish_backward)
+
+
+# ---- element by element, with numbers ------------------------------------------------------------
+
+cdef object curve(object x, object out, object num_threads, fnn_curve single, fnn_curve double,
+                  tuple numbers):
+    cdef Array ax, ay
+    given = x
+    if not look(x, &ax):
+        x, = plain(("x",), (x,))
+        look(x, &ax)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
+    y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
+               &ax if x is given else NULL)
+    cdef sweep s = elementwise(&ax, &ax, &ay)
+    s.curve = single if ax.dtype == FNN_FLOAT32 else double
+    take_numbers(&s, numbers)
+    run(&s, threads)
+    return deliver(y, out)
+
+
+cdef object curve_backward(tuple names, object saved, object dy, object out, object num_threads,
+                           fnn_curve_grad single, fnn_curve_grad double, tuple numbers):
+    cdef Array a_saved, a_dy, a_dx
+    given = saved, dy
+    saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
+    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY)
+    dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
+    cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
+    s.curve_grad = single if a_dy.dtype == FNN_FLOAT32 else double
+    take_numbers(&s, numbers)
+    run(&s, threads)
+    return deliver(dx, out)
+
+
+cdef int take_numbers(sweep *s, tuple numbers) except -1:
+    cdef int i
+    for i in range(len(numbers)):
+        s.param[i] = numbers[i]
+    return 0
+
+
+cdef tuple ramp_numbers(double slope, double threshold, double highest):
+    for name, value in ("slope", slope), ("threshold", threshold), ("highest", highest):
+        if not value >= 0:
+            raise ValueError(f"{name} must be a number >= 0, got {value}")
+    return slope, threshold, highest
+
+
+cdef tuple tail_numbers(double height, double rate):
+    if not 0 <= height < INFINITY:
+        raise ValueError(f"height must be a finite number >= 0, got {height}")
+    if not 0 < rate < INFINITY:
+        raise ValueError(f"rate must be a finite number > 0, got {rate}")
+    return height, rate
+
+
+def ramp(x, slope=0.0, threshold=0.0, highest=INFINITY, *, out=None, num_threads=None):
+    """min(x, highest) where x > threshold, else slope (x - threshold), element by element.
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+    slope, threshold, highest : float >= 0
+    out, num_threads
+        As for `sigmoid`, and so are result and errors.
+
+    Raises
+    ------
+    ValueError
+        If one of the numbers is below 0.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.ramp([-2.0, 0.5, 3.0], 0.1, 1.0, 2.0)
+    array([-0.3 , -0.05,  2.  ])
+    """
+    return curve(x, out, num_threads, f32.ramp, f64.ramp, ramp_numbers(slope, threshold, highest))
+
+
+def exp_tail(x, height=1.0, rate=1.0, *, out=None, num_threads=None):
+    """x where x > 0, else height (exp(rate x) - 1), element by element.
+
+    Parameters
+    ----------
+    x : array_like of real numbers
+    height : float >= 0
+    rate : float > 0
+    out, num_threads
+        As for `sigmoid`, and so are result and errors.
+
+    Raises
+    ------
+    ValueError
+        If a number is not in these bounds.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.exp_tail([-100.0, 0.0, 3.0], 0.5)
+    array([-0.5,  0. ,  3. ])
+    """
+    return curve(x, out, num_threads, f32.exp_tail, f64.exp_tail, tail_numbers(height, rate))
+
+
+def ramp_backward(x, dy, slope=0.0, threshold=0.0, highest=INFINITY, *, out=None, num_threads=None):
+    """The gradient through `ramp`, from its input x: slope dy where x <= threshold, 0 where
+    x >= highest, else dy.
+
+    Otherwise as `ramp` and `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.ramp_backward([-2.0, 1.5, 3.0], [1.0, 1.0, 1.0], 0.1, 1.0, 2.0)
+    array([0.1, 1. , 0. ])
+    """
+    return curve_backward(X_DY, x, dy, out, num_threads, f32.ramp_backward, f64.ramp_backward,
+                          ramp_numbers(slope, threshold, highest))
+
+
+def exp_tail_backward(y, dy, height=1.0, rate=1.0, *, out=None, num_threads=None):
+    """The gradient through `exp_tail`, from its output y: dy where y > 0, else rate (y + height) dy.
+
+    Otherwise as `exp_tail` and `sigmoid_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.exp_tail_backward([-0.5, 3.0], [1.0, 1.0], 1.0, 2.0)
+    array([1., 1.])
+    """
+    return curve_backward(Y_DY, y, dy, out, num_threads, f32.exp_tail_backward, f64.exp_tail_backward,
+                          tail_numbers(height, rate))
 
 
 # ---- row by row --------------------------------------------------------------------------------
@@ -697,6 +1068,12 @@ def softmax(x, *, out=None, num_threads=None):
     ------
     TypeError, ValueError
         As `sigmoid`, and ValueError if x is not 2-D.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.softmax([[0.0, 1.0, 1.0]]).round(3)
+    array([[0.155, 0.422, 0.422]])
     """
     return by_rows(x, out, num_threads, f32.softmax, f64.softmax)
 
@@ -705,6 +1082,12 @@ def log_softmax(x, *, out=None, num_threads=None):
     """x - log(sum(exp(x))) of each row, without overflow.
 
     Parameters, result and errors are those of `softmax`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.log_softmax([[0.0, 1.0, 1.0]]).round(3)
+    array([[-1.862, -0.862, -0.862]])
     """
     return by_rows(x, out, num_threads, f32.log_softmax, f64.log_softmax)
 
@@ -728,6 +1111,12 @@ def softmax_backward(y, dy, *, out=None, num_threads=None):
     ------
     TypeError, ValueError
         As `softmax`, and ValueError if the shapes differ.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.softmax_backward([[0.5, 0.25, 0.25]], [[1.0, 0.0, 0.0]]).round(3)
+    array([[ 0.25 , -0.125, -0.125]])
     """
     return backward_by_rows(y, dy, out, num_threads, f32.softmax_backward, f64.softmax_backward)
 
@@ -736,6 +1125,12 @@ def log_softmax_backward(y, dy, *, out=None, num_threads=None):
     """The gradient through `log_softmax`: dy - exp(y) sum(dy) of each row.
 
     Parameters, result and errors are those of `softmax_backward`.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.log_softmax_backward([[-0.7, -1.4, -1.4]], [[1.0, 0.0, 0.0]]).round(3)
+    array([[ 0.503, -0.247, -0.247]])
     """
     return backward_by_rows(
         y, dy, out, num_threads, f32.log_softmax_backward, f64.log_softmax_backward)
@@ -785,6 +1180,15 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=No
     ValueError
         If a or b is not 2-D, their k differ, out has the wrong shape, is read-only or overlaps a
         or b, precision is unknown or the operands are float64 with it, or num_threads < 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import kernels
+    >>> a, b = np.ones((2, 3)), np.ones((4, 3))
+    >>> kernels.matmul(a, b, transpose_b=True)
+    array([[3., 3., 3., 3.],
+           [3., 3., 3., 3.]])
     """
     cdef Array inputs[2]
     cdef Array ac
@@ -850,6 +1254,14 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     ------
     TypeError, ValueError
         As `matmul`, and ValueError if the shapes do not fit or the activation is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import kernels
+    >>> x, kernel = np.array([[1.0, 2.0]]), np.array([[1.0, -1.0], [1.0, -1.0]])
+    >>> kernels.dense_forward(x, kernel, [0.5, 0.5], activation="relu")
+    array([[3.5, 0. ]])
     """
     cdef Array ax, ak, ab, ay
     cdef product p
@@ -916,6 +1328,21 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     ------
     TypeError, ValueError
         As `dense_forward`, and ValueError for an activation such as "silu".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import kernels
+    >>> x, kernel = np.array([[1.0, 2.0]]), np.array([[1.0, -1.0], [1.0, -1.0]])
+    >>> y = kernels.dense_forward(x, kernel, activation="relu")
+    >>> dx, dkernel, dbias = kernels.dense_backward(x, kernel, y, np.ones((1, 2)), activation="relu")
+    >>> dx
+    array([[1., 1.]])
+    >>> dkernel
+    array([[1., 0.],
+           [2., 0.]])
+    >>> dbias
+    array([1., 0.])
     """
     cdef Array ax, ak, ay, ady, adz, adx, adk, adb
     cdef product p
@@ -1025,6 +1452,12 @@ def fma_peak(dtype="float32", num_threads=None):
     ------
     ValueError
         If dtype is another, or num_threads < 1.
+
+    Examples
+    --------
+    >>> from fastnn import kernels
+    >>> kernels.fma_peak("float32", num_threads=1) > 1e8  # floating-point operations a second
+    True
     """
     known = {"float32": FNN_FLOAT32, "float64": FNN_FLOAT64, "bfloat16": FNN_BFLOAT16}
     if not isinstance(dtype, str) or dtype not in known:

@@ -10,13 +10,19 @@ cdef extern from "fnn.h" nogil:
     enum: FNN_ISAS
     enum: FNN_MAX_PANEL
     enum: FNN_LOSS_PARAMS
+    enum: FNN_CURVE_PARAMS
 
     ctypedef void (*fnn_unary)(ptrdiff_t n, const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_grad)(ptrdiff_t n, const void *s, const void *dy, void *dx) noexcept nogil
+    ctypedef void (*fnn_binary)(ptrdiff_t n, const void *x, const void *y, void *z) noexcept nogil
     ctypedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                               const void *x, void *y) noexcept nogil
     ctypedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                                    const void *y, const void *dy, void *dx) noexcept nogil
+    ctypedef void (*fnn_curve)(ptrdiff_t n, const double *param, const void *x,
+                               void *y) noexcept nogil
+    ctypedef void (*fnn_curve_grad)(ptrdiff_t n, const double *param, const void *s, const void *dy,
+                                    void *dx) noexcept nogil
     ctypedef struct fnn_gemm_args:
         ptrdiff_t m, n, k
         const void *a
@@ -42,6 +48,29 @@ cdef extern from "fnn.h" nogil:
     ctypedef void (*fnn_gather)(ptrdiff_t rows, ptrdiff_t cols, const int64_t *index,
                                 const void *x, ptrdiff_t ldx, const void *scale,
                                 const void *shift, ptrdiff_t panel, void *dst) noexcept nogil
+    enum fnn_source:
+        FNN_FROM_U8, FNN_FROM_I8, FNN_FROM_U16, FNN_FROM_I16, FNN_FROM_U32, FNN_FROM_I32
+        FNN_FROM_U64, FNN_FROM_I64, FNN_FROM_F16, FNN_FROM_F32, FNN_FROM_F64, FNN_SOURCES
+    ctypedef void (*fnn_gather_from)(fnn_source source, ptrdiff_t rows, ptrdiff_t cols,
+                                     const int64_t *index, const void *x, ptrdiff_t ldx,
+                                     const void *scale, const void *shift, ptrdiff_t panel,
+                                     void *dst) noexcept nogil
+    ctypedef struct fnn_sparse_args:
+        ptrdiff_t m, n
+        const int64_t *index
+        const int64_t *begin
+        const int32_t *column
+        const void *value
+        const void *b
+        ptrdiff_t b_panel
+        const void *bias
+        ptrdiff_t bias_panel
+        void *c
+        ptrdiff_t c_panel
+    ctypedef void (*fnn_sparse)(const fnn_sparse_args *args) noexcept nogil
+    ctypedef void (*fnn_scatter)(ptrdiff_t n, ptrdiff_t cols, const int32_t *to,
+                                 const int32_t *from_, const void *value, const void *x,
+                                 void *y) noexcept nogil
     ctypedef void (*fnn_scale)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                                const void *x, const void *scale, const void *shift,
                                void *y) noexcept nogil
@@ -67,16 +96,16 @@ cdef extern from "fnn.h" nogil:
         const void *t
         ptrdiff_t t_panel
         const int32_t *label
-        double threshold
+        double number
         void *value
     ctypedef void (*fnn_metric)(const fnn_metric_args *args) noexcept nogil
-    ctypedef struct fnn_dropout_args:
+    ctypedef struct fnn_noise_args:
         ptrdiff_t rows, cols, row0, panel
         uint64_t key
-        double rate
+        double rate, scale, shift, low
         const void *x
         void *y
-    ctypedef void (*fnn_dropout)(const fnn_dropout_args *args) noexcept nogil
+    ctypedef void (*fnn_noise)(const fnn_noise_args *args) noexcept nogil
     ctypedef struct fnn_layer_norm_args:
         ptrdiff_t rows, cols, panel
         const void *x
@@ -173,17 +202,24 @@ cdef extern from "fnn.h" nogil:
         fnn_few few_nn, few_nt
         fnn_pack pack, pack_transpose, unpack
         fnn_gather gather
+        fnn_binary add
+        fnn_gather_from gather_from
+        fnn_sparse sparse_nn
+        fnn_scatter scatter_add
         fnn_scale scale_shift
-        fnn_colsum colsum
-        fnn_dropout dropout
+        fnn_colsum colsum, colsquare
+        fnn_curve ramp, exp_tail
+        fnn_curve_grad ramp_backward, exp_tail_backward
+        fnn_noise dropout, alpha_dropout, gaussian_noise, gaussian_dropout
         fnn_layer_norm layer_norm, layer_norm_backward, layer_norm_gradient
         fnn_batch_norm batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward
         fnn_prelu prelu, prelu_backward, prelu_gradient
         fnn_loss mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile
         fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
-        fnn_metric argmax_match, threshold_match, squared_error, absolute_error
+        fnn_loss focal_xent, focal_xent_logits, gaussian_nll
+        fnn_metric argmax_match, in_top_k, threshold_match, squared_error, absolute_error
         fnn_metric true_positive, predicted_positive, actual_positive
-        fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion
+        fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average
         fnn_norm norm
         fnn_gradient gradient_sgd, gradient_adam
         fnn_probe fma_peak

@@ -9,21 +9,25 @@ from libc.string cimport memset
 
 import numpy as np
 
+from fastnn._measures import THRESHOLDED, split_measure
 from fastnn._slots import initial_value, slot_names
+from fastnn._sparse import CSR
 
 from fastnn._native.arrays cimport Array, look
 from fastnn._native.core cimport (
     FNN_BATCH_NORM_STATE, FNN_BFLOAT16, FNN_FLOAT32, FNN_FLOAT64, FNN_LOSS_PARAMS,
-    FNN_MOVING_MEAN, FNN_MOVING_VARIANCE, Activation, activation, address,
+    FNN_MOVING_MEAN, FNN_MOVING_VARIANCE, FNN_SOURCES, Activation, activation, address,
     ceil_div, fnn_hyper,
-    fnn_kernels, fnn_loss, fnn_metric, fnn_now, fnn_optim, fnn_share,
+    fnn_kernels, fnn_loss, fnn_metric, fnn_noise_args, fnn_now, fnn_optim, fnn_share,
     fnn_share_equally, kernels, n_threads, round_up, zeros,
 )
+from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
-    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, DENSE, DROPOUT,
-    LAYER_NORM, MAX_METRICS, NADAM_CORRECTION, NO_CORRECTION, PRELU, ROW_BLOCK, SCALE, UNIT_PANELS,
-    Correction, Plan, Rows, Step, Terms, Unit, Workspace, add_rows, has_weights, measure_penalties,
-    pair_weights, penalty, transpose_weights,
+    ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, FORK,
+    JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
+    ROW_BLOCK, SCALE, UNBOUND, UNIT_PANELS, Bound, Correction, Measure, Plan, Rows, Step, Terms,
+    Unit, Workspace, activates, add_rows, has_weights, is_bound, measure_penalties, pair_weights,
+    passes_gradient, penalty, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
 from fastnn._native.team cimport Part, pays
@@ -34,9 +38,10 @@ from fastnn._native.workers cimport (
 
 cdef object empty = np.empty
 
+cdef tuple NOISES = ("dropout", "alpha_dropout", "gaussian_noise", "gaussian_dropout")
 # Ops that are one step without an activation.
-cdef dict ONE_STEP = {"dropout": DROPOUT, "layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM,
-                      "prelu": PRELU}
+cdef dict ONE_STEP = {"layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM, "prelu": PRELU,
+                      "fork": FORK, "join": JOIN, **dict.fromkeys(NOISES, NOISE)}
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -61,6 +66,8 @@ cdef enum:
     SERIAL_STEP_FLOPS = 1000000
     # An update, alone, costs about as much as the products on so many rows.
     UPDATE_ROWS = 4
+    # A product with a sparse row's non-zero costs about as much as so many others.
+    SPARSE_COST = 4
     # A prediction of fewer is made at once, without the GIL's release and threads.
     FEW_FLOPS = 1000000
     FEW_ROWS = 16
@@ -84,9 +91,10 @@ cdef class Memory:
     """A workspace: x and d for every step of a plan and the rows' losses, for batches of `rows`."""
 
     cdef Workspace w
-    cdef object arena, pointers
+    cdef object arena, pointers, chunks, nonzeros
+    cdef ptrdiff_t itemsize
 
-    def __cinit__(self, Network network, ptrdiff_t rows, bint training):
+    def __cinit__(self, Network network, ptrdiff_t rows, bint training, bint sparse):
         cdef Plan *p = &network.plan
         cdef ptrdiff_t P = p.k.panel, size = p.k.itemsize, cols, items
         cdef int l
@@ -94,17 +102,23 @@ cdef class Memory:
         self.w.rows = rows
         self.w.panel = panel_stride(rows, P, size)
         self.w.rows_panel = panel_stride(ceil_div(rows, 2), P, size)
-        widths = [p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
+        self.w.sparse, self.itemsize = sparse, size
+        # Sparse rows do not go through panels.
+        widths = [0 if sparse else p.steps[0].inputs] + [p.steps[l].outputs for l in range(p.n_steps)]
         panels = [ceil_div(cols, P) * self.w.panel for cols in widths]
         paired = [l for l in range(p.n_steps) if p.steps[l].bf16]
         pairs = max([max(panels[l], panels[l + 1]) for l in paired], default=0)
         x_rows = [ceil_div(widths[l], P) * self.w.rows_panel for l in paired]
         d_rows = [ceil_div(widths[l + 1], P) * self.w.rows_panel for l in paired]
-        items = sum(panels) + pairs
+        # What is the same as its neighbour takes no room of its own.
+        of_x = [0 if l > 0 and p.steps[l - 1].kind == FORK else panels[l]
+                for l in range(len(panels))]
+        of_d = [0 if same_gradient(p, l) else panels[l] for l in range(len(panels))]
+        items = sum(of_x) + pairs
         normalized = [l for l in range(p.n_steps) if p.steps[l].kind == LAYER_NORM]
         stats = [2 * round_up(rows, 16)] * len(normalized)
         if training:
-            items += (sum(stats) + sum(panels) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
+            items += (sum(stats) + sum(of_d) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
                       + round_up(rows, 16) * (3 + p.n_metrics))
         self.arena = zeros(items, size)
         self.pointers = zeros(6 * len(widths), sizeof(void *))
@@ -115,16 +129,21 @@ cdef class Memory:
         self.w.d_rows = self.w.x_rows + len(widths)
         self.w.stats = self.w.d_rows + len(widths)
         base = address(self.arena)
-        base = place(self.w.x, range(len(panels)), panels, size, base)
+        base = place(self.w.x, range(len(panels)), of_x, size, base)
         self.w.x_calm[0] = self.w.x[0]
         for l in range(p.n_steps):
-            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind == DROPOUT
+            if p.steps[l].kind == FORK:
+                self.w.x[l + 1] = self.w.x[l]
+            self.w.x_calm[l + 1] = (self.w.x_calm[l] if p.steps[l].kind in (NOISE, FORK)
                                     else self.w.x[l + 1])
         self.w.pairs = base
         base += pairs * size
         if not training:
             return
-        base = place(self.w.d, range(len(panels)), panels, size, base)
+        base = place(self.w.d, range(len(panels)), of_d, size, base)
+        for l in range(p.n_steps - 1, -1, -1):
+            if same_gradient(p, l):
+                self.w.d[l] = self.w.d[l + 1]
         base = place(self.w.x_rows, paired, x_rows, size, base)
         base = place(self.w.d_rows, paired, d_rows, size, base)
         base = place(self.w.stats, normalized, stats, size, base)
@@ -136,6 +155,27 @@ cdef class Memory:
         base += round_up(rows, 16) * size
         self.w.loss = base
         self.w.metric = base + round_up(rows, 16) * size
+        if sparse:
+            self.w.chunks = ceil_div(p.steps[0].inputs, UNIT_PANELS * P)
+            self.chunks = zeros(self.w.chunks, sizeof(int64_t))
+            self.w.chunk_end = <int64_t *>address(self.chunks)
+
+    cdef int reserve(self, ptrdiff_t n) except -1:
+        """Room for so many non-zeros of a batch."""
+        if n <= self.w.room:
+            return 0
+        n += n // 4
+        self.nonzeros = zeros(n, self.itemsize + 2 * sizeof(int32_t))
+        self.w.nonzero = address(self.nonzeros)
+        self.w.to_row = <int32_t *>(self.w.nonzero + n * self.itemsize)
+        self.w.from_row = self.w.to_row + n
+        self.w.room = n
+        return 0
+
+
+cdef bint same_gradient(Plan *p, int l) noexcept:
+    """Whether d[l] is d[l + 1]: where a step passes it on, unless an activation comes in between."""
+    return l < p.n_steps and passes_gradient(&p.steps[l]) and not activates(p, l)
 
 
 cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NULL:
@@ -170,9 +210,10 @@ cdef class Network:
         Features of a row, at least 1.
     ops : list of tuple
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for products of
-        bfloat16 operands in a network of float32; ("activation", activation), ("scale_shift",),
-        ("dropout", rate, seed), ("layer_norm", epsilon, scale, center),
-        ("batch_norm", momentum, epsilon, scale, center) or ("prelu",).
+        bfloat16 operands in a network of float32; ("activation", activation), with its numbers where
+        it takes any; ("scale_shift",); ("dropout", rate, seed), or another noise instead;
+        ("layer_norm", epsilon, scale, center), ("batch_norm", momentum, epsilon, scale, center),
+        ("prelu",), ("fork",) or ("join",).
     """
 
     cdef Plan plan
@@ -224,12 +265,13 @@ cdef class Network:
             if op[0] == "dense":
                 act = op[2]
                 f = activation(self.plan.k, act)
-                # A last sigmoid stays apart, as softmax does: losses are fused from what enters it.
-                apart = f.rows != NULL or f.of_input or (act == "sigmoid" and i == len(self.ops) - 1)
+                apart = self.stands_apart(i, act)
                 spec.append((DENSE, op[1], None if apart else act, op[3], self.in_bfloat16(op)))
                 if apart:
                     kind = ACTIVATE if f.rows == NULL else ACTIVATE_ROWS
                     spec.append((kind, op[1], act, False, False))
+            elif op[0] == "activation" and len(op) > 2:
+                spec.append((CURVE, None, None, False, False))
             elif op[0] == "activation" and op[1] != "linear":
                 kind = ACTIVATE if activation(self.plan.k, op[1]).rows == NULL else ACTIVATE_ROWS
                 spec.append((kind, None, op[1], False, False))
@@ -253,16 +295,20 @@ cdef class Network:
             s.bias = bias
             s.f = activation(s.k, act)
             s.kernel_rows = s.inputs if s.kind == DENSE else 0
+            s.of_kernel.rate = s.of_bias.rate = 1
         for i, op in enumerate(self.ops):
             s = &self.plan.steps[<int>self.step_of[i]]
-            if s.kind == DROPOUT:
-                s.rate, s.seed = op[1], op[2]
+            if s.kind == NOISE:
+                take_noise(self.plan.k, s, op[0], op[1], op[2])
+            elif s.kind == CURVE:
+                take_curve(self.plan.k, s, op[1], op[2:])
             elif s.kind == LAYER_NORM:
                 s.epsilon, s.kernel_rows, s.bias = op[1], op[2], op[3]
             elif s.kind == BATCH_NORM:
                 s.momentum, s.epsilon, s.kernel_rows, s.bias = op[1], op[2], op[3], op[4]
             elif s.kind == PRELU:
                 s.kernel_rows = 1
+        self.pair_forks()
         self.output_size = width
         self.couplings_memory = zeros(len(spec), sizeof(int))
         self.plan.couplings = <int *>address(self.couplings_memory)
@@ -281,6 +327,31 @@ cdef class Network:
             if p.steps[l].kind == BATCH_NORM:
                 p.couplings[p.n_couplings] = l
                 p.n_couplings += 1
+
+    cdef void pair_forks(self) except *:
+        """Each join's fork is the last one that is open."""
+        cdef Step *s
+        cdef int l
+        forks = []
+        for l in range(self.plan.n_steps):
+            s = &self.plan.steps[l]
+            if s.kind == FORK:
+                forks.append(l)
+            elif s.kind == JOIN:
+                if not forks:
+                    raise ValueError("ops: expected a fork before each join")
+                s.mate = forks.pop()
+                if self.plan.steps[s.mate].inputs != s.inputs:
+                    raise ValueError("ops: expected a join as wide as its fork")
+                self.plan.steps[s.mate].mate = l
+        if forks:
+            raise ValueError("ops: expected a join for each fork")
+
+    cdef bint stands_apart(self, ptrdiff_t i, name) except -1:
+        """Whether op i's activation cannot ride in a product's epilogue. A last sigmoid could, but
+        losses are fused from what enters it, as with softmax."""
+        cdef Activation f = activation(self.plan.k, name)
+        return f.rows != NULL or f.of_input or (name == "sigmoid" and i == len(self.ops) - 1)
 
     cdef bint in_bfloat16(self, op) except -1:
         if len(op) == 4:
@@ -483,6 +554,8 @@ cdef class Network:
         if s.kind != BATCH_NORM:
             self.weighted(op)
         self.refresh_input_weights()    # another layer may become the first that is trained
+        if value and s.frozen and s.average != NULL:    # no average was taken meanwhile
+            self.set_slot("average", op, self.get_kernel(op), self.get_bias(op))
         s.frozen = not value
         self.find_trained()
         self.make_units()
@@ -500,6 +573,22 @@ cdef class Network:
             self.plan.penalised |= (s.of_kernel.l1 != 0 or s.of_kernel.l2 != 0
                                     or s.of_bias.l1 != 0 or s.of_bias.l2 != 0)
 
+    def set_constraint(self, int op, kernel, bias):
+        """What an op's kernel and bias are brought to after each step: None, ("non_neg",) or
+        ("norm", low, high, rate), of each column of a dense kernel, and of others as a whole."""
+        cdef Step *s = self.weighted(op)
+        cdef Bound of_kernel = bound_of(kernel), of_bias = bound_of(bias)
+        cdef int l
+        s.of_kernel.bound, s.of_bias.bound = of_kernel, of_bias
+        self.plan.bound = False
+        for l in range(self.plan.n_steps):
+            self.plan.bound |= is_bound(&self.plan.steps[l])
+
+    def set_rate(self, int op, double factor):
+        """What the learning rate is multiplied by for an op's weights; at first by 1."""
+        cdef Step *s = self.weighted(op)
+        s.of_kernel.rate = s.of_bias.rate = factor
+
     # Arguments: the caller has validated them; these checks are what memory safety needs.
 
     cdef char *matrix(self, object a, ptrdiff_t rows, ptrdiff_t cols, str name) except? NULL:
@@ -514,12 +603,18 @@ cdef class Network:
         doubles = a
         return <char *>&doubles[0, 0]
 
+    cdef int take_x(self, Rows *b, object x) except -1:
+        look_at_x(x, self.type, self.input_size, b)
+        if b.begin != NULL and self.plan.steps[0].kind != DENSE:
+            raise ValueError(f"x: sparse rows go into a dense op, got {self.ops[0]!r} first")
+        return 0
+
     cdef void take_rows(self, Rows *b, object x, object y, object weight, object index,
                         ptrdiff_t start) except *:
         cdef const int32_t[::1] labels
         cdef const int64_t[::1] positions
         cdef ptrdiff_t i, n = len(x)
-        b.x = self.matrix(x, n, self.input_size, "x")
+        self.take_x(b, x)
         b.y, b.label, b.weight = NULL, NULL, NULL
         if y is not None and y.ndim == 1:
             if self.plan.loss not in (self.plan.k.xent, self.plan.k.xent_logits):
@@ -529,12 +624,14 @@ cdef class Network:
                 raise ValueError(f"y: expected {n} class ids, got {labels.shape[0]}")
             if start == 0:  # once an epoch; no kernel takes a class id for an address
                 for i in range(n):
+                    if self.plan.ignores and labels[i] == self.plan.ignored:
+                        continue
                     if not 0 <= labels[i] < self.output_size:
                         raise ValueError(
                             f"y: class id {labels[i]} outside 0 .. {self.output_size - 1}")
             b.label = &labels[0]
         elif y is not None:
-            b.y = self.matrix(y, n, self.output_size, "y")
+            b.y = self.matrix(y, n, self.plan.target_cols, "y")
         if weight is not None:
             b.weight = self.matrix(np.reshape(weight, (1, -1)), 1, n, "sample_weight")
         positions = index
@@ -542,39 +639,53 @@ cdef class Network:
             raise ValueError(f"start: expected 0 .. {positions.shape[0]}, got {start}")
         b.index = &positions[0]
 
-    cdef Memory memory_for(self, ptrdiff_t rows):
+    cdef Memory memory_for(self, ptrdiff_t rows, bint sparse):
         """The training workspace, grown where it is too small."""
-        if self.memory is None or (<Memory>self.memory).w.rows < rows:
-            self.memory = Memory(self, rows, True)
+        cdef Memory memory = self.memory
+        if memory is None or memory.w.rows < rows or memory.w.sparse != sparse:
+            self.memory = Memory(self, rows, True, sparse)
         return self.memory
 
     # Training
 
-    def compile(self, loss, optimizer, metrics, hyper, loss_params=()):
+    def compile(self, loss, optimizer, metrics, hyper, loss_params=(), ignored=None):
         # All that can fail comes first, so that a failure changes nothing.
         cdef Plan *p = &self.plan
         cdef Step *last = &p.steps[p.n_steps - 1]
         cdef Step *s
         cdef int l
+        cdef int32_t ignored_class = 0 if ignored is None else ignored
         cdef bint fused = ((loss in ("bce", "focal") and last.kind == ACTIVATE
                             and last.f.act == p.k.sigmoid)
-                           or (loss == "xent" and last.f.rows == p.k.softmax))
+                           or (loss in ("xent", "focal_xent") and last.f.rows == p.k.softmax))
         cdef fnn_loss loss_kernel = loss_of(p.k, loss + "_logits" if fused else loss)
         cdef fnn_optim optim = optim_of(p.k, optimizer)
         if len(loss_params) > FNN_LOSS_PARAMS:
             raise ValueError(
                 f"loss_params: expected at most {FNN_LOSS_PARAMS}, got {len(loss_params)}")
         numbers_of_loss = [float(value) for value in loss_params]
-        if len(metrics) > MAX_METRICS:
-            raise ValueError(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")
-        metric_kernels = zeros(MAX_METRICS, sizeof(fnn_metric))
-        for l, name in enumerate(metrics):
-            (<fnn_metric *>address(metric_kernels))[l] = metric_of(p.k, name)
+        target_cols = self.output_size
+        if loss == "gaussian_nll":
+            if target_cols % 2:
+                raise ValueError(f"loss: gaussian_nll needs an even number of outputs, got {target_cols}")
+            target_cols //= 2
+        measures = [split_measure(metric) for metric in metrics]
+        # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
+        on_logits = fused and all(
+            name in ("argmax_match", "in_top_k")
+            or (loss in ("bce", "focal") and name in THRESHOLDED and numbers == (0.5,))
+            for name, numbers in measures)
+        measure_memory = zeros(len(measures), sizeof(Measure))
+        for l, (name, numbers) in enumerate(measures):
+            if on_logits and name in THRESHOLDED:
+                numbers = (0.0,)
+            fill_measure(p.k, name, numbers, &(<Measure *>address(measure_memory))[l])
         names = slot_names(optimizer, hyper)
         slots = {name: zeros(len(self.params["w"]), 1) for name in names}
         for name in names if initial_value(hyper) else ():
-            slots[name].view(self.dtype)[:] = initial_value(hyper)
-        self.take_hyper(hyper)
+            if name == "v":
+                slots[name].view(self.dtype)[:] = initial_value(hyper)
+        self.take_hyper(optimizer, hyper)
 
         self.optimizer = optimizer
         p.loss, p.optim, p.correction = loss_kernel, optim, correction_of(optimizer)
@@ -582,20 +693,17 @@ cdef class Network:
         for l, value in enumerate(numbers_of_loss):
             p.loss_param[l] = value
         p.loss_step = p.n_steps - fused
-        # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
-        readable = {"argmax_match"}
-        if loss == "bce":
-            readable |= {"threshold_match", "true_positive", "predicted_positive", "actual_positive"}
-        on_logits = fused and set(metrics) <= readable
-        p.metric_step = p.n_steps - on_logits
-        p.threshold = 0.0 if on_logits else 0.5
-        self.metrics_memory = metric_kernels
-        p.metrics, p.n_metrics = <fnn_metric *>address(metric_kernels), len(metrics)
+        p.ignores, p.ignored, p.target_cols = ignored is not None, ignored_class, target_cols
+        p.metric_step = p.n_steps - <bint>on_logits
+        self.metrics_memory = measure_memory
+        p.metrics = <Measure *>address(measure_memory) if measures else NULL
+        p.n_metrics = len(measures)
         self.slots, self.slot_names = slots, names
         p.parameter_bytes = (1 + len(slots)) * len(self.params["w"])
         for l in range(p.n_steps):
             s = &p.steps[l]
             s.m, s.v, s.u = self.slot_of(s, "m"), self.slot_of(s, "v"), self.slot_of(s, "u")
+            s.average, s.sums = self.slot_of(s, "average"), self.slot_of(s, "sums")
         self.memory = None
         self.forward_rows, self.pace.batch, self.iterations = -1, 0, 0
 
@@ -607,39 +715,76 @@ cdef class Network:
 
     def set_hyper(self, hyper):
         if slot_names(self.optimizer, hyper) != self.slot_names:
-            raise ValueError("hyper: momentum needs its slot, which compile makes; compile again")
-        self.take_hyper(hyper)
+            raise ValueError("hyper: momentum, use_ema and gradient_accumulation_steps need slots, which "
+                             "compile makes; compile again")
+        self.take_hyper(self.optimizer, hyper)
 
-    cdef void take_hyper(self, hyper) except *:
+    cdef void take_hyper(self, optimizer, hyper) except *:
         cdef fnn_hyper numbers = hyper_of(hyper)
         cdef double clipnorm = hyper.get("clipnorm") or 0.0
         cdef double global_clipnorm = hyper.get("global_clipnorm") or 0.0
+        cdef int64_t summed = hyper.get("gradient_accumulation_steps") or 1
+        cdef double average_kept = hyper.get("ema_momentum") or 0.0
+        cdef int64_t overwrite_every = 0
+        if hyper.get("use_ema"):
+            overwrite_every = hyper.get("ema_overwrite_frequency") or 0
         cdef int l
         self.plan.hyper, self.plan.clipnorm = numbers, clipnorm
         self.plan.global_clipnorm = global_clipnorm
+        self.plan.summed = 0 if optimizer == "sum" else summed
+        self.plan.average_kept, self.plan.overwrite_every = average_kept, overwrite_every
         for l in range(self.plan.n_steps):  # until norms are known
             self.plan.steps[l].of_kernel.factor = self.plan.steps[l].of_bias.factor = 0
 
-    def train_threads(self, ptrdiff_t batch_size, num_threads=None):
-        """Threads that a step on batch_size rows is divided among."""
+    def take_averages(self):
+        """The weights that are trained become their moving averages."""
+        cdef int op
+        cdef Step *s
+        for op in range(len(self.ops)):
+            s = &self.plan.steps[<int>self.step_of[op]]
+            if not has_weights(s) or s.frozen:
+                continue
+            kernel, bias = self.get_slot("average", op)
+            if kernel is not None:
+                self.set_kernel(op, kernel)
+            if bias is not None:
+                self.set_bias(op, bias)
+
+    def train_threads(self, ptrdiff_t batch_size, num_threads=None, x=None):
+        """Threads that a step on batch_size rows (of x, if they are sparse) is divided among."""
         cdef int n = n_threads(num_threads)
-        if num_threads is None and self.flops(batch_size, 6) < SERIAL_STEP_FLOPS:
+        if num_threads is None and self.flops(batch_size, 6, x) < SERIAL_STEP_FLOPS:
             return 1
         return max(1, min(<ptrdiff_t>n, batch_size))
 
-    cdef double flops(self, ptrdiff_t rows, int per_weight):
-        return per_weight * <double>rows * (len(self.params["w"]) // self.plan.k.itemsize)
+    cdef double flops(self, ptrdiff_t rows, int per_weight, object x=None):
+        """Of products on so many rows (of x, if they are sparse)."""
+        cdef double weights = len(self.params["w"]) // self.plan.k.itemsize, first
+        if type(x) is not CSR:
+            return per_weight * <double>rows * weights
+        first = <double>self.plan.steps[0].inputs * self.plan.steps[0].outputs
+        weights -= first
+        weights += SPARSE_COST * self.plan.steps[0].outputs * (x.nonzeros / <double>max(1, len(x)))
+        # The update of all weights, which products on dense rows outweigh, is most of a step here.
+        return per_weight * (rows * weights + (UPDATE_ROWS * first if per_weight == 6 else 0))
 
     cdef double slice_flops(self, int threads):
         return SLICE_FLOPS * threads * self.plan.k.vl
 
-    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads) except -1:
-        """Threads that one pass over the rows is divided among."""
+    cdef int threads(self, ptrdiff_t rows, int flops_per_weight, object num_threads,
+                     object x=None) except -1:
+        """Threads that one pass over the rows (of x, if they are sparse) is divided among."""
         cdef int n = n_threads(num_threads)
-        cdef double work = self.flops(rows, flops_per_weight) / SERIAL_FLOPS
+        cdef double work = self.flops(rows, flops_per_weight, x) / SERIAL_FLOPS
         if num_threads is None and (work < 1 or not pays(2 * work)):
             return 1
         return max(1, min(<ptrdiff_t>n, rows))
+
+    cdef int take_outputs(self, Job *job, object outputs, ptrdiff_t n) except -1:
+        """Where the outputs of n positions go, if they are wanted."""
+        job.out_cols = self.output_size
+        job.out = NULL if outputs is None else self.matrix(outputs, n, self.output_size, "outputs")
+        return 0
 
     cdef double *totals(self, sums) except NULL:
         cdef double[::1] view = sums
@@ -648,7 +793,8 @@ cdef class Network:
         return &view[0]
 
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
-              double max_seconds, num_threads=None, sums=None, learning_rates=None):
+              double max_seconds, num_threads=None, sums=None, learning_rates=None,
+              outputs=None):
         cdef Job job
         cdef const double[::1] rates
         cdef ptrdiff_t n = len(index), steps, rows
@@ -668,17 +814,19 @@ cdef class Network:
                 raise ValueError(f"learning_rates: expected {ceil_div(n, batch_size)}, one a step, "
                                  f"got {rates.shape[0]}")
             job.rates = &rates[0]
-        threads = self.train_threads(batch_size, num_threads)
-        flops = self.flops(batch_size, 6)
+        threads = self.train_threads(batch_size, num_threads, x)
+        flops = self.flops(batch_size, 6, x)
         in_parts = flops > self.slice_flops(threads) and self.plan.n_couplings == 0
         unsure = num_threads is None and flops < UNSURE_FLOPS
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
+        self.take_outputs(&job, outputs, n)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
-        memory = self.memory_for(batch_size)
+        memory = self.memory_for(batch_size, job.rows.begin != NULL)
         self.forward_rows = -1
         self.refresh()
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
+        job.rows_in_all = n
         shares = self.shares_of(threads)  # held here, whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
@@ -693,10 +841,12 @@ cdef class Network:
             steps = 1 if in_parts else self.steps_in(seconds, team > 1)
             job.stop = min(n, job.start + steps * batch_size)
             check_index(&job, len(x))
+            if memory.w.sparse:
+                memory.reserve(most_nonzeros(&job.rows, job.start, job.stop, batch_size))
             job.iteration = self.iterations
             then = fnn_now()
             if in_parts:
-                self.step_in_parts(&job, team)
+                self.step_in_parts(&job, team, flops)
             else:
                 with nogil:
                     run(train_worker, &job, team)
@@ -712,12 +862,12 @@ cdef class Network:
             job.start = job.stop
         return job.start, sums[0], sums[1:].tolist()
 
-    cdef int step_in_parts(self, Job *job, int threads) except -1:
+    cdef int step_in_parts(self, Job *job, int threads, double flops) except -1:
         """One step too long to be waited for: in parts, with a look for Ctrl-C after each.
 
         Until the update, which is short, an interrupted step leaves the weights as they were."""
         cdef ptrdiff_t rows = job.stop - job.start, units = self.plan.n_units, size
-        cdef ptrdiff_t parts = <ptrdiff_t>(self.flops(rows, 6) / self.slice_flops(threads)) + 1, total
+        cdef ptrdiff_t parts = <ptrdiff_t>(flops / self.slice_flops(threads)) + 1, total
         cdef Part worker
         cdef bint by_units
         for by_units in range(2):
@@ -807,27 +957,33 @@ cdef class Network:
         pace.steps[1] = 0
 
     def evaluate(self, x, y, sample_weight, index, ptrdiff_t start, double max_seconds,
-                 num_threads=None, sums=None):
+                 num_threads=None, sums=None, outputs=None):
         cdef Job job
         cdef ptrdiff_t n = len(index)
         cdef double began = fnn_now(), blocks
-        cdef int threads = self.threads(n - start, 2, num_threads)
+        cdef int threads = self.threads(n - start, 2, num_threads, x)
         if self.plan.loss == NULL:
             raise RuntimeError("evaluate: compile with a loss first")
         if y is None:
             raise ValueError("evaluate: expected y")
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
+        self.take_outputs(&job, outputs, n)
         sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
         job.sums = self.totals(sums)
         self.forward_rows = -1
         self.refresh()
-        memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)))
+        memory = self.memory_for(max(1, min(n, ROW_BLOCK * threads)), job.rows.begin != NULL)
         job.plan, job.w, job.start = &self.plan, &memory.w, start
+        if self.plan.ignores:
+            job.start, job.stop = 0, n
+            check_index(&job, len(x))
+            job.start = start
+        job.factor = weight_factor(&self.plan, &job.rows, 0, n)
         while job.start < n and (job.start == start or fnn_now() - began < max_seconds):
             # As many rows as a batch of the workspace has, and again, up to EVALUATE_BLOCKS times.
             job.batch = job.w.rows
             # Of no weights they are endless: the least is taken before the conversion.
-            blocks = self.slice_flops(threads) / self.flops(job.batch, 2)
+            blocks = self.slice_flops(threads) / self.flops(job.batch, 2, x)
             job.stop = min(n, job.start + max(1, <ptrdiff_t>min(blocks, EVALUATE_BLOCKS)) * job.batch)
             check_index(&job, len(x))
             with nogil:
@@ -845,14 +1001,15 @@ cdef class Network:
     def predict(self, x, out, num_threads=None):
         cdef Job job
         cdef ptrdiff_t n = len(x)
-        cdef int threads = self.threads(n, 2, num_threads)
-        job.rows.x = self.matrix(x, n, self.input_size, "x")
+        cdef int threads = self.threads(n, 2, num_threads, x)
+        self.take_x(&job.rows, x)
         job.rows.index = NULL
         job.out = self.matrix(out, n, self.output_size, "out")
         if n == 0:
             return
         self.refresh()
-        memory = Memory(self, n if threads == 1 and n < ROW_BLOCK else threads * ROW_BLOCK, False)
+        memory = Memory(self, n if threads == 1 and n < ROW_BLOCK else threads * ROW_BLOCK, False,
+                        job.rows.begin != NULL)
         job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, n
         job.out_cols = self.output_size
         with nogil:
@@ -872,8 +1029,9 @@ cdef class Network:
         try:
             memory = self.idle.pop()
         except IndexError:
-            memory = Memory(self, FEW_ROWS, False)
-        job.rows.x, job.rows.index = rows.data, NULL
+            memory = Memory(self, FEW_ROWS, False, False)
+        job.rows.x, job.rows.index, job.rows.begin = rows.data, NULL, NULL
+        job.rows.source, job.rows.x_size, job.rows.x_row = FNN_SOURCES, self.plan.k.itemsize, rows.cols
         job.plan, job.w, job.start, job.stop = &self.plan, &memory.w, 0, rows.rows
         job.out, job.out_cols = y.data, self.output_size
         run(predict_worker, &job, 1)
@@ -883,12 +1041,15 @@ cdef class Network:
     def forward(self, x, num_threads=None, bint training=False):
         cdef Job job
         cdef ptrdiff_t n = len(x)
-        cdef int threads = self.threads(n, 2, num_threads)
-        job.rows.x = self.matrix(x, n, self.input_size, "x")
+        cdef int threads = self.threads(n, 2, num_threads, x)
+        cdef Memory memory
+        self.take_x(&job.rows, x)
         job.rows.index = NULL
         self.forward_rows = -1
         self.refresh()
-        memory = self.memory_for(max(n, 1))
+        memory = self.memory_for(max(n, 1), job.rows.begin != NULL)
+        if memory.w.sparse and n > 0:
+            memory.reserve(most_nonzeros(&job.rows, 0, n, n))
         out = np.empty((n, self.output_size), self.dtype)
         job.out = self.matrix(out, n, self.output_size, "out")
         job.plan, job.w, job.stop, job.out_cols = &self.plan, &memory.w, n, self.output_size
@@ -903,16 +1064,20 @@ cdef class Network:
         cdef Job job
         cdef ptrdiff_t n = self.forward_rows
         cdef int threads
+        cdef Memory memory
         if n < 0:
             raise RuntimeError("backward: call forward first")
         threads = self.threads(n, 6, num_threads)
-        memory = self.memory_for(max(n, 1))
-        dx = np.empty((n, self.input_size), self.dtype)
+        memory = <Memory>self.memory
         job.rows.y = self.matrix(dy, n, self.output_size, "dy")
-        job.out = self.matrix(dx, n, self.input_size, "dx")
+        dx, job.out = None, NULL
+        if not memory.w.sparse:
+            dx = np.empty((n, self.input_size), self.dtype)
+            job.out = self.matrix(dx, n, self.input_size, "dx")
         job.plan, job.w, job.stop = &self.plan, &memory.w, n
         job.iteration = self.forward_iteration
-        self.refresh_input_weights()
+        if not memory.w.sparse:
+            self.refresh_input_weights()
         with nogil:
             run(backward_worker, &job, threads)
         return dx
@@ -933,6 +1098,7 @@ cdef class Network:
             raise RuntimeError("apply_gradients: compile with an optimizer first")
         job.plan, job.w, job.iteration = &self.plan, NULL, self.iterations
         job.rate = self.plan.hyper.lr
+        job.start, job.stop, job.rows_in_all = 0, 1, 1
         with nogil:
             run(update_worker, &job, threads)
         self.iterations += 1
@@ -946,6 +1112,58 @@ cdef int check_index(Job *job, ptrdiff_t n) except -1:
         if not 0 <= job.rows.index[i] < n:
             raise ValueError(f"index: {job.rows.index[i]} outside 0 .. {n - 1}")
     return 0
+
+
+# What alpha dropout puts in place of a number: selu's limit
+cdef double SELU_LOWEST = -1.7580993408473766
+
+
+cdef void take_noise(const fnn_kernels *k, Step *s, name, double amount, seed) except *:
+    """Kernels and numbers of a step: of a rate, or of gaussian_noise's standard deviation."""
+    cdef fnn_noise_args *g = &s.noise_args
+    cdef double kept = 1 - amount
+    s.seed, g.rate = seed, amount
+    if name == "dropout":
+        s.noise = s.noise_grad = k.dropout
+        g.scale = 1 / kept
+    elif name == "alpha_dropout":   # mean 0 and variance 1 stay
+        s.noise, s.noise_grad = k.alpha_dropout, k.dropout
+        g.scale = (kept * (1 + amount * SELU_LOWEST * SELU_LOWEST)) ** -0.5
+        g.shift = -g.scale * SELU_LOWEST * amount
+        g.low = g.scale * SELU_LOWEST + g.shift
+    elif name == "gaussian_noise":
+        s.noise, g.scale = k.gaussian_noise, amount
+    else:
+        s.noise = s.noise_grad = k.gaussian_dropout
+        g.scale = (amount / kept) ** 0.5
+
+
+cdef void take_curve(const fnn_kernels *k, Step *s, name, numbers) except *:
+    """Kernels and numbers of an activation that takes any."""
+    s.of_input = name == "ramp"
+    if name == "ramp" and len(numbers) == 3:
+        s.curve, s.curve_grad = k.ramp, k.ramp_backward
+    elif name == "exp_tail" and len(numbers) == 2:
+        s.curve, s.curve_grad = k.exp_tail, k.exp_tail_backward
+    else:
+        raise ValueError(f"ops: unknown activation {name!r} of {len(numbers)} numbers")
+    for i, number in enumerate(numbers):
+        s.param[<int>i] = number
+
+
+cdef Bound bound_of(constraint) except *:
+    cdef Bound b
+    b.kind, b.low, b.high, b.rate = UNBOUND, 0, 0, 0
+    if constraint is None:
+        return b
+    if constraint == ("non_neg",):
+        b.kind = NON_NEGATIVE
+        return b
+    name, b.low, b.high, b.rate = constraint
+    if name != "norm":
+        raise ValueError(f"constraint: unknown {constraint!r}")
+    b.kind = OF_NORM
+    return b
 
 
 cdef fnn_hyper hyper_of(hyper) except *:
@@ -1005,13 +1223,19 @@ cdef fnn_loss loss_of(const fnn_kernels *k, name) except? NULL:
         return k.focal
     if name == "focal_logits":
         return k.focal_logits
+    if name == "focal_xent":
+        return k.focal_xent
+    if name == "focal_xent_logits":
+        return k.focal_xent_logits
+    if name == "gaussian_nll":
+        return k.gaussian_nll
     raise ValueError(f"loss: unknown {name!r}")
 
 
 cdef fnn_optim optim_of(const fnn_kernels *k, name) except? NULL:
     if name is None:
         return NULL
-    if name == "sgd":
+    if name in ("sgd", "sum"):  # to sum up gradients is a step of SGD on the sums
         return k.sgd
     if name == "adam":
         return k.adam
@@ -1036,9 +1260,28 @@ cdef Correction correction_of(name):
     return corrections.get(name, NO_CORRECTION)
 
 
-cdef fnn_metric metric_of(const fnn_kernels *k, name) except NULL:
+cdef int fill_measure(const fnn_kernels *k, name, numbers, Measure *measure) except -1:
+    """A metric's kernel or a loss's, whose outputs are as many as its targets, with its numbers."""
+    cdef int i
+    if len(numbers) > FNN_LOSS_PARAMS or name == "gaussian_nll":
+        raise ValueError(f"metrics: unknown {(name, *numbers)!r}")
+    measure.metric = metric_of(k, name)
+    if measure.metric == NULL:
+        try:
+            measure.loss = loss_of(k, name)
+        except ValueError:
+            raise ValueError(f"metrics: unknown {name!r}") from None
+    for i, number in enumerate(numbers):
+        measure.number[i] = number
+    return 0
+
+
+cdef fnn_metric metric_of(const fnn_kernels *k, name) except? NULL:
+    """NULL: none is called so."""
     if name == "argmax_match":
         return k.argmax_match
+    if name == "in_top_k":
+        return k.in_top_k
     if name == "threshold_match":
         return k.threshold_match
     if name == "squared_error":
@@ -1051,4 +1294,4 @@ cdef fnn_metric metric_of(const fnn_kernels *k, name) except NULL:
         return k.predicted_positive
     if name == "actual_positive":
         return k.actual_positive
-    raise ValueError(f"metrics: unknown {name!r}")
+    return NULL

@@ -8,23 +8,40 @@ activation. All of them are panels of `rows` rows (csrc/fnn.h) at panel stride `
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from fastnn._native.core cimport (
-    Activation, FNN_LOSS_PARAMS, fnn_hyper, fnn_kernels, fnn_loss, fnn_metric, fnn_optim,
+    Activation, FNN_CURVE_PARAMS, FNN_LOSS_PARAMS, fnn_curve, fnn_curve_grad, fnn_hyper, fnn_kernels,
+    fnn_loss, fnn_metric, fnn_noise, fnn_noise_args, fnn_optim,
 )
 
 cdef enum StepKind:
     DENSE
     ACTIVATE
     ACTIVATE_ROWS
+    CURVE
     SCALE
-    DROPOUT
+    NOISE
     LAYER_NORM
     BATCH_NORM
     PRELU
+    FORK                    # x[l + 1] is x[l], which the join reads, too
+    JOIN                    # x[l + 1] = x[l] + x[fork]
 
-# What the optimizer does to one tensor's gradient: its penalties, and, where gradients are clipped by
-# their norm, the sum of their squares and the factor that makes them small enough.
+# What weights are brought to after a step.
+cdef enum BoundKind:
+    UNBOUND
+    NON_NEGATIVE
+    OF_NORM
+
+ctypedef struct Bound:
+    BoundKind kind
+    double low, high, rate      # OF_NORM: from norm to rate clip(norm, low, high) + (1 - rate) norm
+
+# What is special in one tensor's step: its penalties, a factor of the learning rate, its bound, and,
+# where gradients are clipped by their norm, the sum of their squares and the factor that makes them
+# small enough.
 ctypedef struct Terms:
     double l1, l2
+    double rate
+    Bound bound
     double squares, factor
 
 # How an optimizer corrects its numbers for the first steps' bias.
@@ -53,6 +70,8 @@ ctypedef struct Step:
     char *m
     char *v
     char *u
+    char *average           # of the weights; NULL without
+    char *sums              # of gradients, where steps take those of several; NULL without
     char *wf
     char *wt
     ptrdiff_t w_panel, wf_panel, wt_panel
@@ -61,12 +80,22 @@ ctypedef struct Step:
     # SCALE: plain vectors
     char *scale
     char *shift
-    # DROPOUT
-    double rate
+    # CURVE
+    fnn_curve curve
+    fnn_curve_grad curve_grad
+    double param[FNN_CURVE_PARAMS]
+    bint of_input           # the derivative wants the input, not the output
+    # NOISE: random in training, else nothing. A gradient without noise of its own (NULL) passes, and
+    # d[l] is d[l + 1].
+    fnn_noise noise
+    fnn_noise noise_grad
+    fnn_noise_args noise_args   # its numbers
     uint64_t seed
     # LAYER_NORM and BATCH_NORM; state in panels [outputs/P][FNN_BATCH_NORM_STATE][P]
     double epsilon, momentum
     char *state
+    # FORK, JOIN: each other's step
+    int mate
 
 # A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
 ctypedef struct Unit:
@@ -76,6 +105,12 @@ ctypedef struct Unit:
     # Of this unit's kernel and bias, where gradients are clipped by norms or weights penalised.
     double squares[2]
     double penalty
+
+# What is reported beside the loss: a metric's kernel, or, where that is NULL, a loss's.
+ctypedef struct Measure:
+    fnn_metric metric
+    fnn_loss loss
+    double number[FNN_LOSS_PARAMS]
 
 ctypedef struct Plan:
     const fnn_kernels *k
@@ -91,15 +126,36 @@ ctypedef struct Plan:
     fnn_loss loss
     double loss_param[FNN_LOSS_PARAMS]
     int loss_step           # the loss reads x[loss_step]: before the last activation where fused
+    bint ignores            # rows of class id `ignored` do not count
+    int32_t ignored
+    ptrdiff_t target_cols   # of dense targets
     int n_metrics
-    fnn_metric *metrics
-    int metric_step         # the metrics read x[metric_step]
-    double threshold
+    Measure *metrics
+    int metric_step         # the metrics read x[metric_step], its first target_cols columns
     fnn_optim optim
     Correction correction
     fnn_hyper hyper
     bint penalised          # some weights are
     double clipnorm, global_clipnorm    # the largest norm of a tensor's gradient, of all; 0: any
+    int64_t summed          # steps that an update takes the mean gradient of; 0: no update follows
+    double average_kept     # how much of the averages is
+    int64_t overwrite_every # updates, after which weights become their averages; 0: never
+    bint bound              # some weights are
+
+# What is done in one step.
+ctypedef struct Turn:
+    fnn_hyper hyper
+    bint updates            # or else gradients are only summed up
+    double share            # of this step's gradients in a sum
+    double average_kept
+    bint overwrites         # weights by their averages
+
+# Where a step's gradients are: nowhere yet; in `g`, to be summed up where that is asked for; or where
+# the update reads them.
+cdef enum Gradients:
+    TO_COMPUTE
+    GIVEN
+    READY
 
 # Memory for batches of up to `rows` rows.
 ctypedef struct Workspace:
@@ -120,10 +176,23 @@ ctypedef struct Workspace:
     char *weight
     char *loss              # a value a row
     char *metric            # [n_metrics][rows]
+    # Of sparse x, which has no panels. In training its batch's non-zeros, sorted by chunks of columns (a
+    # unit's rows of weights): the row of weights in the chunk, the row of x, the number. Chunk i
+    # ends before chunk_end[i]. There is room for so many.
+    bint sparse
+    ptrdiff_t chunks, room
+    int64_t *chunk_end
+    int32_t *to_row
+    int32_t *from_row
+    char *nonzero
 
 # Rows to work on: x[index[i]], y or label and weight likewise; index NULL: i itself.
 ctypedef struct Rows:
-    const char *x
+    const char *x           # of sparse rows the non-zeros
+    int source              # x's type: FNN_SOURCES where it is the network's, else an fnn_source
+    ptrdiff_t x_size, x_row # bytes of an element, elements from one row to the next
+    const int64_t *begin    # of sparse rows: see fnn_sparse_args; else NULL
+    const int32_t *column
     const char *y           # NULL where the targets are class ids
     const int32_t *label
     const char *weight      # NULL: all 1
@@ -131,24 +200,29 @@ ctypedef struct Rows:
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                         ptrdiff_t r1) noexcept nogil
-cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
-                         ptrdiff_t r1) noexcept nogil
+# What the weights of so many rows from position `at` on are multiplied by, because some do not count.
+cdef double weight_factor(Plan *p, Rows *b, ptrdiff_t at, ptrdiff_t rows) noexcept nogil
+cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1,
+                         double factor) noexcept nogil
 # `kept`: backward is to follow. `iteration`: the optimizer step that the pass is part of, 1, 2, ...;
 # 0: none, it is not training.
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
-cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
+cdef bint activates(Plan *p, int l) noexcept nogil
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
+                             char *dy) noexcept nogil
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil
-cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                          bint keeps, bint norms, int u0, int u1, double begin,
+cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bint updates,
+                          Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
+cdef void refresh_operands(Plan *p, int l, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
-cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil
+cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double share) noexcept nogil
 cdef void measure_penalties(Plan *p) noexcept nogil
 cdef void choose_factors(Plan *p) noexcept nogil
 cdef double penalty(Plan *p) noexcept nogil
@@ -158,6 +232,14 @@ cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept
 cdef inline bint has_weights(const Step *s) noexcept nogil:
     return s.kernel_rows + s.bias > 0
 
+# Whether the gradient of a step's input is that of its output.
+cdef inline bint passes_gradient(const Step *s) noexcept nogil:
+    return s.kind == JOIN or (s.kind == NOISE and s.noise_grad == NULL)
+
+# Whether something binds a step's weights.
+cdef inline bint is_bound(const Step *s) noexcept nogil:
+    return s.of_kernel.bound.kind != UNBOUND or s.of_bias.bound.kind != UNBOUND
+
 # Whether the update waits for the norms of whole tensors, or of all.
 cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
     return p.clipnorm > 0 or p.global_clipnorm > 0
@@ -165,7 +247,6 @@ cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
 # Rows that one thread carries through all layers at a time, so that they stay in its cache.
 cdef enum:
     ROW_BLOCK = 128
-    MAX_METRICS = 8
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
     # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.

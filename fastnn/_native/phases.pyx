@@ -9,12 +9,14 @@ promise it (csrc/fnn.h), and sums over rows are taken in the order of rows.
 """
 
 from libc.math cimport pow, sqrt
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastnn._native.core cimport (
-    FNN_MAX_PANEL, ceil_div, fnn_dropout_args, fnn_gemm_args, fnn_gradient_args, fnn_loss_args, fnn_metric_args,
+    FNN_MAX_PANEL, FNN_SOURCES, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args,
+    fnn_metric_args, fnn_noise, fnn_noise_args, fnn_source,
 )
 from fastnn._native.features cimport features_backward, features_forward, features_gradient
+from fastnn._native.inputs cimport sparse_gradient, sparse_inputs
 
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
@@ -27,19 +29,45 @@ cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
 
 cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                         ptrdiff_t r1) noexcept nogil:
-    """x[0] rows r0 .. r1 from rows at + r0 ... of b; through the first step where that only scales."""
-    cdef ptrdiff_t size = p.k.itemsize, cols = p.steps[0].inputs
+    """x[0] rows r0 .. r1 from rows at + r0 ... of b; through the first step where that only scales
+    or where x is sparse."""
+    cdef ptrdiff_t cols = p.steps[0].inputs
     cdef ptrdiff_t first = 0 if b.index != NULL else at + r0
     cdef bint scales = p.steps[0].kind == SCALE
-    p.k.gather(r1 - r0, cols, b.index + at + r0 if b.index != NULL else NULL,
-               b.x + first * cols * size, cols,
-               p.steps[0].scale if scales else NULL, p.steps[0].shift if scales else NULL,
-               w.panel, w.x[1 if scales else 0] + r0 * p.k.panel * size)
+    cdef const int64_t *index = b.index + at + r0 if b.index != NULL else NULL
+    cdef const char *x
+    cdef const char *scale = p.steps[0].scale if scales else NULL
+    cdef const char *shift = p.steps[0].shift if scales else NULL
+    cdef char *to
+    if b.begin != NULL:
+        sparse_inputs(p, w, b, at, r0, r1)
+        return
+    x = b.x + first * b.x_row * b.x_size
+    to = w.x[1 if scales else 0] + r0 * p.k.panel * p.k.itemsize
+    if b.source == FNN_SOURCES:
+        p.k.gather(r1 - r0, cols, index, x, b.x_row, scale, shift, w.panel, to)
+    else:
+        p.k.gather_from(<fnn_source>b.source, r1 - r0, cols, index, x, b.x_row, scale, shift, w.panel, to)
 
 
-cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
-                         ptrdiff_t r1) noexcept nogil:
-    cdef ptrdiff_t size = p.k.itemsize, cols = p.steps[p.n_steps - 1].outputs, r, i
+cdef inline bint ignores(Plan *p, Rows *b) noexcept nogil:
+    return p.ignores and b.label != NULL
+
+
+cdef double weight_factor(Plan *p, Rows *b, ptrdiff_t at, ptrdiff_t rows) noexcept nogil:
+    cdef ptrdiff_t r, counted = 0
+    if not ignores(p, b):
+        return 1
+    for r in range(at, at + rows):
+        counted += b.label[b.index[r]] != p.ignored
+    return rows / <double>counted if counted > 0 else 0
+
+
+cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1,
+                         double factor) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, cols = p.target_cols, r, i
+    cdef bint ignoring = ignores(p, b)
+    cdef double weight
     if b.y != NULL:
         i = 0 if b.index != NULL else at + r0
         p.k.gather(r1 - r0, cols, b.index + at + r0 if b.index != NULL else NULL,
@@ -49,11 +77,17 @@ cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t
         i = b.index[at + r] if b.index != NULL else at + r
         if b.label != NULL:
             w.label[r] = b.label[i]
-        if b.weight != NULL:
-            if size == 4:
-                (<float *>w.weight)[r] = (<const float *>b.weight)[i]
-            else:
-                (<double *>w.weight)[r] = (<const double *>b.weight)[i]
+        if b.weight == NULL and not ignoring:
+            continue
+        weight = factor
+        if ignoring and b.label[i] == p.ignored:
+            weight = 0
+        elif b.weight != NULL:
+            weight *= (<const float *>b.weight)[i] if size == 4 else (<const double *>b.weight)[i]
+        if size == 4:
+            (<float *>w.weight)[r] = <float>weight
+        else:
+            (<double *>w.weight)[r] = weight
 
 
 cdef void pair_rows(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x,
@@ -80,21 +114,32 @@ cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
     return x ^ (x >> 31)
 
 
-cdef void drop(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration, char *x,
-               char *y) noexcept nogil:
-    """Rows r0 .. r1 of y from those of x, with the numbers of step l in that iteration; 0 drops none."""
+cdef void disturb(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration,
+                  fnn_noise f, char *x, char *y) noexcept nogil:
+    """Rows r0 .. r1 of y from those of x, with the random numbers of step l in that iteration; in 0, a copy."""
     cdef ptrdiff_t row = r0 * p.k.panel * p.k.itemsize
-    cdef fnn_dropout_args g
+    cdef fnn_noise_args g = p.steps[l].noise_args
+    if iteration == 0:
+        f, g.rate, g.scale = p.k.dropout, 0, 1
     g.rows, g.cols, g.row0, g.panel = r1 - r0, p.steps[l].outputs, r0, w.panel
-    g.rate = p.steps[l].rate if iteration > 0 else 0
     g.key = mixed(p.steps[l].seed + mixed(<uint64_t>iteration * <uint64_t>0x9e3779b97f4a7c15))
     g.x, g.y = x + row, y + row
-    p.k.dropout(&g)
+    f(&g)
+
+
+cdef void add(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x, char *y,
+              char *z) noexcept nogil:
+    """Rows r0 .. r1 of z = x + y."""
+    cdef ptrdiff_t P = p.k.panel, j, at
+    for j in range(ceil_div(cols, P)):
+        at = (j * w.panel + r0 * P) * p.k.itemsize
+        p.k.add((r1 - r0) * P, x + at, y + at, z + at)
 
 
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil:
-    """x[l + 1] from x[l] for the steps start .. stop; a first step that scales is the gather's."""
+    """x[l + 1] from x[l] for the steps start .. stop; a first step that scales, or whose x is
+    sparse, is the gather's."""
     cdef char **xs = w.x if kept else w.x_calm
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j
     cdef int l
@@ -103,7 +148,8 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
     cdef char *y
     cdef fnn_gemm_args g
     memset(&g, 0, sizeof(g))
-    for l in range(1 if start == 0 and p.steps[0].kind == SCALE else start, stop):
+    cdef bint gathered = start == 0 and (p.steps[0].kind == SCALE or w.sparse)
+    for l in range(1 if gathered else start, stop):
         s = &p.steps[l]
         x = xs[l] + row
         y = xs[l + 1] + row
@@ -122,13 +168,18 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
                 s.f.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
         elif s.kind == ACTIVATE_ROWS:
             s.f.rows(r1 - r0, s.outputs, P, w.panel, x, y)
-        elif s.kind == DROPOUT:
+        elif s.kind == CURVE:
+            for j in range(ceil_div(s.outputs, P)):
+                s.curve((r1 - r0) * P, s.param, x + j * w.panel * size, y + j * w.panel * size)
+        elif s.kind == NOISE:
             if kept:
-                drop(p, w, l, r0, r1, iteration, w.x[l], w.x[l + 1])
-        elif s.kind != SCALE:
-            features_forward(p, w, l, r0, r1, x, y, kept, iteration)
-        else:
+                disturb(p, w, l, r0, r1, iteration, s.noise, w.x[l], w.x[l + 1])
+        elif s.kind == JOIN:
+            add(p, w, r0, r1, s.outputs, xs[l], xs[s.mate], xs[l + 1])
+        elif s.kind == SCALE:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, x, s.scale, s.shift, y)
+        elif s.kind != FORK:
+            features_forward(p, w, l, r0, r1, x, y, kept, iteration)
 
 
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
@@ -138,33 +189,46 @@ cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, dou
     cdef int i
     cdef fnn_loss_args a
     cdef fnn_metric_args m
+    cdef char *value
     a.rows, a.cols = r1 - r0, p.steps[p.n_steps - 1].outputs
     a.p, a.p_panel = (w.x if gradient else w.x_calm)[p.loss_step] + row, w.panel
     a.t, a.t_panel = w.target + row if b.y != NULL else NULL, w.panel
     a.label = w.label + r0 if b.label != NULL else NULL
-    a.weight = w.weight + r0 * size if b.weight != NULL else NULL
+    a.weight = w.weight + r0 * size if b.weight != NULL or ignores(p, b) else NULL
     a.scale, a.param = scale, p.loss_param
     a.dp = w.d[p.loss_step] + row if gradient else NULL
     a.loss = w.loss + r0 * size
     p.loss(&a)
-    m.rows, m.cols, m.p_panel = a.rows, a.cols, a.p_panel
-    m.p = (w.x if gradient else w.x_calm)[p.metric_step] + row
-    m.t, m.t_panel, m.label, m.threshold = a.t, a.t_panel, a.label, p.threshold
+    a.cols, a.weight, a.scale, a.dp = p.target_cols, NULL, 1, NULL
+    a.p = (w.x if gradient else w.x_calm)[p.metric_step] + row
+    m.rows, m.cols, m.p, m.p_panel = a.rows, a.cols, a.p, a.p_panel
+    m.t, m.t_panel, m.label = a.t, a.t_panel, a.label
     for i in range(p.n_metrics):
-        m.value = w.metric + (i * w.rows + r0) * size
-        p.metrics[i](&m)
+        value = w.metric + (i * w.rows + r0) * size
+        if p.metrics[i].metric != NULL:
+            m.number, m.value = p.metrics[i].number[0], value
+            p.metrics[i].metric(&m)
+        else:
+            a.param, a.loss = p.metrics[i].number, value
+            p.metrics[i].loss(&a)
     if gradient:
-        through_activation(p, w, r0, r1, p.loss_step)
+        through_activation(p, w, r0, r1, p.loss_step, w.d[p.loss_step])
 
 
-cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
-    """d[l] *= act'(x[l]) where x[l] is the output of a dense step with an activation."""
+cdef bint activates(Plan *p, int l) noexcept nogil:
+    """Whether x[l] is the output of a dense step with an activation."""
+    return l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].f.grad != NULL
+
+
+cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
+                             char *dy) noexcept nogil:
+    """d[l] = dy act'(x[l]) where x[l] is the output of a dense step with an activation."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
-    if l == 0 or p.steps[l - 1].kind != DENSE or p.steps[l - 1].f.grad == NULL:
+    if not activates(p, l):
         return
     for j in range(ceil_div(p.steps[l - 1].outputs, P)):
         at = (j * w.panel + r0 * P) * size
-        p.steps[l - 1].f.grad((r1 - r0) * P, w.x[l] + at, w.d[l] + at, w.d[l] + at)
+        p.steps[l - 1].f.grad((r1 - r0) * P, w.x[l] + at, dy + at, w.d[l] + at)
 
 
 cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
@@ -191,11 +255,16 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
             g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
             g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
             g.grad, g.s = NULL, NULL
-            if l > 0 and p.steps[l - 1].kind == DENSE and p.steps[l - 1].f.grad != NULL:
+            if activates(p, l):
                 g.grad, g.s = p.steps[l - 1].f.grad, w.x[l] + row
             s.k.gemm_nn(&g)
             continue
-        if s.kind == ACTIVATE:
+        if passes_gradient(s):  # where there is no activation, d[l] is d[l + 1]
+            through_activation(p, w, r0, r1, l, w.d[l + 1])
+            continue
+        if s.kind == FORK:
+            add(p, w, r0, r1, s.outputs, w.d[l + 1], w.d[s.mate + 1], w.d[l])
+        elif s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
                 at = j * w.panel * size + row
                 s.f.grad((r1 - r0) * P, w.x[l if s.f.of_input else l + 1] + at,
@@ -203,14 +272,19 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
         elif s.kind == ACTIVATE_ROWS:
             s.f.rows_grad(r1 - r0, s.outputs, P, w.panel, w.x[l + 1] + row, w.d[l + 1] + row,
                           w.d[l] + row)
-        elif s.kind == DROPOUT:
-            drop(p, w, l, r0, r1, iteration, w.d[l + 1], w.d[l])
+        elif s.kind == CURVE:
+            for j in range(ceil_div(s.outputs, P)):
+                at = j * w.panel * size + row
+                s.curve_grad((r1 - r0) * P, s.param, w.x[l if s.of_input else l + 1] + at,
+                             w.d[l + 1] + at, w.d[l] + at)
+        elif s.kind == NOISE:
+            disturb(p, w, l, r0, r1, iteration, s.noise_grad, w.d[l + 1], w.d[l])
         elif s.kind != SCALE:
             features_backward(p, w, l, r0, r1)
         else:
             p.k.scale_shift(r1 - r0, s.outputs, P, w.panel, w.d[l + 1] + row, s.scale, NULL,
                             w.d[l] + row)
-        through_activation(p, w, r0, r1, l)
+        through_activation(p, w, r0, r1, l, w.d[l])
 
 
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil:
@@ -239,6 +313,13 @@ cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0,
             w = <char *>pairs
         p.k.pack_transpose(ceil_div(cols, 2) if s.bf16 else cols, rows, w, P, 0,
                            s.wt + (i * s.wt_panel + row * P) * size)
+
+
+cdef void refresh_operands(Plan *p, int l, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil:
+    """What products read of those weights, after training has changed them."""
+    pair_weights(p, &p.steps[l], j, i0, i1)
+    if p.steps[l].kind == DENSE and l > p.first_trained:
+        transpose_weights(p, &p.steps[l], j, i0, i1)
 
 
 cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
@@ -278,13 +359,16 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
     if s.kind != DENSE:
         features_gradient(p, w, rows, u, dw)
         return
-    unit_operands(p, w, rows, u, &o)
-    memset(&g, 0, sizeof(g))
-    g.m, g.n, g.k = o.rows, o.cols, o.k
-    g.a, g.a_panel, g.b = o.a, o.a_panel, o.b
-    g.b_row = g.c_row = p.k.panel
-    g.c = dw
-    s.k.gemm_tn(&g)
+    if w.sparse and u.l == 0:
+        sparse_gradient(p, w, u, dw)
+    else:
+        unit_operands(p, w, rows, u, &o)
+        memset(&g, 0, sizeof(g))
+        g.m, g.n, g.k = o.rows, o.cols, o.k
+        g.a, g.a_panel, g.b = o.a, o.a_panel, o.b
+        g.b_row = g.c_row = p.k.panel
+        g.c = dw
+        s.k.gemm_tn(&g)
     if u.i1 > s.kernel_rows:
         bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
@@ -292,6 +376,8 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
 cdef fnn_hyper with_terms(const fnn_hyper *hyper, const Terms *terms) noexcept nogil:
     cdef fnn_hyper h = hyper[0]
     h.l1, h.l2, h.factor = terms.l1, terms.l2, terms.factor
+    h.lr *= terms.rate
+    h.decay *= terms.rate
     return h
 
 
@@ -331,7 +417,8 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     cdef fnn_gradient_args g
     cdef fnn_hyper h
     # What has no kernel of both.
-    if s.kind != DENSE or (p.optim != p.k.sgd and p.optim != p.k.adam):
+    if (s.kind != DENSE or (p.optim != p.k.sgd and p.optim != p.k.adam)
+            or (w.sparse and u.l == 0)):
         to = s.g + at if keeps else <char *>dw
         gradient(p, w, rows, u, to)
         update(p, u, u.i0, hyper, to)
@@ -352,6 +439,45 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
         update(p, u, s.kernel_rows, hyper, db)
 
 
+cdef void add_up(Plan *p, Unit *u, double share, char *g) noexcept nogil:
+    """A unit's share of a step in the sums of gradients: one of SGD on them."""
+    cdef fnn_hyper h
+    memset(&h, 0, sizeof(h))
+    h.lr = -share
+    p.k.sgd(u.i1 - u.i0, min(p.k.panel, p.steps[u.l].outputs - u.j * p.k.panel), &h, g,
+            p.steps[u.l].sums + weights_at(p, u, u.i0), NULL, NULL, NULL)
+
+
+cdef void sum_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, Turn *turn,
+                         Gradients gradients, bint keeps) noexcept nogil:
+    """A unit's gradients into the sums, and where it is time for it the update from these."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = weights_at(p, u, u.i0)
+    cdef double dw[(UNIT_PANELS * FNN_MAX_PANEL + 1) * FNN_MAX_PANEL]
+    cdef char *g = s.g + at
+    if gradients == TO_COMPUTE:
+        g = s.g + at if keeps else <char *>dw
+        gradient(p, w, rows, u, g)
+    if gradients != READY:
+        add_up(p, u, turn.share, g)
+    if turn.updates:
+        update(p, u, u.i0, &turn.hyper, s.sums + at)
+        memset(s.sums + at, 0, (u.i1 - u.i0) * p.k.panel * p.k.itemsize)
+
+
+cdef void average(Plan *p, Unit *u, const Turn *turn) noexcept nogil:
+    """The moving averages of a unit's weights; the weights become these where it is time for it."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = weights_at(p, u, u.i0), rows = u.i1 - u.i0
+    cdef fnn_hyper h
+    memset(&h, 0, sizeof(h))
+    h.beta1 = turn.average_kept
+    p.k.average(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), &h, s.w + at, s.average + at, NULL,
+                NULL, NULL)
+    if turn.overwrites:
+        memcpy(s.w + at, s.average + at, rows * p.k.panel * p.k.itemsize)
+
+
 cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, bint squares,
                       double *sum) noexcept nogil:
     """What some rows of a unit, of one tensor, add to the penalty and to the squares."""
@@ -359,7 +485,7 @@ cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *te
     cdef ptrdiff_t at = weights_at(p, u, row)
     if squares or terms.l1 != 0 or terms.l2 != 0:
         p.k.norm(rows, min(p.k.panel, s.outputs - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
-                 s.g + at if squares else NULL, sum, &u.penalty)
+                 (s.g if s.sums == NULL else s.sums) + at if squares else NULL, sum, &u.penalty)
 
 
 cdef void unit_norms(Plan *p, Unit *u, bint squares) noexcept nogil:
@@ -414,12 +540,12 @@ cdef double penalty(Plan *p) noexcept nogil:
     return total
 
 
-cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hyper, bint computes,
-                          bint keeps, bint norms, int u0, int u1, double begin,
+cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bint updates,
+                          Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil:
-    """The part begin .. end of units u0 .. u1: gradients (if `computes`; else they are there), and
-    the update, or, if hyper is NULL, their norms where `norms` asks for them. Gradients are kept if
-    they are not used at once.
+    """The part begin .. end of units u0 .. u1: gradients, and, if `updates`, all that the turn does
+    with them; else, with `norms`, the sums and norms that the update waits for. Gradients are kept
+    if they are not used at once.
 
     Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
@@ -437,21 +563,26 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, fnn_hyper *hype
             continue
         taken += cost
         s = &p.steps[u.l]
-        if hyper == NULL:
-            if computes:
+        if not updates:
+            if gradients == TO_COMPUTE:
                 gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
             if norms:
+                if s.sums != NULL:
+                    add_up(p, u, turn.share, s.g + weights_at(p, u, u.i0))
                 unit_norms(p, u, True)
             continue
         if norms:
             unit_norms(p, u, False)
-        if computes:
-            gradient_and_update(p, w, rows, u, hyper, keeps)
+        if s.sums != NULL:
+            sum_and_update(p, w, rows, u, turn, gradients, keeps)
+        elif gradients == TO_COMPUTE:
+            gradient_and_update(p, w, rows, u, &turn.hyper, keeps)
         else:
-            update(p, u, u.i0, hyper, s.g + weights_at(p, u, u.i0))
-        pair_weights(p, s, u.j, u.i0, u.i1)
-        if s.kind == DENSE and u.l > p.first_trained:
-            transpose_weights(p, s, u.j, u.i0, u.i1)
+            update(p, u, u.i0, &turn.hyper, s.g + weights_at(p, u, u.i0))
+        if s.average != NULL:
+            average(p, u, turn)
+        if (turn.updates or turn.overwrites) and not is_bound(s):
+            refresh_operands(p, u.l, u.j, u.i0, u.i1)
     return taken / total if total > 0 else 0
 
 
@@ -469,8 +600,23 @@ cdef void make_nadam_factors() noexcept:
 make_nadam_factors()
 
 
+cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double share) noexcept nogil:
+    """What step `iteration` = 1, 2, ... does; `share` is its part of all, where no update follows."""
+    cdef Turn turn
+    cdef int64_t update = iteration
+    turn.updates, turn.share, turn.overwrites = p.summed > 0, share, False
+    if p.summed > 0:
+        turn.updates, turn.share = iteration % p.summed == 0, 1.0 / p.summed
+        update = ceil_div(iteration, p.summed)
+    turn.hyper = hyper_at(p, update, rate)
+    turn.average_kept = p.average_kept if update > 1 else 0
+    if p.overwrite_every > 0:
+        turn.overwrites = update % p.overwrite_every == 0
+    return turn
+
+
 cdef fnn_hyper hyper_at(Plan *p, int64_t iteration, double rate) noexcept nogil:
-    """The numbers of optimizer step `iteration` = 1, 2, ..., corrected for the means' bias to 0."""
+    """The numbers of update `iteration` = 1, 2, ..., corrected for the means' bias to 0."""
     cdef fnn_hyper h = p.hyper
     cdef double t = <double>iteration, root, now, soon, product
     h.lr = rate

@@ -11,11 +11,13 @@ ctypedef struct Job:
     Workspace *w
     Rows rows
     ptrdiff_t start, stop, batch    # positions in rows.index
+    ptrdiff_t rows_in_all           # of one pass
     int64_t iteration
     const double *rates             # learning rates of the steps from position 0 on; NULL: hyper's
     double rate                     # of one step that is run in parts
     double *sums
-    char *out                       # predict
+    double factor                   # evaluate: weight_factor of all rows
+    char *out                       # predict; train and evaluate: NULL, or takes each position's outputs
     ptrdiff_t out_cols
     bint input_gradient             # backward
     ptrdiff_t part0, part1          # of a step that is run in parts: its rows or units

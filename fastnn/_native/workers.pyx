@@ -7,14 +7,16 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, flush_subnormals, fnn_barrier_wait, fnn_hyper, fnn_now, fnn_share, fnn_share_anew,
+    ceil_div, flush_subnormals, fnn_barrier_wait, fnn_now, fnn_share, fnn_share_anew,
     fnn_take, maybe_delay, restore_fp, round_up,
 )
+from fastnn._native.bounds cimport hold_in_bounds
 from fastnn._native.features cimport couple
+from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.phases cimport (
-    ROW_BLOCK, Plan, Workspace, add_rows, backward, choose_factors, clips_by_norm, forward,
-    gather_inputs, gather_targets, gradient_rows, hyper_at, losses, penalty, rows_of,
-    through_activation, weights_phase,
+    GIVEN, READY, ROW_BLOCK, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
+    choose_factors, clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
+    penalty, rows_of, through_activation, turn_at, weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
 
@@ -35,6 +37,20 @@ cdef double begin_of(fnn_share *shares, int tid, int size) noexcept nogil:
     if shares == NULL:
         return equal(tid, size)
     return shares[tid - 1].end if tid > 0 else 0
+
+
+cdef int last_step(Job *job) noexcept nogil:
+    """What forward goes on to before losses and metrics, and before outputs where they are wanted."""
+    return job.plan.n_steps if job.out != NULL else max(job.plan.loss_step, job.plan.metric_step)
+
+
+cdef void keep_outputs(Job *job, char **x, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1) noexcept nogil:
+    """The outputs of rows r0 .. r1 of the batch at position `at`, where they are wanted."""
+    cdef Plan *p = job.plan
+    cdef ptrdiff_t itemsize = p.k.itemsize, cols = job.out_cols
+    if job.out != NULL:
+        p.k.unpack(r1 - r0, cols, x[p.n_steps] + r0 * p.k.panel * itemsize, cols, job.w.panel,
+                   job.out + (at + r0) * cols * itemsize)
 
 
 cdef int coupled_forward(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
@@ -98,15 +114,17 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
     """Phase 1 on rows r0 .. r1 of the batch of `rows` rows that begins at position `at`."""
     cdef Plan *p = job.plan
     cdef ptrdiff_t r = r0, end
+    cdef double factor = weight_factor(p, &job.rows, at, rows)
     cdef int start = coupled_forward(job, at, rows, r0, r1, iteration, tid, size)
     cdef int low = last_coupling(p) + 1, stop = p.first_trained + 1
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         if start < 0:
             gather_inputs(p, job.w, &job.rows, at, r, end)
-        gather_targets(p, job.w, &job.rows, at, r, end)
-        forward(p, job.w, r, end, max(start, 0), max(p.loss_step, p.metric_step), True, iteration)
+        gather_targets(p, job.w, &job.rows, at, r, end, factor)
+        forward(p, job.w, r, end, max(start, 0), last_step(job), True, iteration)
         losses(p, job.w, &job.rows, r, end, 1.0 / rows, True)
+        keep_outputs(job, job.w.x, at, r, end)
         backward(p, job.w, r, end, p.loss_step, max(low, stop), iteration)
         if stop > low:
             first_rows(p, job.w, r, end, stop)
@@ -127,6 +145,19 @@ cdef void agree_on_factors(Job *job, int tid, int size) noexcept nogil:
     fnn_barrier_wait(&job.barrier, size)
 
 
+cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
+                           double begin, double end, int tid, int size) noexcept nogil:
+    """Phase 2: the part begin .. end of the units, in two passes where the update waits for norms."""
+    cdef Plan *p = job.plan
+    cdef bint waits = clips_by_norm(p) and turn.updates
+    if waits:
+        weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, begin, end)
+        agree_on_factors(job, tid, size)
+        gradients = READY
+    return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not waits, 0,
+                         p.n_units, begin, end)
+
+
 cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier.
 
@@ -137,13 +168,12 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t at = job.start, rows, r0, r1
     cdef int64_t iteration = job.iteration
-    cdef fnn_hyper hyper
+    cdef Turn turn
     # The team may be smaller than was asked for.
     cdef bint shared = size > 1 and size == job.team, measures = False, measures_rows
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
     cdef double now = 0, part, begin, end
-    cdef bint by_norm = clips_by_norm(p)
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         iteration += 1
@@ -155,6 +185,8 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
             now = fnn_now()
         maybe_delay(tid)
         rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
+        if job.w.sparse and tid == 0:
+            sort_nonzeros(p, job.w, &job.rows, at, rows)
         rows_phase(job, at, rows, r0, r1, iteration, tid, size)
         if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
@@ -166,16 +198,16 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         maybe_delay(tid)
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
-        hyper = hyper_at(p, iteration, p.hyper.lr if job.rates == NULL else job.rates[at // job.batch])
+        turn = turn_at(p, iteration, p.hyper.lr if job.rates == NULL else job.rates[at // job.batch],
+                       rows / <double>job.rows_in_all)
         begin, end = begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size)
-        if by_norm:
-            weights_phase(p, job.w, rows, NULL, True, True, True, 0, p.n_units, begin, end)
-            agree_on_factors(job, tid, size)
         # Of the last step the gradients stay, to be looked at.
-        part = weights_phase(p, job.w, rows, &hyper, not by_norm, at + rows == job.stop,
-                             p.penalised and not by_norm, 0, p.n_units, begin, end)
+        part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end, tid, size)
         if measures:
             keep_time(&of_units[tid], part, now)
+        if p.bound:
+            fnn_barrier_wait(&job.barrier, size)
+            hold_in_bounds(p, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
             job.sums[0] += rows * penalty(p)
@@ -191,6 +223,8 @@ cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t r0, r1
     maybe_delay(tid)
+    if job.w.sparse and tid == 0 and job.part0 == 0:
+        sort_nonzeros(job.plan, job.w, &job.rows, job.start, job.stop - job.start)
     equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1,
                job.iteration + 1, tid, size)
@@ -202,8 +236,8 @@ cdef void gradient_worker(void *what, int tid, int size) noexcept nogil:
     cdef Job *job = <Job *>what
     cdef uint64_t fp = flush_subnormals()
     maybe_delay(tid)
-    weights_phase(job.plan, job.w, job.stop - job.start, NULL, True, True, False, job.part0, job.part1,
-                  equal(tid, size), equal(tid + 1, size))
+    weights_phase(job.plan, job.w, job.stop - job.start, NULL, False, TO_COMPUTE, True, False, job.part0,
+                  job.part1, equal(tid, size), equal(tid + 1, size))
     restore_fp(fp)
 
 
@@ -220,9 +254,10 @@ cdef void evaluate_worker(void *what, int tid, int size) noexcept nogil:
         while r < r1:
             end = min(r + ROW_BLOCK, r1)
             gather_inputs(p, job.w, &job.rows, at, r, end)
-            gather_targets(p, job.w, &job.rows, at, r, end)
-            forward(p, job.w, r, end, 0, max(p.loss_step, p.metric_step), False, 0)
+            gather_targets(p, job.w, &job.rows, at, r, end, job.factor)
+            forward(p, job.w, r, end, 0, last_step(job), False, 0)
             losses(p, job.w, &job.rows, r, end, 1.0, False)
+            keep_outputs(job, job.w.x_calm, at, r, end)
             r = end
         fnn_barrier_wait(&job.barrier, size)
         maybe_delay(tid)
@@ -259,6 +294,8 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, cols = job.out_cols
     cdef int start
     maybe_delay(tid)
+    if job.w.sparse and tid == 0:
+        sort_nonzeros(p, job.w, &job.rows, 0, job.stop)
     equal_rows(job.stop, tid, size, &r0, &r1)
     start = coupled_forward(job, 0, job.stop, r0, r1, job.iteration, tid, size)
     r = r0
@@ -273,12 +310,14 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
 
 
 cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
-    """Gradients of the weights, and of the input to out, from the output's in rows.y."""
+    """Gradients of the weights, and of the input to out, unless it is sparse, from the output's in
+    rows.y."""
     cdef Job *job = <Job *>what
     cdef Plan *p = job.plan
     cdef Workspace *w = job.w
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
     cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
+    cdef int stop = 1 if w.sparse else 0
     maybe_delay(tid)
     equal_rows(job.stop, tid, size, &r0, &r1)
     r = r0
@@ -286,31 +325,31 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         end = min(r + ROW_BLOCK, r1)
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
-        through_activation(p, w, r, end, p.n_steps)
-        backward(p, w, r, end, p.n_steps, last_coupling(p) + 1, job.iteration)
+        through_activation(p, w, r, end, p.n_steps, w.d[p.n_steps])
+        backward(p, w, r, end, p.n_steps, max(last_coupling(p) + 1, stop), job.iteration)
         r = end
-    coupled_backward(job, job.stop, r0, r1, job.iteration, 0, tid, size)
-    p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
-               job.out + r0 * n_in * itemsize)
+    coupled_backward(job, job.stop, r0, r1, job.iteration, stop, tid, size)
+    if not w.sparse:
+        p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
+                   job.out + r0 * n_in * itemsize)
     fnn_barrier_wait(&job.barrier, size)
     maybe_delay(tid)
-    weights_phase(p, w, job.stop, NULL, True, True, False, 0, p.n_units, equal(tid, size), equal(tid + 1, size))
+    weights_phase(p, w, job.stop, NULL, False, TO_COMPUTE, True, False, 0, p.n_units, equal(tid, size),
+                  equal(tid + 1, size))
 
 
 cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     """One optimizer step from the gradients there are."""
     cdef Job *job = <Job *>what
-    cdef fnn_hyper hyper = hyper_at(job.plan, job.iteration + 1, job.rate)
+    cdef Turn turn = turn_at(job.plan, job.iteration + 1, job.rate,
+                             (job.stop - job.start) / <double>job.rows_in_all)
     cdef uint64_t fp = flush_subnormals()
     cdef Plan *p = job.plan
     maybe_delay(tid)
-    cdef bint by_norm = clips_by_norm(p)
-    if by_norm:
-        weights_phase(p, job.w, 0, NULL, False, True, True, 0, p.n_units, equal(tid, size),
-                      equal(tid + 1, size))
-        agree_on_factors(job, tid, size)
-    weights_phase(p, job.w, 0, &hyper, False, True, p.penalised and not by_norm, 0, p.n_units,
-                  equal(tid, size), equal(tid + 1, size))
+    change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), tid, size)
+    if p.bound:
+        fnn_barrier_wait(&job.barrier, size)
+        hold_in_bounds(p, tid, size)
     restore_fp(fp)
 
 

@@ -65,6 +65,8 @@ def _get_state(model: Sequential) -> State:
         compiled = model.get_compile_config()
         if compiled and isinstance(model.loss, FunctionLoss):
             compiled["loss"] = None  # a file holds no code
+        if compiled:
+            compiled["metrics"] = [each for each in compiled["metrics"] if isinstance(each, dict)]
         config: dict[str, Any] = {
             "model": model.get_config(),
             "compile": compiled,

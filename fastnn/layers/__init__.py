@@ -4,48 +4,59 @@ live in the model's network, and a layer reads and writes them there."""
 from typing import Any
 
 from fastnn._registry import resolve
-from fastnn.layers._activations import Activation, PReLU
+from fastnn.layers._activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastnn.layers._base import Layer
 from fastnn.layers._dense import Dense
 from fastnn.layers._input import Input, InputLayer
-from fastnn.layers._noise import Dropout
+from fastnn.layers._noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers._normalization import BatchNormalization, LayerNormalization
-from fastnn.layers._scaling import Normalization
+from fastnn.layers._residual import Residual
+from fastnn.layers._scaling import Normalization, Rescaling
 from fastnn.layers._shapes import Flatten, Reshape
 
 __all__ = [
+    "ELU",
     "Activation",
+    "AlphaDropout",
     "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Input",
     "InputLayer",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "Normalization",
     "PReLU",
+    "ReLU",
+    "Rescaling",
     "Reshape",
+    "Residual",
+    "Softmax",
     "get",
 ]
 
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
-        InputLayer,
-        Dense,
-        Activation,
-        PReLU,
-        Dropout,
-        Normalization,
-        BatchNormalization,
-        LayerNormalization,
-        Flatten,
-        Reshape,
+        InputLayer, Dense, Flatten, Reshape, Residual,
+        Activation, ReLU, LeakyReLU, ELU, PReLU, Softmax,
+        Dropout, AlphaDropout, GaussianDropout, GaussianNoise,
+        Normalization, Rescaling, BatchNormalization, LayerNormalization,
     )
-}
+}  # fmt: skip
 
 
 def get(identifier: Any) -> Layer:
-    """The layer that `identifier` (a layer or its serialized dict) stands for."""
+    """The layer that `identifier` (a layer or its serialized dict) stands for.
+
+    Examples
+    --------
+    >>> from fastnn import layers
+    >>> layers.get({"class_name": "Dropout", "config": {"rate": 0.5}}).rate
+    0.5
+    """
     return resolve(identifier, Layer, _KNOWN, "layer")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, initializers, regularizers
+from fastnn._curves import check_axis, elu_of, relu_of
 from fastnn._data import Shape
 from fastnn._registry import serialize
 from fastnn.layers._base import Layer
@@ -20,6 +21,13 @@ class Activation(Layer):
     activation : str or function of fastnn.activations
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Activation
+    >>> Sequential([Activation("relu", input_shape=(3,))])([[-1.0, 0.0, 2.0]])
+    array([[0., 0., 2.]], dtype=float32)
     """
 
     def __init__(
@@ -46,6 +54,202 @@ class Activation(Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": self.activation.__name__}
+
+
+class ReLU(Layer):
+    """y = min(x, max_value) where x > threshold, else negative_slope (x - threshold).
+
+    Parameters
+    ----------
+    max_value : float >= 0, optional
+        None: there is none.
+    negative_slope, threshold : float >= 0
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one of the numbers is none or below 0.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import ReLU
+    >>> model = Sequential([ReLU(max_value=10, negative_slope=0.5, input_shape=(4,))])
+    >>> model([[-10.0, -5.0, 5.0, 20.0]])
+    array([[-5. , -2.5,  5. , 10. ]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        self._engine = relu_of(negative_slope, max_value, threshold)
+        self.max_value = None if max_value is None else float(max_value)
+        self.negative_slope = float(negative_slope)
+        self.threshold = float(threshold)
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
+
+    def op(self) -> tuple[Any, ...]:
+        return ("activation", *self._engine)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "max_value": self.max_value,
+            "negative_slope": self.negative_slope,
+            "threshold": self.threshold,
+        }
+
+
+class LeakyReLU(Layer):
+    """y = x where x > 0, else negative_slope x.
+
+    Parameters
+    ----------
+    negative_slope : float >= 0
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `negative_slope` is no number or below 0.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import LeakyReLU
+    >>> Sequential([LeakyReLU(0.5, input_shape=(3,))])([[-10.0, -5.0, 5.0]])
+    array([[-5. , -2.5,  5. ]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        negative_slope: float = 0.3,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        self._engine = relu_of(negative_slope, None, 0.0)
+        self.negative_slope = float(negative_slope)
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
+
+    def op(self) -> tuple[Any, ...]:
+        return ("activation", *self._engine)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "negative_slope": self.negative_slope}
+
+
+class ELU(Layer):
+    """y = x where x > 0, else alpha (exp(x) - 1).
+
+    Parameters
+    ----------
+    alpha : float >= 0
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `alpha` is no number or below 0.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import ELU
+    >>> Sequential([ELU(2.0, input_shape=(2,))])([[-100.0, 5.0]])
+    array([[-2.,  5.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        self._engine = elu_of(alpha)
+        self.alpha = float(alpha)
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
+
+    def op(self) -> tuple[Any, ...]:
+        return ("activation", *self._engine)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+class Softmax(Layer):
+    """y = exp(x) over its sum, for each row.
+
+    Parameters
+    ----------
+    axis : int
+        The features' axis: -1 or 1.
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Raises
+    ------
+    ValueError
+        If `axis` is another.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Softmax
+    >>> Sequential([Softmax(input_shape=(2,))])([[1.0, 1.0]])
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        check_axis(axis)
+        self.axis = -1
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
+
+    def op(self) -> tuple[Any, ...]:
+        return ("activation", "softmax")
+
+    def takes_shape(self, input_shape: Shape) -> bool:
+        return len(input_shape) == 1
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis}
 
 
 class PReLU(WeightedLayer):

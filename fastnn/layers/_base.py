@@ -64,6 +64,13 @@ class Layer(Configurable):
         Whether training changes the weights. May be changed later.
     **keras
         Keras's other arguments, at the values that ask for nothing.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> layer = Dense(3, name="hidden", input_shape=(4,))
+    >>> layer.name, layer.dtype, layer.built
+    ('hidden', 'float32', False)
     """
 
     weight_names: tuple[str, ...] = ()

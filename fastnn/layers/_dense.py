@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._data import (
     Shape,
     as_bool,
@@ -29,6 +29,12 @@ class Dense(WeightedLayer):
     kernel_initializer, bias_initializer : str or Initializer
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
         The loss, in training and in `evaluate`, is greater by these penalties.
+    activity_regularizer : None
+        Keras's other values are not supported.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What the weights are brought to after every step.
+    learning_rate_multiplier : float >= 0
+        By name only: what the learning rate is multiplied by for these weights. May be set later.
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
 
@@ -38,13 +44,19 @@ class Dense(WeightedLayer):
         If `units` is below 1, a name is unknown or something is not supported yet.
     TypeError
         If an argument is of the wrong type.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Dense, Input
+    >>> model = Sequential([Input((4,)), Dense(8, "relu"), Dense(1)])
+    >>> [layer.count_params() for layer in model.layers]
+    [40, 9]
     """
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
         **Layer._neutral,
         "activity_regularizer": (None,),
-        "kernel_constraint": (None,),
-        "bias_constraint": (None,),
         "lora_rank": (None,),
     }
 
@@ -57,6 +69,9 @@ class Dense(WeightedLayer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: None = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         *,
         name: str | None = None,
         dtype: Any = None,
@@ -71,9 +86,16 @@ class Dense(WeightedLayer):
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
         self.kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
         self.bias_regularizer = regularizers.get(bias_regularizer, "bias_regularizer")
+        self.kernel_constraint = constraints.get(kernel_constraint, "kernel_constraint")
+        self.bias_constraint = constraints.get(bias_constraint, "bias_constraint")
         self.weight_names = ("kernel", "bias") if self.use_bias else ("kernel",)
         super().__init__(
-            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+            name=name,
+            dtype=dtype,
+            input_shape=input_shape,
+            input_dim=input_dim,
+            activity_regularizer=activity_regularizer,
+            **keras,
         )
 
     def op(self) -> tuple[Any, ...]:
@@ -115,4 +137,8 @@ class Dense(WeightedLayer):
             if self.kernel_regularizer
             else None,
             "bias_regularizer": serialize(self.bias_regularizer) if self.bias_regularizer else None,
+            "kernel_constraint": serialize(self.kernel_constraint)
+            if self.kernel_constraint
+            else None,
+            "bias_constraint": serialize(self.bias_constraint) if self.bias_constraint else None,
         }

@@ -10,7 +10,14 @@ from fastnn.layers._base import Layer
 
 
 class InputLayer(Layer):
-    """Says what shape a sample has. Not listed in `model.layers`."""
+    """Says what shape a sample has. Not listed in `model.layers`.
+
+    Examples
+    --------
+    >>> from fastnn.layers import InputLayer
+    >>> InputLayer((28, 28)).shape
+    (None, 28, 28)
+    """
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
         "batch_size": (None,),
@@ -52,5 +59,12 @@ def Input(
     ------
     ValueError
         If `shape` is anything else.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Dense, Input
+    >>> Sequential([Input((4,)), Dense(1)]).input_shape
+    (None, 4)
     """
     return InputLayer(shape, name=name, dtype=dtype, **keras)

@@ -1,6 +1,7 @@
 """Layers that scale and shift features and are not trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from fastnn._data import (
     numeric,
 )
 from fastnn.layers._base import Layer
+
+BLOCK_NUMBERS = 2**20  # of the data that adapt looks at, at a time
 
 
 def feature_axis(axis: Any) -> int:
@@ -34,6 +37,18 @@ class Normalization(Layer):
         them; before that the layer changes nothing.
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Normalization
+    >>> x = np.array([[1.0, 10.0], [3.0, 30.0]])
+    >>> layer = Normalization(input_shape=(2,))
+    >>> layer.adapt(x)
+    >>> Sequential([layer])(x)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
     """
 
     # Keras has 1e-7. A power of two of the same size multiplies exactly, so that a constant
@@ -134,10 +149,7 @@ class Normalization(Layer):
             )
         if len(data) == 0:
             raise ValueError(f"data: expected at least one row, got shape {data.shape}")
-        if not np.isfinite(data).all():
-            raise ValueError("data: expected finite numbers, got NaN or infinity")
-        mean = data.mean(axis=0, dtype=np.float64)
-        variance = data.var(axis=0, dtype=np.float64)
+        mean, variance = _moments(data, self.dtype)
         with np.errstate(over="ignore"):  # what the layer's dtype cannot hold is refused
             self.set_weights_for(data.shape[1:], [mean, variance, float(len(data))])
 
@@ -159,6 +171,110 @@ class Normalization(Layer):
     def get_config(self) -> dict[str, Any]:
         mean, variance = (given.tolist() for given in self._given) if self._given else (None, None)
         return {**super().get_config(), "axis": self.axis, "mean": mean, "variance": variance}
+
+
+class Rescaling(Layer):
+    """y = x scale + offset, not trained. As a model's first layer it is done while rows are read.
+
+    Parameters
+    ----------
+    scale, offset : float or array_like (features,)
+        One number for all features, or one for each.
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are no finite numbers.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Rescaling
+    >>> Sequential([Rescaling(1 / 128, offset=-1, input_shape=(3,))])([[0, 128, 256]])
+    array([[-1.,  0.,  1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        scale: Any,
+        offset: Any = 0.0,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        input_dim: int | None = None,
+        **keras: Any,
+    ) -> None:
+        self._numbers = {
+            "scale": _statistic(scale, "scale"),
+            "offset": _statistic(offset, "offset"),
+        }
+        super().__init__(
+            name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
+        )
+
+    @property
+    def scale(self) -> Any:
+        """The factor of all features, or a list of one for each."""
+        return _plain(self._numbers["scale"])
+
+    @property
+    def offset(self) -> Any:
+        """What is added to all features, or a list of one for each."""
+        return _plain(self._numbers["offset"])
+
+    def op(self) -> tuple[Any, ...]:
+        return ("scale_shift",)
+
+    def takes_shape(self, input_shape: Shape) -> bool:
+        one_for_all = all(numbers.size == 1 for numbers in self._numbers.values())
+        return len(input_shape) == 1 or one_for_all
+
+    def check_input(self, input_shape: Shape) -> None:
+        super().check_input(input_shape)
+        for name, numbers in self._numbers.items():
+            if numbers.size not in (1, input_shape[0]):
+                raise ValueError(
+                    f"layer {self.name!r}: expected {numbers.size} inputs, as many as {name} has, "
+                    f"got {input_shape[0]}"
+                )
+
+    def _push(self, weights: list[np.ndarray]) -> None:
+        size = prod(self._shape or ())
+        self._network.set_scale_shift(
+            self._op, *(np.full(size, each, self.dtype) for each in self._numbers.values())
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
+
+
+def _plain(numbers: np.ndarray) -> Any:
+    """One number, or a list of them, as a config has it."""
+    return numbers.item() if numbers.size == 1 else numbers.tolist()
+
+
+def _blocks(data: np.ndarray, dtype: str) -> Iterator[np.ndarray]:
+    """The rows in blocks of `dtype`, so that no array as large as the data is made."""
+    rows = max(1, BLOCK_NUMBERS // data.shape[1])
+    for start in range(0, len(data), rows):
+        yield data[start : start + rows].astype(dtype, copy=False)
+
+
+def _moments(data: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each feature, (features,), in float64."""
+    total = np.zeros(data.shape[1])
+    for block in _blocks(data, dtype):
+        if not np.isfinite(block).all():
+            raise ValueError("data: expected finite numbers, got NaN or infinity")
+        total += block.sum(axis=0, dtype=np.float64)
+    mean = total / len(data)
+    squares = np.zeros(data.shape[1])
+    for block in _blocks(data, dtype):
+        squares += ((block - mean) ** 2).sum(axis=0)
+    return mean, squares / len(data)
 
 
 def _statistic(value: Any, name: str) -> np.ndarray:

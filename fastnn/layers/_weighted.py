@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import Shape
+from fastnn._data import Shape, as_number
+from fastnn.constraints import Constraint
 from fastnn.layers._base import Layer
 from fastnn.regularizers import Regularizer
 
@@ -15,8 +16,19 @@ class WeightedLayer(Layer):
     A subclass says by `tensors` what Keras calls them, and by `weight_names` which of them there
     are; they stand first there, before weights that are not trained, which `_push` and `_pull` of
     the subclass carry. For each it has an attribute `<name>_initializer` and, where there may be a
-    penalty on it, `<name>_regularizer`.
+    penalty on it, `<name>_regularizer`, and likewise `<name>_constraint`.
+
+    Parameters
+    ----------
+    learning_rate_multiplier : float >= 0
+        What the optimizer's learning rate is multiplied by for these weights. May be changed later.
+    **arguments
+        As for every layer.
     """
+
+    def __init__(self, *, learning_rate_multiplier: float = 1.0, **arguments: Any) -> None:
+        self._multiplier = as_number(learning_rate_multiplier, "learning_rate_multiplier", 0)
+        super().__init__(**arguments)
 
     tensors: tuple[str | None, str | None] = ("kernel", "bias")
 
@@ -40,12 +52,37 @@ class WeightedLayer(Layer):
         if self.stepped_names:
             penalties = [(r.l1, r.l2) if r else (0.0, 0.0) for r in self._regularizers]
             network.set_penalty(op, *penalties)
+            network.set_constraint(op, *(c.bound() if c else None for c in self._constraints))
+            network.set_rate(op, self._multiplier)
         if not self.trainable:  # a network trains its layers unless it is told
             self._send_trainable()
 
     def _send_trainable(self) -> None:
         if self.stepped_names:
             self._network.set_trainable(self._op, self.trainable)
+
+    @property
+    def learning_rate_multiplier(self) -> float:
+        """What the optimizer's learning rate is multiplied by for these weights."""
+        return self._multiplier
+
+    @learning_rate_multiplier.setter
+    def learning_rate_multiplier(self, value: float) -> None:
+        value = as_number(value, "learning_rate_multiplier", 0)
+        with self._lock:
+            self._multiplier = value
+            if self._network is not None:
+                self._network.set_rate(self._op, value)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        if self._multiplier == 1:
+            return config
+        return {**config, "learning_rate_multiplier": self._multiplier}
+
+    @property
+    def _constraints(self) -> list[Constraint | None]:
+        return [getattr(self, f"{name}_constraint", None) for name in self.tensors]
 
     @property
     def _regularizers(self) -> list[Regularizer | None]:

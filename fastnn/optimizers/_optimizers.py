@@ -3,22 +3,30 @@ the slots (momentum, m, v) beside the weights."""
 
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
-from fastnn._data import as_bool, as_number, check_neutral
-from fastnn._registry import Configurable, resolve
+from fastnn._data import as_bool, as_int, as_number, check_neutral
+from fastnn._registry import Configurable
 from fastnn.optimizers.schedules import LearningRateSchedule, as_rate, rate_config
 
-# Keras's arguments that fastnn does not support yet, at the values that ask for nothing
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "use_ema": (False,),
-    "ema_momentum": (0.99,),
-    "ema_overwrite_frequency": (None,),
-    "loss_scale_factor": (None,),
-    "gradient_accumulation_steps": (None,),
-}
+if TYPE_CHECKING:
+    from inspect import Signature
+
+
+class Shared(TypedDict, total=False):
+    """The arguments that all optimizers have, in Keras's order; `Optimizer` says what they are."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: None
+    gradient_accumulation_steps: int | None
+    name: str | None
 
 
 class _Hyper:
@@ -53,7 +61,12 @@ def _limit(value: Any, name: str) -> float | None:
     return None if value is None else _positive(value, name)
 
 
-_CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+def _part(value: Any, name: str) -> float:
+    return as_number(value, name, 0, 1, bounds="[]")
+
+
+def _count(minimum: int) -> Callable[[Any, str], int | None]:
+    return lambda value, name: None if value is None else as_int(value, name, minimum)
 
 
 _BETA_1 = "How much of the mean of g is kept."
@@ -64,9 +77,41 @@ _EPSILON = "Keeps the division away from 0."
 class Optimizer(Configurable):
     """Base of all optimizers.
 
-    `engine_name` is the engine's word for it. `hyper` are its numbers, a new dict after every
-    change, so that the trainer sees a change by identity. They may be changed at any time, also
-    during `fit`; but SGD's momentum from or to 0 only before `compile`.
+    Their numbers may be changed at any time, also during `fit`; but whether there is a momentum,
+    `use_ema` and `gradient_accumulation_steps` from or to None only before `compile`.
+
+    Parameters
+    ----------
+    hyper : dict
+        The numbers of its own, by name.
+    weight_decay : float >= 0, optional
+        Before a step, every weight loses this part of it, times the learning rate.
+    clipnorm, clipvalue, global_clipnorm : float > 0, optional
+        One of them: the largest norm of the gradient of a kernel or bias, size of a number of it,
+        or norm of all gradients together.
+    use_ema : bool
+        Whether a moving average of the weights is kept, ``average = ema_momentum * average +
+        (1 - ema_momentum) * w`` after every step, and becomes the weights at the end of `fit`.
+    ema_momentum : float in [0, 1]
+    ema_overwrite_frequency : int >= 1, optional
+        Updates after which the weights become their average during training, too.
+    loss_scale_factor : None
+        Keras's other values are not supported: float32 sums need none.
+    gradient_accumulation_steps : int >= 2, optional
+        Steps that an update takes the mean gradient of. Schedules go by steps, all else by updates.
+    name : str, optional
+
+    Attributes
+    ----------
+    engine_name : str
+        The engine's word for it.
+    hyper : dict
+        Its numbers, a new dict after every change, so that the trainer sees a change by identity.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, NaN or no number, or asks for what is not supported.
     """
 
     engine_name: str
@@ -76,25 +121,61 @@ class Optimizer(Configurable):
     clipnorm: Any = _Hyper(_limit, "The largest norm of the gradient of a kernel or bias.")
     clipvalue: Any = _Hyper(_limit, "The largest size of a number of a gradient.")
     global_clipnorm: Any = _Hyper(_limit, "The largest norm of all gradients together.")
+    use_ema: Any = _Hyper(as_bool, "Whether a moving average of the weights is kept.")
+    ema_momentum: Any = _Hyper(_part, "How much of the average is kept.")
+    ema_overwrite_frequency: Any = _Hyper(_count(1), "Updates between two overwritings of weights.")
+    gradient_accumulation_steps: Any = _Hyper(_count(2), "Steps an update takes the mean of.")
+
+    @classmethod
+    def _signature(cls) -> "Signature":
+        """With the arguments that are shared in place of `**shared`."""
+        own = super()._signature()
+        *first, last = own.parameters.values()
+        if last.name != "shared":
+            return own
+        base = Optimizer._signature().parameters
+        return own.replace(parameters=[*first, *(base[name] for name in Shared.__annotations__)])
 
     def __init__(
         self,
-        name: str | None,
         hyper: Mapping[str, Any],
-        weight_decay: float | None,
-        keras: Mapping[str, Any],
+        weight_decay: float | None = None,
+        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **unknown: Any,
     ) -> None:
-        clips = {clip: keras.get(clip) for clip in _CLIPS}
-        others = {key: value for key, value in keras.items() if key not in clips}
-        check_neutral(type(self).__name__, others, _NEUTRAL)
+        neutral = {"loss_scale_factor": (None,)}
+        others = {"loss_scale_factor": loss_scale_factor, **unknown}
+        check_neutral(type(self).__name__, others, neutral)
+        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         if sum(value is not None for value in clips.values()) > 1:
             raise ValueError(f"{', '.join(clips)}: expected one of them, got {clips}")
+        shared = {
+            "weight_decay": weight_decay,
+            **clips,
+            "use_ema": use_ema,
+            "ema_momentum": ema_momentum,
+            "ema_overwrite_frequency": ema_overwrite_frequency,
+            "gradient_accumulation_steps": gradient_accumulation_steps,
+        }
+        self._begin(name)
+        for key, value in {**hyper, **shared}.items():
+            setattr(self, key, value)
+
+    def _begin(self, name: str | None) -> None:
+        """Be of no model and without numbers."""
         self.name = type(self).__name__.lower() if name is None else str(name)
         self._owner: weakref.ref[Any] | None = None
         self._hyper: dict[str, Any] = {}
         self._schedule: LearningRateSchedule | None = None
-        for key, value in {**hyper, "weight_decay": weight_decay, **clips}.items():
-            setattr(self, key, value)
 
     @property
     def learning_rate(self) -> Any:
@@ -103,7 +184,7 @@ class Optimizer(Configurable):
         May be set to a number or a schedule; where there is a schedule, to another one only.
         """
         if self._schedule is not None:
-            return float(self._schedule(self.iterations))
+            return float(self._schedule(self._steps))
         return self._hyper["learning_rate"]
 
     @learning_rate.setter
@@ -135,13 +216,32 @@ class Optimizer(Configurable):
 
     def rates(self, steps: int) -> np.ndarray | None:
         """The learning rates of the next steps; None where there is no schedule."""
-        return None if self._schedule is None else self._schedule.rates(self.iterations, steps)
+        return None if self._schedule is None else self._schedule.rates(self._steps, steps)
+
+    @property
+    def _model(self) -> Any:
+        """The model that was compiled with it, the last one if several were; or None."""
+        return self._owner() if self._owner is not None else None
+
+    @property
+    def _steps(self) -> int:
+        return 0 if self._model is None else int(self._model.iterations)
 
     @property
     def iterations(self) -> int:
-        """Steps taken by the model that was compiled with it, the last one if several were."""
-        model = self._owner() if self._owner is not None else None
-        return 0 if model is None else int(model.iterations)
+        """Updates of the model that was compiled with it, the last one if several were."""
+        return self._steps // (self.gradient_accumulation_steps or 1)
+
+    def finalize_variable_values(self, var_list: Any = None) -> None:
+        """Let the model's weights become their moving averages, with `use_ema`, as `fit` does last.
+
+        Parameters
+        ----------
+        var_list
+            Taken for Keras's sake: it is the weights of the model that are trained.
+        """
+        if self.use_ema and self._steps:
+            self._model.take_averages()
 
     def join(self, model: Any) -> None:
         """Become the optimizer of a model."""
@@ -152,7 +252,8 @@ class Optimizer(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         rate = self._hyper["learning_rate"] if self._schedule is None else self._schedule
-        return {"name": self.name, **self._hyper, "learning_rate": rate_config(rate)}
+        config = {"name": self.name, **self._hyper, "learning_rate": rate_config(rate)}
+        return {**config, "loss_scale_factor": None}
 
 
 class SGD(Optimizer):
@@ -169,10 +270,8 @@ class SGD(Optimizer):
     nesterov : bool
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
-    **keras
-        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
-        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
-        Keras's other arguments, at the values that ask for nothing.
+    **shared
+        As for every `Optimizer`: `clipnorm` ... `name`.
 
     Raises
     ------
@@ -187,10 +286,7 @@ class SGD(Optimizer):
     """
 
     engine_name = "sgd"
-    momentum: Any = _Hyper(
-        lambda value, name: as_number(value, name, 0, 1, bounds="[]"),
-        "How much of the last step is kept.",
-    )
+    momentum: Any = _Hyper(_part, "How much of the last step is kept.")
     nesterov: Any = _Hyper(as_bool, "Whether the step looks ahead.")
 
     def __init__(
@@ -199,16 +295,14 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         hyper = {
             "learning_rate": learning_rate,
             "momentum": momentum,
             "nesterov": nesterov,
         }
-        super().__init__(name, hyper, weight_decay, keras)
+        super().__init__(hyper, weight_decay, **shared)
 
 
 class Adam(Optimizer):
@@ -226,10 +320,8 @@ class Adam(Optimizer):
         Whether v in the last formula is the largest that it has been (Reddi et al. 2018).
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
-    **keras
-        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
-        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
-        Keras's other arguments, at the values that ask for nothing.
+    **shared
+        As for every `Optimizer`: `clipnorm` ... `name`.
 
     Raises
     ------
@@ -260,9 +352,7 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         weight_decay: float | None = None,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         hyper = {
             "learning_rate": learning_rate,
@@ -271,7 +361,7 @@ class Adam(Optimizer):
             "epsilon": epsilon,
             "amsgrad": amsgrad,
         }
-        super().__init__(name, hyper, weight_decay, keras)
+        super().__init__(hyper, weight_decay, **shared)
 
 
 class AdamW(Adam):
@@ -282,7 +372,7 @@ class AdamW(Adam):
     learning_rate : float >= 0 or LearningRateSchedule
     weight_decay : float >= 0
         Before a step, every weight loses this part of it, times the learning rate.
-    beta_1, beta_2, epsilon, amsgrad, **keras
+    beta_1, beta_2, epsilon, amsgrad, **shared
         As for `Adam`.
 
     Raises
@@ -305,15 +395,11 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         if weight_decay is None:
             raise ValueError("weight_decay: expected a number, got None; use Adam without it")
-        super().__init__(
-            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, name=name, **keras
-        )
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **shared)
 
 
 class Nadam(Optimizer):
@@ -330,10 +416,8 @@ class Nadam(Optimizer):
     epsilon : float > 0
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
-    **keras
-        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
-        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
-        Keras's other arguments, at the values that ask for nothing.
+    **shared
+        As for every `Optimizer`: `clipnorm` ... `name`.
 
     Raises
     ------
@@ -359,9 +443,7 @@ class Nadam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         hyper = {
             "learning_rate": learning_rate,
@@ -369,7 +451,7 @@ class Nadam(Optimizer):
             "beta_2": beta_2,
             "epsilon": epsilon,
         }
-        super().__init__(name, hyper, weight_decay, keras)
+        super().__init__(hyper, weight_decay, **shared)
 
 
 class Adamax(Optimizer):
@@ -385,10 +467,8 @@ class Adamax(Optimizer):
     epsilon : float > 0
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
-    **keras
-        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
-        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
-        Keras's other arguments, at the values that ask for nothing.
+    **shared
+        As for every `Optimizer`: `clipnorm` ... `name`.
 
     Raises
     ------
@@ -414,9 +494,7 @@ class Adamax(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         hyper = {
             "learning_rate": learning_rate,
@@ -424,7 +502,7 @@ class Adamax(Optimizer):
             "beta_2": beta_2,
             "epsilon": epsilon,
         }
-        super().__init__(name, hyper, weight_decay, keras)
+        super().__init__(hyper, weight_decay, **shared)
 
 
 class RMSprop(Optimizer):
@@ -443,10 +521,8 @@ class RMSprop(Optimizer):
     centered : bool
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
-    **keras
-        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
-        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
-        Keras's other arguments, at the values that ask for nothing.
+    **shared
+        As for every `Optimizer`: `clipnorm` ... `name`.
 
     Raises
     ------
@@ -462,10 +538,7 @@ class RMSprop(Optimizer):
 
     engine_name = "rmsprop"
     rho: Any = _Hyper(_fraction, _BETA_2)
-    momentum: Any = _Hyper(
-        lambda value, name: as_number(value, name, 0, 1, bounds="[]"),
-        "How much of the last step is kept.",
-    )
+    momentum: Any = _Hyper(_part, "How much of the last step is kept.")
     epsilon: Any = _Hyper(_positive, _EPSILON)
     centered: Any = _Hyper(as_bool, "Whether the mean of g is taken off.")
 
@@ -477,9 +550,7 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-7,
         centered: bool = False,
         weight_decay: float | None = None,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         hyper = {
             "learning_rate": learning_rate,
@@ -488,7 +559,7 @@ class RMSprop(Optimizer):
             "epsilon": epsilon,
             "centered": centered,
         }
-        super().__init__(name, hyper, weight_decay, keras)
+        super().__init__(hyper, weight_decay, **shared)
 
 
 class Adagrad(Optimizer):
@@ -504,10 +575,8 @@ class Adagrad(Optimizer):
     epsilon : float > 0
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
-    **keras
-        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
-        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
-        Keras's other arguments, at the values that ask for nothing.
+    **shared
+        As for every `Optimizer`: `clipnorm` ... `name`.
 
     Raises
     ------
@@ -533,16 +602,14 @@ class Adagrad(Optimizer):
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         hyper = {
             "learning_rate": learning_rate,
             "initial_accumulator_value": initial_accumulator_value,
             "epsilon": epsilon,
         }
-        super().__init__(name, hyper, weight_decay, keras)
+        super().__init__(hyper, weight_decay, **shared)
 
 
 class Lion(Optimizer):
@@ -557,10 +624,8 @@ class Lion(Optimizer):
     beta_1, beta_2 : float in [0, 1)
     weight_decay : float >= 0, optional
         Before a step, every weight loses this part of it, times the learning rate.
-    **keras
-        `clipnorm`, `clipvalue` or `global_clipnorm`, one of them, a number > 0: the largest norm of
-        the gradient of a kernel or bias, size of a number of it, or norm of all gradients together.
-        Keras's other arguments, at the values that ask for nothing.
+    **shared
+        As for every `Optimizer`: `clipnorm` ... `name`.
 
     Raises
     ------
@@ -584,33 +649,11 @@ class Lion(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.99,
         weight_decay: float | None = None,
-        *,
-        name: str | None = None,
-        **keras: Any,
+        **shared: Unpack[Shared],
     ) -> None:
         hyper = {
             "learning_rate": learning_rate,
             "beta_1": beta_1,
             "beta_2": beta_2,
         }
-        super().__init__(name, hyper, weight_decay, keras)
-
-
-_CLASSES = (SGD, Adam, AdamW, Nadam, Adamax, RMSprop, Adagrad, Lion)
-_KNOWN: dict[str, type[Optimizer]] = {cls.__name__.lower(): cls for cls in _CLASSES}
-_KNOWN |= {cls.__name__: cls for cls in _CLASSES}
-
-
-def get(identifier: Any) -> Optimizer:
-    """The optimizer that `identifier` (instance, class, name or serialized dict) stands for.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown; the message lists what exists.
-    TypeError
-        If it is none of these.
-    """
-    if isinstance(identifier, str) and identifier.lower() in _KNOWN:
-        identifier = identifier.lower()  # as Keras takes optimizers' names, and only theirs
-    return resolve(identifier, Optimizer, _KNOWN, "optimizer")
+        super().__init__(hyper, weight_decay, **shared)

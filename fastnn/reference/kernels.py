@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,38 @@ def mish(x: ArrayLike, *, out: Array | None = None) -> Array:
     y = softplus(x)
     np.tanh(y, out=y)
     return np.multiply(x, y, out=out)
+
+
+def ramp(
+    x: ArrayLike,
+    slope: float = 0.0,
+    threshold: float = 0.0,
+    highest: float = math.inf,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return min(x, highest) where x > threshold, else slope (x - threshold)."""
+    x = _real(x)
+    low = slope * (x - threshold) if slope else np.where(np.isnan(x), x, 0)
+    return _into(out, np.where(x > threshold, np.minimum(x, highest), low).astype(x.dtype))
+
+
+def exp_tail(
+    x: ArrayLike, height: float = 1.0, rate: float = 1.0, *, out: Array | None = None
+) -> Array:
+    """Return x where x > 0, else height (exp(rate x) - 1)."""
+    x = _real(x)
+    tail = _expm1_below(x * x.dtype.type(rate))
+    tail *= x.dtype.type(height)
+    return _into(out, np.where(x > 0, x, tail))
+
+
+def _into(out: Array | None, y: Array) -> Array:
+    """Return y, or `out` with y in it."""
+    if out is None:
+        return y
+    out[...] = y
+    return out
 
 
 def softmax(x: ArrayLike, *, out: Array | None = None) -> Array:
@@ -346,6 +379,36 @@ def mish_backward(x: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> A
     return np.multiply(slope, dy, out=out)
 
 
+def ramp_backward(
+    x: ArrayLike,
+    dy: ArrayLike,
+    slope: float = 0.0,
+    threshold: float = 0.0,
+    highest: float = math.inf,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return slope dy where x <= threshold, 0 where x >= highest, else dy; from the input `x`."""
+    x = _real(x)
+    d = np.where(x > threshold, x < highest, slope).astype(x.dtype)
+    return np.multiply(np.where(np.isnan(x), x, d), dy, out=out)
+
+
+def exp_tail_backward(
+    y: ArrayLike,
+    dy: ArrayLike,
+    height: float = 1.0,
+    rate: float = 1.0,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return dy where y > 0, else dy rate (y + height)."""
+    y = _real(y)
+    slope = np.where(y > 0, y.dtype.type(1), y.dtype.type(rate) * (y + y.dtype.type(height)))
+    dx: Array = np.multiply(slope, dy, out=out)
+    return dx
+
+
 def softmax_backward(y: ArrayLike, dy: ArrayLike, *, out: Array | None = None) -> Array:
     """Return y (dy - sum(y dy)) of each row."""
     y, dy = _real(y), _real(dy)
@@ -468,8 +531,14 @@ BACKWARD: dict[str, Callable[..., Array]] = {
     )
 }  # fmt: skip
 
+# those that take numbers
+CURVES: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
+    "ramp": (ramp, ramp_backward),
+    "exp_tail": (exp_tail, exp_tail_backward),
+}
+
 # the derivative is a function of x, not of y
-SAVES_INPUT = {"hard_silu", "silu", "gelu", "gelu_tanh", "mish"}
+SAVES_INPUT = {"hard_silu", "silu", "gelu", "gelu_tanh", "mish", "ramp"}
 
 
 # ---- copies: panels [columns / P][rows][P], rows by index, scale, column sums -----------------
@@ -530,6 +599,42 @@ def gather(x: Array, index: Array, scale: Array | None = None, shift: Array | No
     return rows if scale is None else scale_shift(rows, scale, shift)
 
 
+def gather_from(
+    x: Array,
+    index: Array,
+    dtype: Any = np.float32,
+    scale: Array | None = None,
+    shift: Array | None = None,
+) -> Array:
+    """Return the rows x[index] of another type as `dtype`, scaled and shifted where asked for."""
+    rows: Array = x.take(index, axis=0).astype(dtype)
+    return rows if scale is None else scale_shift(rows, scale, shift)
+
+
+def sparse_nn(
+    begin: Array, column: Array, value: Array, b: Array, bias: Array | None = None
+) -> Array:
+    """Return X B + bias; row r of X has value[z] in column[z], begin[r] <= z < begin[r + 1]."""
+    c = np.zeros((len(begin) - 1, b.shape[1]), b.dtype)
+    if bias is not None:
+        c += bias
+    inner = slice(begin[0], begin[-1])
+    row = np.repeat(np.arange(len(c)), np.diff(begin))
+    np.add.at(c, row, value[inner, None] * b[column[inner]])
+    return c
+
+
+def scatter_add(to: Array, source: Array, value: Array, x: Array, y: Array) -> None:
+    """y[to[i]] += value[i] x[source[i]], for one i after the other."""
+    np.add.at(y, to, value[:, None] * x[source])
+
+
+def add(x: Array, y: Array) -> Array:
+    """Return x + y."""
+    z: Array = x + y
+    return z
+
+
 def scale_shift(x: Array, scale: Array, shift: Array | None = None) -> Array:
     """Return x scale + shift, a scale and a shift for each column."""
     y: Array = x * scale
@@ -541,6 +646,12 @@ def scale_shift(x: Array, scale: Array, shift: Array | None = None) -> Array:
 def colsum(x: Array) -> Array:
     """Return the sum of each column."""
     total: Array = x.sum(axis=0)
+    return total
+
+
+def colsquare(x: Array) -> Array:
+    """Return the sum of the squares of each column."""
+    total: Array = (x * x).sum(axis=0)
     return total
 
 
@@ -832,6 +943,75 @@ def focal_logits(
     return _weighted((factor * bce_of).mean(axis=1), dp, weight, scale / p.shape[1])
 
 
+def _focal_classes(
+    q: Array, log_q: Array, t: Array, gamma: float, alpha: float
+) -> tuple[Array, Array]:
+    """Return t alpha (1 - q)^gamma (-log q), and its derivative to q, times q."""
+    rest = np.maximum(1 - q, q.dtype.type(1e-30))
+    factor = t * alpha * rest**gamma
+    h = factor * (gamma * q * log_q / rest - 1)
+    return np.where(t == 0, 0, -factor * log_q), np.where(t == 0, 0, h)
+
+
+def focal_xent(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+) -> tuple[Array, Array]:
+    """Return -sum over columns of alpha t (1 - q)^gamma log q, and dp; q as in `xent`."""
+    t = _smooth(_dense_targets(p, t), smoothing, 1 / p.shape[1])
+    total = p.sum(axis=1, keepdims=True)
+    q = p / total
+    clipped = q.clip(CLIP, 1 - CLIP)
+    loss, h = _focal_classes(clipped, np.log(clipped), t, gamma, alpha)
+    h *= clipped == q
+    dp = (h / clipped - h.sum(axis=1, keepdims=True)) / total
+    return _weighted(loss.sum(axis=1), dp, weight, scale)
+
+
+def focal_xent_logits(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+) -> tuple[Array, Array]:
+    """Return `focal_xent` of q = softmax(p), fused so that nothing is clipped, and dp."""
+    t = _smooth(_dense_targets(p, t), smoothing, 1 / p.shape[1])
+    log_q = log_softmax(p)
+    q = np.exp(log_q)
+    loss, h = _focal_classes(q, log_q, t, gamma, alpha)
+    dp = h - q * h.sum(axis=1, keepdims=True)
+    return _weighted(loss.sum(axis=1), dp, weight, scale)
+
+
+def gaussian_nll(
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    low: float = -math.inf,
+    base: float = 0.0,
+) -> tuple[Array, Array]:
+    """Return the mean over columns of (s + (m - t)^2 exp(-s)) / 2 + base, and dp.
+
+    `p` (n, 2k) are means m, then logarithms of variances, for targets (n, k); s is such a one, at
+    least `low`. The derivative to it is that to s also where it is less.
+    """
+    k = t.shape[1]
+    e, s = p[:, :k] - t, np.maximum(p[:, k:], p.dtype.type(low))
+    slope = e * np.exp(-s)
+    loss = (s + e * slope).mean(axis=1) / 2 + p.dtype.type(base)
+    dp = np.concatenate([slope, (1 - e * slope) / 2], axis=1)
+    return _weighted(loss, dp, weight, scale / k)
+
+
 # ---- metrics: a value for each row -----------------------------------------------------------
 
 
@@ -840,6 +1020,19 @@ def argmax_match(p: Array, t: Array) -> Array:
     label = t if t.ndim == 1 else t.argmax(axis=1)
     match: Array = p.argmax(axis=1) == label
     return match.astype(p.dtype)
+
+
+def in_top_k(p: Array, t: Array, k: float) -> Array:
+    """Return 1 where fewer than `k` p are larger than that of the class, as in `argmax_match`.
+
+    A class that is no column, or whose p is NaN, is not among them; other NaNs are the largest.
+    """
+    label = t if t.ndim == 1 else t.argmax(axis=1)
+    known = (label >= 0) & (label < p.shape[1])
+    own = p[np.arange(len(p)), np.where(known, label, 0)][:, None]
+    larger = np.count_nonzero(~(p <= own), axis=1)
+    among: Array = known & (larger < k) & ~np.isnan(own[:, 0])
+    return among.astype(p.dtype)
 
 
 def threshold_match(p: Array, t: Array, threshold: float = 0.5) -> Array:
@@ -882,6 +1075,9 @@ def true_positive(p: Array, t: Array, threshold: float = 0.5) -> Array:
 # ---- random numbers --------------------------------------------------------------------------
 
 
+# ---- random changes in training ----------------------------------------------------------------
+
+
 def dropout_key(seed: int, iteration: int) -> int:
     """Return the key of an op's random numbers in optimizer step `iteration` (splitmix64)."""
 
@@ -893,8 +1089,8 @@ def dropout_key(seed: int, iteration: int) -> int:
     return mixed((seed + mixed(iteration * 0x9E3779B97F4A7C15 % 2**64)) % 2**64)
 
 
-def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
-    """Return x / (1 - rate) where a hash of the element's place under `key` keeps it, else 0.
+def _hashes(x: Array, row0: int, key: int) -> Array:
+    """Return a number below 2^32 for each element, by its place under `key`.
 
     Element (r, c) is number (row0 + r) * columns + c.
     """
@@ -904,7 +1100,51 @@ def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
     h = (h ^ h >> np.uint64(16)) * np.uint64(0x21F0AAAD) & np.uint64(0xFFFFFFFF)
     h = (h ^ h >> np.uint64(15)) * np.uint64(0x735A2D97) & np.uint64(0xFFFFFFFF)
     h ^= h >> np.uint64(15)
-    y: Array = np.where(h >= rate * 2**32, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+    return h
+
+
+def dropout(x: Array, row0: int, key: int, rate: float) -> Array:
+    """Return x / (1 - rate) where the element's hash is at least rate 2^32, else 0."""
+    kept = _hashes(x, row0, key) >= rate * 2**32
+    y: Array = np.where(kept, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+    return y
+
+
+def alpha_numbers(rate: float) -> tuple[float, float, float]:
+    """Return scale, shift and low of `alpha_dropout`, with which mean 0 and variance 1 stay."""
+    lowest = -SELU_SCALE * SELU_ALPHA
+    scale = ((1 - rate) * (1 + rate * lowest**2)) ** -0.5
+    shift = -scale * lowest * rate
+    return scale, shift, scale * lowest + shift
+
+
+def alpha_dropout(x: Array, row0: int, key: int, rate: float) -> Array:
+    """Return scale x + shift where `dropout` keeps x, else low."""
+    scale, shift, low = map(x.dtype.type, alpha_numbers(rate))
+    kept = _hashes(x, row0, key) >= rate * 2**32
+    y: Array = np.where(kept, x * scale + shift, low)
+    return y
+
+
+_quantile = np.frompyfunc(NormalDist().inv_cdf, 1, 1)
+
+
+def normal(x: Array, row0: int, key: int) -> Array:
+    """Return a standard normal number for each element: the quantile that its hash names."""
+    h = _hashes(x, row0, key)
+    tail = _quantile(((h & np.uint64(2**31 - 1)) + 0.5) / 2**32)
+    return np.where(h >> np.uint64(31), tail, -tail).astype(x.dtype)
+
+
+def gaussian_noise(x: Array, row0: int, key: int, stddev: float) -> Array:
+    """Return x + stddev z, z normal."""
+    y: Array = x + x.dtype.type(stddev) * normal(x, row0, key)
+    return y
+
+
+def gaussian_dropout(x: Array, row0: int, key: int, stddev: float) -> Array:
+    """Return x (1 + stddev z), z normal."""
+    y: Array = x * (1 + x.dtype.type(stddev) * normal(x, row0, key))
     return y
 
 
@@ -1112,6 +1352,11 @@ def lion(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
     _mean(g, m, 1 - hyper["beta_2"])
 
 
+def average(g: Array, w: Array, slots: Slots, hyper: Hyper) -> None:
+    """Take weights `g` into their moving average `w`."""
+    _mean(g, w, 1 - hyper["beta_1"])
+
+
 def norm(l1: float, l2: float, w: Array, g: Array) -> tuple[float, float]:
     """Return the sum of (g + l1 sign(w) + 2 l2 w)^2 and the penalty, of l1 |w| + l2 w^2."""
     shaped = g + l1 * np.sign(w) + 2 * l2 * w
@@ -1141,34 +1386,36 @@ def fma_peak(n: int) -> float:
     return 2.0 * n * x.size
 
 
+LOSSES: dict[str, Callable[..., Any]] = {
+    kernel.__name__: kernel
+    for kernel in (
+        mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
+        poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
+        focal_xent, focal_xent_logits, gaussian_nll,
+    )
+}  # fmt: skip
 KERNELS: dict[str, Callable[..., Any]] = {
     **FORWARD,
+    **LOSSES,
     **{f"{name}_backward": backward for name, backward in BACKWARD.items()},
 } | {
     kernel.__name__: kernel
     for kernel in (
         log, log_backward,
+        ramp, ramp_backward, exp_tail, exp_tail_backward,
         gemm_nn, gemm_tn,
         pair_columns, pair_rows,
         few_nn, few_nt,
-        pack, pack_transpose, unpack, gather,
-        scale_shift, colsum,
-        dropout,
-        layer_norm,
-        layer_norm_backward,
-        layer_norm_gradient,
-        batch_norm_moments,
-        batch_norm_calm,
-        batch_norm_sums,
-        batch_norm_backward,
-        prelu,
-        prelu_backward,
-        prelu_gradient,
-        mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
-        poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
-        argmax_match, threshold_match, squared_error, absolute_error,
+        pack, pack_transpose, unpack, gather, gather_from,
+        sparse_nn, scatter_add,
+        add, scale_shift, colsum, colsquare,
+        dropout, alpha_dropout, gaussian_noise, gaussian_dropout,
+        layer_norm, layer_norm_backward, layer_norm_gradient,
+        batch_norm_moments, batch_norm_calm, batch_norm_sums, batch_norm_backward,
+        prelu, prelu_backward, prelu_gradient,
+        argmax_match, in_top_k, threshold_match, squared_error, absolute_error,
         true_positive, predicted_positive, actual_positive,
-        sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion,
+        sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average,
         norm,
         gradient_sgd, gradient_adam,
         fma_peak,

@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._measures import Measure, split_measure
 from fastnn._slots import initial_value, slot_names
+from fastnn._sparse import CSR
 from fastnn.reference import kernels
 from fastnn.reference.kernels import Array
 
+Constraint = tuple[Any, ...] | None  # ("non_neg",), or ("norm", low, high, rate)
 Batch = tuple[Array, Array, Array | None]  # x, y, sample weights
 
 BLOCK_ROWS = 1024  # rows of one forward pass in evaluate and predict
@@ -25,6 +28,7 @@ FUSED: dict[tuple[str | None, str], Callable[..., tuple[Array, Array]]] = {
     ("bce", "sigmoid"): kernels.bce_logits,
     ("focal", "sigmoid"): kernels.focal_logits,
     ("xent", "softmax"): kernels.xent_logits,
+    ("focal_xent", "softmax"): kernels.focal_xent_logits,
 }
 
 
@@ -34,9 +38,16 @@ class _Activation:
     sizes: tuple[int, ...] = ()  # of the trained arrays in the flat vector: none
     step = 0  # the optimizer step that the pass is part of; 0: not in training
 
-    def __init__(self, features: int, name: str) -> None:
+    def __init__(self, features: int, name: str, *numbers: float) -> None:
         self.features = features
         self.name = name
+        self.numbers = numbers
+        self.forward: Callable[..., Array] | None
+        self.backward: Callable[..., Array] | None
+        if numbers:
+            self.forward, self.backward = kernels.CURVES[name]
+        else:
+            self.forward, self.backward = kernels.FORWARD.get(name), kernels.BACKWARD.get(name)
 
     def bind(self, views: list[Array], gradients: list[Array]) -> None:
         """Take no views: nothing is trained here."""
@@ -47,14 +58,15 @@ class _Activation:
 
     def apply(self, z: Array) -> tuple[Array, Array]:
         """Return y = f(z), in place where possible, and what its derivative is computed from."""
-        if self.name == "linear":
+        if self.forward is None:
             return z, z
-        y = kernels.FORWARD[self.name](z, out=None if self.name in kernels.SAVES_INPUT else z)
-        return y, z if self.name in kernels.SAVES_INPUT else y
+        saves_input = self.name in kernels.SAVES_INPUT
+        y = self.forward(z, *self.numbers, out=None if saves_input else z)
+        return y, z if saves_input else y
 
     def activation_backward(self, saved: Array, dy: Array) -> Array:
         """Return dz from dy."""
-        return dy if self.name == "linear" else kernels.BACKWARD[self.name](saved, dy)
+        return dy if self.backward is None else self.backward(saved, dy, *self.numbers)
 
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
         """Return dx, or None where nobody needs it; store the gradients of the weights."""
@@ -69,6 +81,8 @@ class _Weighted(_Activation):
         self.shape = (rows, features)
         self.use_bias = use_bias
         self.trainable = True
+        self.rate = 1.0  # a factor of the learning rate
+        self.constraints: tuple[Constraint, Constraint] = (None, None)  # of kernel and bias
         self.sizes = (rows * features,) * bool(rows) + (features,) * bool(use_bias)
 
     def split(self, views: list[Array]) -> tuple[Array | None, Array | None]:
@@ -79,6 +93,21 @@ class _Weighted(_Activation):
     def bind(self, views: list[Array], gradients: list[Array]) -> None:
         self.kernel, self.bias = self.split(views)
         self.dkernel, self.dbias = self.split(gradients)
+
+    def constrain(self) -> None:
+        """Bring kernel and bias to where their constraints want them."""
+        for weight, constraint in zip((self.kernel, self.bias), self.constraints, strict=True):
+            if weight is None or constraint is None:
+                continue
+            kind, *numbers = constraint
+            if kind == "non_neg":
+                np.maximum(weight, 0, out=weight)
+                continue
+            low, high, rate = numbers
+            columns = weight if isinstance(self, _Dense) and weight.ndim == 2 else weight.ravel()
+            norms = np.sqrt(kernels.colsquare(columns) if columns.ndim == 2 else columns @ columns)
+            desired = rate * np.clip(norms, low, high) + (1 - rate) * norms
+            weight *= desired / (1e-7 + norms)
 
     def keep(self, dkernel: Array | None, dbias: Array | None) -> None:
         """Store the gradients, where there is such a weight and it is trained."""
@@ -100,6 +129,8 @@ class _Dense(_Weighted):
         self.rounded = kernels.round_bfloat16 if operands == "bfloat16" else np.asarray
 
     def linear(self, x: Array) -> Array:
+        if isinstance(x, CSR):  # in the network's own dtype, whatever the operands of others
+            return kernels.sparse_nn(x.begin, x.column, x.value, self.kernel, self.bias)
         z: Array = self.rounded(x) @ self.rounded(self.kernel)
         if self.bias is not None:
             z += self.bias
@@ -108,6 +139,13 @@ class _Dense(_Weighted):
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
         if self.dbias is not None and self.trainable:
             dz.sum(axis=0, out=self.dbias)
+        if isinstance(x, CSR):
+            if self.trainable:
+                self.dkernel[:] = 0
+                used = slice(x.begin[0], x.begin[-1])
+                rows = np.repeat(np.arange(len(x)), np.diff(x.begin))
+                kernels.scatter_add(x.column[used], rows, x.value[used], dz, self.dkernel)
+            return None
         dz = self.rounded(dz)
         if self.trainable:
             np.matmul(self.rounded(x).T, dz, out=self.dkernel)
@@ -190,21 +228,68 @@ class _ScaleShift(_Activation):
         return dz * self.scale if need_dx else None
 
 
-class _Dropout(_Activation):
-    """y = x, in training at random places 0 and larger at the others."""
+class _Noise(_Activation):
+    """y = x, in training changed at random."""
 
-    def __init__(self, features: int, rate: float, seed: int) -> None:
+    def __init__(self, features: int, kind: str, amount: float, seed: int) -> None:
         super().__init__(features, "linear")
-        self.rate = rate
+        self.kind = kind
+        self.amount = amount
+        if kind == "gaussian_dropout":  # a rate
+            self.amount = math.sqrt(amount / (1 - amount))
         self.seed = seed
+
+    def _key(self) -> int:
+        return kernels.dropout_key(self.seed, self.step)
 
     def linear(self, x: Array) -> Array:
         if self.step == 0:
             return x.copy()
-        return kernels.dropout(x, 0, kernels.dropout_key(self.seed, self.step), self.rate)
+        noise: Array = kernels.KERNELS[self.kind](x, 0, self._key(), self.amount)
+        return noise
 
     def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
-        return self.linear(dz) if need_dx else None
+        if self.step == 0 or self.kind == "gaussian_noise":
+            return dz
+        if self.kind == "alpha_dropout":
+            kept = kernels.dropout(np.ones_like(dz), 0, self._key(), self.amount) > 0
+            dx: Array = dz * kept * dz.dtype.type(kernels.alpha_numbers(self.amount)[0])
+            return dx
+        return self.linear(dz)
+
+
+class _Fork(_Activation):
+    """y = x, which the join that belongs to it adds."""
+
+    x: Array  # what went in last
+    dy: Array  # the join's gradient
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, "linear")
+
+    def linear(self, x: Array) -> Array:
+        self.x = x
+        return x
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        return kernels.add(dz, self.dy) if need_dx else None
+
+
+class _Join(_Activation):
+    """y = x + what went into the fork."""
+
+    def __init__(self, features: int, fork: _Fork) -> None:
+        super().__init__(features, "linear")
+        if fork.features != features:
+            raise ValueError("ops: expected a join as wide as its fork")
+        self.fork = fork
+
+    def linear(self, x: Array) -> Array:
+        return kernels.add(x, self.fork.x)
+
+    def linear_backward(self, x: Array, dz: Array, need_dx: bool) -> Array | None:
+        self.fork.dy = dz
+        return dz
 
 
 class Network:
@@ -220,9 +305,10 @@ class Network:
         Features of the input.
     ops : sequence of tuples
         ("dense", units, activation, use_bias), with "bfloat16" as a fifth for matrix products of
-        operands rounded to that; ("activation", name), ("scale_shift",), ("dropout", rate, seed),
-        ("layer_norm", epsilon, scale, center), ("batch_norm", momentum, epsilon, scale, center) or
-        ("prelu",).
+        operands rounded to that; ("activation", name), with its numbers where it takes any;
+        ("scale_shift",); ("dropout", rate, seed), or another noise instead; ("layer_norm", epsilon,
+        scale, center), ("batch_norm", momentum, epsilon, scale, center), ("prelu",), ("fork",) or
+        ("join",), which closes the last fork that is open.
     """
 
     def __init__(self, dtype: str, input_size: int, ops: Sequence[tuple[Any, ...]]) -> None:
@@ -235,9 +321,12 @@ class Network:
         self.ops = list(ops)
         self._ops: list[_Activation] = []
         features = input_size
+        self._open: list[_Fork] = []
         for op in ops:
             self._ops.append(self._make_op(features, *op))
             features = self._ops[-1].features
+        if self._open:
+            raise ValueError("ops: expected a join for each fork")
         self.output_size = features
         self._weights = self._zeros()
         self._gradients = self._zeros()
@@ -250,10 +339,13 @@ class Network:
         self._loss: Callable[..., tuple[Array, Array]] = _no_loss
         self._loss_params: tuple[float, ...] = ()
         self._fused = False
-        self._metrics: list[str] = []
+        self._target_size = features
+        self._ignored: int | None = None
+        self._metrics: list[Measure] = []
         self._optimizer: str | None = None
         self._hyper: dict[str, Any] = {}
         self.iterations = 0
+        self._rows_in_all = 0  # of the pass that a step is part of
         self.slot_names: tuple[str, ...] = ()
         self._slots: dict[str, Array] = {}
 
@@ -263,8 +355,8 @@ class Network:
                 return _Dense(features, *arguments)
             case "activation":
                 return _Activation(features, *arguments)
-            case "dropout":
-                return _Dropout(features, *arguments)
+            case "dropout" | "alpha_dropout" | "gaussian_noise" | "gaussian_dropout":
+                return _Noise(features, kind, *arguments)
             case "scale_shift":
                 return _ScaleShift(features, np.dtype(self.dtype))
             case "layer_norm":
@@ -273,6 +365,13 @@ class Network:
                 return _BatchNorm(features, self.dtype, *arguments)
             case "prelu":
                 return _PReLU(features)
+            case "fork":
+                self._open.append(_Fork(features))
+                return self._open[-1]
+            case "join":
+                if not self._open:
+                    raise ValueError("ops: expected a fork before each join")
+                return _Join(features, self._open.pop())
         raise ValueError(f"ops: expected those of docs/architecture.md, got {kind!r}")
 
     def _zeros(self) -> Array:
@@ -357,9 +456,20 @@ class Network:
                 if view is not None:
                     view[...] = value
 
+    def set_constraint(self, op: int, kernel: Constraint, bias: Constraint) -> None:
+        """Set what an op's kernel and its bias are brought to after each step."""
+        self._weighted(op).constraints = (kernel, bias)
+
+    def set_rate(self, op: int, factor: float) -> None:
+        """Set what the learning rate is multiplied by for an op's weights; at first by 1."""
+        self._weighted(op).rate = factor
+
     def set_trainable(self, op: int, value: bool) -> None:
         """Say whether training changes the weights of an op; at first it does."""
-        self._weighted(op).trainable = value
+        layer = self._weighted(op)
+        if value and not layer.trainable and "average" in self._slots:
+            self.set_slot("average", op, layer.kernel, layer.bias)  # none was taken meanwhile
+        layer.trainable = value
         self._gradients[:] = 0
 
     def _trained(self, flat: Array) -> list[list[Array]]:
@@ -395,29 +505,47 @@ class Network:
         self,
         loss: str | None,
         optimizer: str | None,
-        metrics: Sequence[str],
+        metrics: Sequence[Measure],
         hyper: Mapping[str, Any],
         loss_params: Sequence[float] = (),
+        ignored: int | None = None,
     ) -> None:
         """Choose the loss ("mse", "bce", ... or None) and its numbers, the optimizer, the metrics.
 
-        The optimizer's slots and `iterations` start from zero. "bce" and "focal" after a sigmoid
-        and "xent" after a softmax are computed from the logits.
+        The optimizer's slots and `iterations` start from zero. "bce" and "focal" after a sigmoid,
+        "xent" and "focal_xent" after a softmax are computed from the logits. Rows of the class
+        `ignored` do not count in the loss.
         """
+        if loss == "gaussian_nll" and self.output_size % 2:
+            raise ValueError(
+                f"loss: gaussian_nll needs an even number of outputs, got {self.output_size}"
+            )
         fused = FUSED.get((loss, self._ops[-1].name))
         self._fused = fused is not None
         self._loss = fused or (kernels.KERNELS[loss] if loss else _no_loss)
         self._loss_params = tuple(loss_params)
+        self._target_size = self.output_size // 2 if loss == "gaussian_nll" else self.output_size
+        self._ignored = ignored
         self._metrics = list(metrics)
         self._optimizer = optimizer
         self.set_hyper(hyper)
         self.slot_names = slot_names(optimizer, hyper)
-        self._slots = {name: self._zeros() + initial_value(hyper) for name in self.slot_names}
+        self._slots = {name: self._zeros() for name in self.slot_names}
+        if "v" in self._slots:
+            self._slots["v"] += initial_value(hyper)
         self.iterations = 0
 
     def set_hyper(self, hyper: Mapping[str, Any]) -> None:
         """Set the optimizer's numbers, such as learning_rate; its slots stay."""
         self._hyper = dict(hyper)
+
+    def take_averages(self) -> None:
+        """Let the weights that are trained become their moving averages."""
+        for weights, averages in zip(
+            self._trained(self._weights), self._trained(self._slots["average"]), strict=True
+        ):
+            for w, mean in zip(weights, averages, strict=True):
+                w[...] = mean
 
     def get_slot(self, name: str, op: int) -> tuple[Array | None, Array | None]:
         """Return copies of a slot, kernel- and bias-shaped; None where there is no such weight."""
@@ -445,10 +573,12 @@ class Network:
         num_threads: int | None = None,
         sums: Array | None = None,
         learning_rates: Array | None = None,
+        outputs: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Train on batches of rows `index` from position `start` on.
 
         `learning_rates` are those of the steps from position 0 on, instead of the optimizer's.
+        `outputs` (len(index), output_size) takes what the network gives for each position.
 
         Returns
         -------
@@ -460,16 +590,17 @@ class Network:
             Sum of each metric over the same rows, unweighted.
         """
         batches = self._batches(x, y, sample_weight, index, batch_size, start, max_seconds)
+        self._rows_in_all = len(index)
         if learning_rates is None:
-            return self._run(self._step, batches, sums, start)
+            return self._run(self._step, batches, sums, start, outputs)
         hyper, rates = self._hyper, iter(learning_rates[start // batch_size :])
 
-        def step(*batch: Any) -> list[float]:
+        def step(*batch: Any) -> tuple[list[float], Array]:
             self._hyper = {**hyper, "learning_rate": float(next(rates))}
             return self._step(*batch)
 
         try:
-            return self._run(step, batches, sums, start)
+            return self._run(step, batches, sums, start, outputs)
         finally:
             self._hyper = hyper
 
@@ -483,10 +614,19 @@ class Network:
         max_seconds: float = math.inf,
         num_threads: int | None = None,
         sums: Array | None = None,
+        outputs: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Return what `train` does, without training."""
+        if self._ignored is not None and y.ndim == 1:  # all rows are one batch to what is left out
+            sample_weight = self._counted(y, sample_weight, y.take(index))
         batches = self._batches(x, y, sample_weight, index, BLOCK_ROWS, start, max_seconds)
-        return self._run(self._measure, batches, sums, start)
+        return self._run(self._measure, batches, sums, start, outputs)
+
+    def _counted(self, y: Array, weight: Array | None, batch: Array) -> Array:
+        """Weights of the rows of `y`: 0 of the class that is ignored, more of others in turn."""
+        counted = int(np.count_nonzero(batch != self._ignored))
+        weights = np.where(y == self._ignored, 0, len(batch) / max(counted, 1)).astype(self.dtype)
+        return weights if weight is None else weights * weight
 
     def _batches(
         self,
@@ -504,55 +644,67 @@ class Network:
         while start < len(index):
             rows = index[start : start + batch_size]
             weight = None if sample_weight is None else sample_weight.take(rows)
-            yield x.take(rows, axis=0), y.take(rows, axis=0), weight
+            yield self._read(x.take(rows, axis=0)), y.take(rows, axis=0), weight
             start += len(rows)
             if perf_counter() >= deadline:
                 return
 
+    def _any(self, y: Array) -> Array:
+        """Return `y` with an id that exists in place of the class that is ignored."""
+        if self._ignored is None or y.ndim > 1:
+            return y
+        return np.where(y == self._ignored, 0, y)
+
     def _run(
         self,
-        step: Callable[[Array, Array, Array | None], list[float]],
+        step: Callable[[Array, Array, Array | None], tuple[list[float], Array]],
         batches: Iterator[Batch],
         sums: Array | None,
         start: int,
+        outputs: Array | None,
     ) -> tuple[int, float, list[float]]:
-        """Call `step` on each batch and add what it returns to `sums`, by default to zeros."""
+        """Call `step` on each batch and add the sums it returns to `sums`, by default to zeros."""
         if sums is None:
             sums = np.zeros(1 + len(self._metrics))
         for x, y, weight in batches:
-            sums += step(x, y, weight)
+            found, p = step(x, y, weight)
+            sums += found
+            if outputs is not None:
+                outputs[start : start + len(x)] = p
             start += len(x)
         return start, float(sums[0]), sums[1:].tolist()
 
-    def _step(self, x: Array, y: Array, weight: Array | None) -> list[float]:
-        """Take one optimizer step on a batch; return the sums of its losses and metrics."""
+    def _step(self, x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
+        """Take one optimizer step on a batch; return sums of losses and metrics, and outputs."""
+        if self._ignored is not None and y.ndim == 1:
+            weight = self._counted(y, weight, y)
         output, kept = self._forward(x, activate_last=not self._fused, step=self.iterations + 1)
-        loss, dp = self._loss(output, y, weight, 1.0 / len(x), *self._loss_params)
+        loss, dp = self._loss(output, self._any(y), weight, 1.0 / len(x), *self._loss_params)
         total = float(loss.sum()) + len(x) * self.penalty()
-        sums = [total, *self._metric_sums(output, y)]
+        sums, p = self._metric_sums(output, y)
         self._backward(kept, dp, need_dx=False)
-        self.apply_gradients()
-        return sums
+        self._change_weights(len(x) / self._rows_in_all)
+        return [total, *sums], p
 
-    def _measure(self, x: Array, y: Array, weight: Array | None) -> list[float]:
-        """Return the sums of losses and metrics of a block of rows."""
+    def _measure(self, x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
+        """Return the sums of losses and metrics of a block of rows, and their outputs."""
         output, _ = self._forward(x, activate_last=not self._fused)
-        loss, _ = self._loss(output, y, weight, 1.0, *self._loss_params)
+        loss, _ = self._loss(output, self._any(y), weight, 1.0, *self._loss_params)
         total = float(loss.sum()) + len(x) * self.penalty()
-        return [total, *self._metric_sums(output, y)]
+        sums, p = self._metric_sums(output, y)
+        return [total, *sums], p
 
-    def _metric_sums(self, output: Array, y: Array) -> list[float]:
-        """Sum each metric over the batch; `output` is logits where the loss is fused."""
-        p = output
-        if self._fused and set(self._metrics) - {"argmax_match"}:  # logits rank as p does
-            p = self._ops[-1].apply(output.copy())[0]
-        return [float(kernels.KERNELS[name](p, y).sum()) for name in self._metrics]
+    def _metric_sums(self, output: Array, y: Array) -> tuple[list[float], Array]:
+        """Sum each metric, and return the outputs; `output` is logits where the loss is fused."""
+        p = self._ops[-1].apply(output.copy())[0] if self._fused else output
+        seen = p[:, : self._target_size]
+        return [float(measure(metric, seen, y).sum()) for metric in self._metrics], p
 
     def predict(self, x: Array, out: Array, num_threads: int | None = None) -> None:
         """Write the outputs for `x` (n, input_size) into `out` (n, output_size)."""
         for start in range(0, len(x), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
-            out[rows], _ = self._forward(x[rows])
+            out[rows], _ = self._forward(self._read(x[rows]))
 
     def predict_few(self, x: object) -> Array | None:
         """Return None: this twin knows no short way for a few rows."""
@@ -560,32 +712,75 @@ class Network:
 
     def forward(self, x: Array, num_threads: int | None = None, training: bool = False) -> Array:
         """Return the outputs for `x` and keep the activations for `backward`."""
-        y, self._kept = self._forward(x, step=self.iterations + 1 if training else 0)
+        y, self._kept = self._forward(self._read(x), step=self.iterations + 1 if training else 0)
         return y.copy()
 
-    def backward(self, dy: Array, num_threads: int | None = None) -> Array:
-        """Store the gradients of the weights for the gradient `dy` of the output; return dx."""
+    def backward(self, dy: Array, num_threads: int | None = None) -> Array | None:
+        """Store the gradients of the weights for the gradient `dy` of the output; return dx.
+
+        After a forward of sparse rows there is no dx: it is None.
+        """
         if self._kept is None or dy.shape != (len(self._kept[0][0]), self.output_size):
             raise ValueError(f"dy must have the shape of the last forward's output: {dy.shape}")
-        return _required(self._backward(self._kept, dy, need_dx=True))
+        return self._backward(self._kept, dy, need_dx=True)
 
     def apply_gradients(self, num_threads: int | None = None) -> None:
         """Take one optimizer step with the stored gradients."""
         if self._optimizer is None:
             raise ValueError("apply_gradients needs an optimizer: call compile with one")
+        self._change_weights(1.0)
+
+    def _change_weights(self, share: float) -> None:
+        """Do a step with its gradients, `share` of those of a pass that are summed."""
         self.iterations += 1
-        hyper = self._hyper
-        numbers = _corrected(self._optimizer, hyper, self.iterations)
-        g = self._gradients + self._l1 * np.sign(self._weights) + 2 * self._l2 * self._weights
+        hyper, gradients = self._hyper, self._gradients
+        summed = 0 if self._optimizer == "sum" else hyper.get("gradient_accumulation_steps") or 1
+        update = -(-self.iterations // summed) if summed else self.iterations
+        if "sums" in self._slots:
+            gradients = self._slots["sums"]
+            part = 1 / summed if summed else share
+            for sums, given in zip(
+                self._trained(gradients), self._trained(self._gradients), strict=True
+            ):
+                for target, g in zip(sums, given, strict=True):
+                    target += part * g
+        if summed and self.iterations % summed == 0:
+            self._update(gradients, update)
+            if "sums" in self._slots:
+                gradients[:] = 0
+        if "average" in self._slots:
+            self._average(update)
+        for op in self._ops:
+            if isinstance(op, _Weighted) and op.trainable:
+                op.constrain()
+
+    def _average(self, update: int) -> None:
+        """Take the weights into their averages; where it is time for it, let them become these."""
+        every = self._hyper.get("ema_overwrite_frequency")
+        kept = {"beta_1": self._hyper["ema_momentum"] if update > 1 else 0.0}
+        for weights, averages in zip(
+            self._trained(self._weights), self._trained(self._slots["average"]), strict=True
+        ):
+            for w, mean in zip(weights, averages, strict=True):
+                kernels.average(w, mean, {}, kept)
+                if every and update % every == 0:
+                    w[...] = mean
+
+    def _update(self, gradients: Array, update: int) -> None:
+        """Take optimizer step number `update` with these gradients."""
+        hyper, optimizer = self._hyper, str(self._optimizer)
+        numbers = _corrected(optimizer, hyper, update)
+        g = gradients + self._l1 * np.sign(self._weights) + 2 * self._l2 * self._weights
         _clip(self._trained(g), hyper)
         slots = {name: self._trained(slot) for name, slot in self._slots.items()}
-        for number, (weights, gradients) in enumerate(
-            zip(self._trained(self._weights), self._trained(g), strict=True)
-        ):
-            for part, (w, dw) in enumerate(zip(weights, gradients, strict=True)):
-                w -= w * (hyper["learning_rate"] * (hyper.get("weight_decay") or 0))
+        rates = [op.rate for op in self._ops if isinstance(op, _Weighted) and op.trainable]
+        arrays = zip(self._trained(self._weights), self._trained(g), rates, strict=True)
+        for number, (weights, given, rate) in enumerate(arrays):
+            here = {**numbers, "learning_rate": numbers["learning_rate"] * rate}
+            for part, (w, dw) in enumerate(zip(weights, given, strict=True)):
+                w -= w * (hyper["learning_rate"] * rate * (hyper.get("weight_decay") or 0))
                 own = {name: slot[number][part] for name, slot in slots.items()}
-                kernels.KERNELS[self._optimizer](dw, w, own, numbers)
+                kernels.KERNELS[optimizer](dw, w, own, here)
 
     def train_threads(self, batch_size: int, num_threads: int | None = None) -> int:
         """Return 1: this class starts no threads of its own."""
@@ -616,7 +811,15 @@ class Network:
             dx = op.linear_backward(x, dz, need_dx or number > 0)
             if dx is not None:
                 dy = dx
-        return dy if need_dx else None
+        return dx if need_dx else None
+
+    def _read(self, x: Any) -> Any:
+        """Rows as the ops take them: numbers of other types are converted, sparse rows stay so."""
+        if not isinstance(x, CSR):
+            return x.astype(self.dtype, copy=False)
+        if not isinstance(self._ops[0], _Dense):
+            raise ValueError(f"x: sparse rows go into a dense op, got {self.ops[0]!r} first")
+        return x
 
     def _check(self, x: Array, y: Array, sample_weight: Array | None, index: Array) -> None:
         """Refuse what NumPy would read silently wrong: lengths that differ, ids out of range."""
@@ -629,10 +832,22 @@ class Network:
         if index.size and not 0 <= index.min() <= index.max() < len(x):
             raise ValueError(f"index must lie in [0, {len(x)})")
         if y.ndim == 1:
-            if y.size and not 0 <= y.min() <= y.max() < self.output_size:
+            counted = y if self._ignored is None else y[y != self._ignored]
+            if counted.size and not 0 <= counted.min() <= counted.max() < self.output_size:
                 raise ValueError(f"y must hold class ids in [0, {self.output_size})")
-        elif y.shape[1] != self.output_size:
-            raise ValueError(f"y must have {self.output_size} columns, got {y.shape[1]}")
+        elif y.shape[1] != self._target_size:
+            raise ValueError(f"y must have {self._target_size} columns, got {y.shape[1]}")
+
+
+def measure(metric: Measure, p: Array, t: Array) -> Array:
+    """Return the value of each row (n,) of a metric, or of a loss that is reported as one."""
+    name, numbers = split_measure(metric)
+    kernel = kernels.KERNELS[name]
+    if name in kernels.LOSSES:
+        losses: Array = kernel(p, t, None, 1.0, *numbers)[0]
+        return losses
+    values: Array = kernel(p, t, *numbers)
+    return values
 
 
 def _clip(gradients: list[list[Array]], hyper: Mapping[str, Any]) -> None:

@@ -1,0 +1,215 @@
+"""Training on all samples at once: SciPy's L-BFGS-B on the loss and gradient of the engine.
+
+SciPy's minimizer is a call that ends when it is done, and `fit` wants it an iteration at a time. So
+it runs in a thread of its own, which asks for every evaluation and says when an iteration is
+complete; all work on the model is done by the thread that asked for the iteration.
+"""
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import numpy as np
+
+from fastnn.losses import FunctionLoss
+from fastnn.optimizers import LBFGS
+
+# ops that are functions of their input and weights alone
+CALM_OPS = ("dense", "activation", "scale_shift", "layer_norm", "prelu")
+BLOCK_ROWS = 4096  # of one pass through the network
+SLICE_SECONDS = 0.05
+
+Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+
+class _Stopped(BaseException):
+    """Ends the minimizer's thread."""
+
+
+class Search:
+    """A minimization that goes on by one iteration at each call of `iterate`.
+
+    Parameters
+    ----------
+    start : ndarray (n,)
+        Where it begins.
+    options : dict
+        SciPy's, of L-BFGS-B.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is missing.
+    """
+
+    def __init__(self, start: np.ndarray, options: dict[str, Any]) -> None:
+        try:
+            from scipy.optimize import minimize
+        except ImportError as error:
+            raise ImportError("LBFGS: expected SciPy, got none: pip install scipy") from error
+        self._minimize, self._start, self._options = minimize, start, options
+        self._questions: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._answers: SimpleQueue[Any] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="fastnn-lbfgs", daemon=True)
+        self._waits = False  # for an answer, after an iteration
+
+    def iterate(self, evaluate: Evaluate) -> bool:
+        """One more iteration; False where there is none because the search has ended."""
+        if self._waits:
+            self._answers.put(True)
+        elif self._thread.ident is None:
+            self._thread.start()
+        while True:
+            kind, value = self._questions.get()
+            if kind == "evaluate":
+                self._answers.put(evaluate(value))
+                continue
+            self._waits = kind == "iteration"
+            if kind == "error":
+                raise value
+            return self._waits
+
+    def close(self) -> None:
+        """End the thread, whatever it waits for."""
+        self._answers.put(None)
+
+    def _run(self) -> None:
+        try:
+            self._minimize(
+                lambda x: self._ask("evaluate", x.copy()),
+                self._start,
+                method="L-BFGS-B",
+                jac=True,
+                callback=lambda x: self._ask("iteration", None),
+                options=self._options,
+            )
+            self._questions.put(("end", None))
+        except _Stopped:
+            pass
+        except BaseException as error:
+            self._questions.put(("error", error))
+
+    def _ask(self, kind: str, value: Any) -> Any:
+        self._questions.put((kind, value))
+        answer = self._answers.get()
+        if answer is None:
+            raise _Stopped
+        return None if kind == "iteration" else answer
+
+
+class FullBatchEngine:
+    """`train` of an engine, as docs/architecture.md has it, of which a call is an iteration.
+
+    Parameters
+    ----------
+    model : Sequential
+        Compiled with an `LBFGS`.
+    engine
+        What evaluates: the network or an `OwnLossEngine`, with an optimizer that sums gradients up.
+    """
+
+    def __init__(self, model: Any, engine: Any, optimizer: LBFGS) -> None:
+        self._model, self._engine = model, engine
+        self._layers = [x for x in model.layers if x.stepped_names and x.trainable]
+        self._whole = isinstance(model.loss, FunctionLoss)  # its gradients are means over batches
+        self._search = Search(self._vector(), optimizer.options)
+        self._accepted = self._vector()
+        self._result: tuple[int, float, list[float]] | None = None
+
+    def _vector(self) -> np.ndarray:
+        """The weights that are trained, one after the other."""
+        parts = [np.ravel(w) for layer in self._layers for w in layer.trainable_weights]
+        return np.concatenate([np.empty(0), *parts])
+
+    def _put(self, vector: np.ndarray) -> None:
+        """Write them back."""
+        start = 0
+        for layer in self._layers:
+            weights = layer.get_weights()
+            for i, weight in enumerate(layer.trainable_weights):
+                part = vector[start : start + weight.size]
+                weights[i] = part.reshape(weight.shape).astype(weight.dtype)
+                start += weight.size
+            layer.set_weights(weights)
+
+    def train(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        index: np.ndarray,
+        *arguments: Any,
+    ) -> tuple[int, float, list[float]]:
+        """An iteration on the rows `index`; the results are those of the weights it ends with."""
+        data = (x, y, sample_weight, np.sort(index))  # any order of them gives the same bits
+        network = self._model._network
+        iterations = network.iterations
+
+        def evaluate(vector: np.ndarray) -> tuple[float, np.ndarray]:
+            self._put(vector)
+            self._result = self._evaluate(*data)
+            return self._result[1] / len(index), self._gradient()
+
+        try:
+            if self._search.iterate(evaluate):
+                self._accepted = self._vector()
+                iterations += 1
+            else:
+                self._put(self._accepted)
+                self._result = self._evaluate(*data)
+                self._model.stop_training = True
+        finally:
+            network.iterations = iterations
+        assert self._result is not None
+        return self._result
+
+    def _evaluate(
+        self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, index: np.ndarray
+    ) -> tuple[int, float, list[float]]:
+        """Sums of loss and metrics; the gradient of the mean loss goes into the slot."""
+        for layer in self._layers:
+            layer.set_slot("sums", [np.zeros_like(w) for w in layer.trainable_weights])
+        rows = len(index) if self._whole else BLOCK_ROWS
+        stop, sums = 0, self._model._sums()
+        while stop < len(index):
+            stop, loss, values = self._engine.train(
+                x, y, sample_weight, index, rows, stop, SLICE_SECONDS, None, sums
+            )
+        return stop, loss, values
+
+    def _gradient(self) -> np.ndarray:
+        """That of the loss with the penalties on weights."""
+        parts = []
+        for layer in self._layers:
+            for name, w, g in zip(
+                layer.stepped_names, layer.trainable_weights, layer.get_slot("sums"), strict=True
+            ):
+                part = g.astype(np.float64)
+                if penalty := getattr(layer, f"{name}_regularizer", None):
+                    part += penalty.l1 * np.sign(w) + 2 * penalty.l2 * w.astype(np.float64)
+                parts.append(np.ravel(part))
+        return np.concatenate([np.empty(0), *parts])
+
+    def close(self) -> None:
+        """End the search; where one was cut off, its last complete iteration counts."""
+        self._search.close()
+        self._put(self._accepted)
+
+
+def check_model(model: Any) -> None:
+    """Refuse a built model whose loss depends on more than its weights, or that restricts these."""
+    strangers = sorted({op[0] for op in model._network.ops} - set(CALM_OPS))
+    if strangers:
+        raise ValueError(
+            f"LBFGS: expected layers that do the same in training and outside of it, got "
+            f"{', '.join(strangers)}"
+        )
+    for layer in (each for outer in model.layers for each in outer.leaves()):
+        if any(getattr(layer, "_constraints", ())):
+            raise ValueError(f"LBFGS: layer {layer.name!r}: expected no constraints, got {layer!r}")
+        if getattr(layer, "learning_rate_multiplier", 1.0) != 1:
+            raise ValueError(
+                f"LBFGS: layer {layer.name!r}: expected learning_rate_multiplier=1, got "
+                f"{layer.learning_rate_multiplier}"
+            )
