@@ -71,7 +71,7 @@ class WeightedLayer(Layer):
         value = as_number(value, "learning_rate_multiplier", 0)
         with self._lock:
             self._multiplier = value
-            if self._network is not None:
+            if self._network is not None and self.stepped_names:
                 self._network.set_rate(self._op, value)
 
     def get_config(self) -> dict[str, Any]:
