@@ -98,6 +98,13 @@ BETWEEN = {
             library.initializers.Constant(0.25), alpha_regularizer=library.regularizers.L2(0.02)
         )
     ],
+    "constraints": lambda library: [
+        library.layers.BatchNormalization(
+            gamma_constraint=library.constraints.MaxNorm(2.5), beta_constraint="non_neg"
+        ),
+        library.layers.LayerNormalization(beta_constraint=library.constraints.UnitNorm()),
+        library.layers.PReLU("ones", alpha_constraint=library.constraints.MinMaxNorm(1, 2)),
+    ],
     "all": lambda library: [
         library.layers.BatchNormalization(),
         library.layers.PReLU(),

@@ -39,12 +39,13 @@ MAKE = {
     "batch without both": lambda **more: BatchNormalization(center=False, scale=False, **more),
     "layer": lambda **more: LayerNormalization(**more),
     "layer, other settings": lambda **more: LayerNormalization(
-        axis=[-1], epsilon=0.1, beta_initializer="ones", gamma_regularizer=L2(0.1), **more
+        axis=[-1], epsilon=0.1, beta_initializer="ones", gamma_regularizer=L2(0.1),
+        gamma_constraint="non_neg", beta_constraint="max_norm", **more
     ),
     "layer without scale": lambda **more: LayerNormalization(scale=False, **more),
     "layer without both": lambda **more: LayerNormalization(center=False, scale=False, **more),
     "prelu": lambda **more: PReLU(**more),
-    "prelu, other settings": lambda **more: PReLU(Constant(0.25), L2(0.1), **more),
+    "prelu, other settings": lambda **more: PReLU(Constant(0.25), L2(0.1), "unit_norm", **more),
 }  # fmt: skip
 
 
@@ -172,8 +173,16 @@ def test_a_frozen_one_works_as_outside_of_training(name):
         assert (one != two).any()
 
 
+def test_one_without_weights_has_a_rate_of_learning():
+    model = trained(lambda **more: MAKE["batch without both"](learning_rate_multiplier=2, **more))
+    model.layers[1].learning_rate_multiplier = 0.5
+    assert model.layers[1].learning_rate_multiplier == 0.5
+
+
 def test_prelu_takes_samples_of_axes():
-    model = Sequential([Input((2, 3)), PReLU("ones"), Flatten(), Dense(1)])
+    model = Sequential(
+        [Input((2, 3)), PReLU("ones", alpha_constraint="non_neg"), Flatten(), Dense(1)]
+    )
     model.compile("sgd", "mse")
     model.fit(X.reshape(-1, 2, 3), Y, verbose=0)
     assert model.layers[0].alpha.shape == (2, 3)
@@ -233,7 +242,12 @@ def test_training_that_fails_leaves_no_old_numbers():
         (lambda: BatchNormalization(gamma_initializer="twos"), ValueError, "gamma_initializer"),
         (lambda: BatchNormalization(renorm=True), ValueError, "renorm: expected False"),
         (lambda: BatchNormalization(synchronized=True), ValueError, "synchronized"),
-        (lambda: LayerNormalization(gamma_constraint="max_norm"), ValueError, "gamma_constraint"),
+        (lambda: LayerNormalization(gamma_constraint="min_norm"), ValueError, "gamma_constraint"),
+        (
+            lambda: Sequential([Input((2, 3)), PReLU(alpha_constraint="max_norm")]),
+            ValueError,
+            "Flatten",
+        ),
         (lambda: LayerNormalization(rms_scaling=True), TypeError, "rms_scaling"),
         (lambda: PReLU(shared_axes=[1]), ValueError, "shared_axes: expected None"),
         (lambda: PReLU(alpha_regularizer="l7"), ValueError, "alpha_regularizer"),

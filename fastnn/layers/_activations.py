@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._curves import check_axis, elu_of, relu_of
 from fastnn._data import Shape
 from fastnn._registry import serialize
@@ -259,7 +259,9 @@ class PReLU(WeightedLayer):
     ----------
     alpha_initializer : str or Initializer
     alpha_regularizer : str or Regularizer, optional
-    alpha_constraint, shared_axes : None
+    alpha_constraint : str or Constraint, optional
+        One of a norm goes with samples of one axis only.
+    shared_axes : None
         Keras's other values are not supported.
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
@@ -284,7 +286,6 @@ class PReLU(WeightedLayer):
     weight_names = ("alpha",)
     _neutral: Mapping[str, tuple[Any, ...]] = {
         **Layer._neutral,
-        "alpha_constraint": (None,),
         "shared_axes": (None,),
     }
 
@@ -292,7 +293,7 @@ class PReLU(WeightedLayer):
         self,
         alpha_initializer: Any = "zeros",
         alpha_regularizer: Any = None,
-        alpha_constraint: None = None,
+        alpha_constraint: Any = None,
         shared_axes: None = None,
         *,
         name: str | None = None,
@@ -303,18 +304,23 @@ class PReLU(WeightedLayer):
     ) -> None:
         self.alpha_initializer = initializers.get(alpha_initializer, "alpha_initializer")
         self.alpha_regularizer = regularizers.get(alpha_regularizer, "alpha_regularizer")
+        self.alpha_constraint = constraints.get(alpha_constraint, "alpha_constraint")
         super().__init__(
             name=name,
             dtype=dtype,
             input_shape=input_shape,
             input_dim=input_dim,
-            alpha_constraint=alpha_constraint,
             shared_axes=shared_axes,
             **keras,
         )
 
     def op(self) -> tuple[Any, ...]:
         return ("prelu",)
+
+    def takes_shape(self, input_shape: Shape) -> bool:
+        """A norm is that of one axis."""
+        element_by_element = isinstance(self.alpha_constraint, constraints.NonNeg | None)
+        return len(input_shape) == 1 or element_by_element
 
     def weight_shapes(self, input_shape: Shape) -> list[Shape]:
         return [input_shape]
@@ -329,9 +335,12 @@ class PReLU(WeightedLayer):
         return alpha
 
     def get_config(self) -> dict[str, Any]:
-        regularizer = serialize(self.alpha_regularizer) if self.alpha_regularizer else None
+        optional = {
+            "alpha_regularizer": self.alpha_regularizer,
+            "alpha_constraint": self.alpha_constraint,
+        }
         return {
             **super().get_config(),
             "alpha_initializer": serialize(self.alpha_initializer),
-            "alpha_regularizer": regularizer,
+            **{name: serialize(value) if value else None for name, value in optional.items()},
         }

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import initializers, regularizers
+from fastnn import constraints, initializers, regularizers
 from fastnn._data import Shape, as_bool, as_number
 from fastnn._registry import serialize
 from fastnn.layers._base import Layer
@@ -17,11 +17,6 @@ class _ScaledNormalization(WeightedLayer):
     """What both normalizations share: gamma and beta."""
 
     tensors = ("gamma", "beta")
-    _neutral: Mapping[str, tuple[Any, ...]] = {
-        **Layer._neutral,
-        "beta_constraint": (None,),
-        "gamma_constraint": (None,),
-    }
 
     def __init__(
         self,
@@ -33,6 +28,8 @@ class _ScaledNormalization(WeightedLayer):
         gamma_initializer: Any,
         beta_regularizer: Any,
         gamma_regularizer: Any,
+        beta_constraint: Any,
+        gamma_constraint: Any,
         **base: Any,
     ) -> None:
         self.axis = feature_axis(axis)
@@ -43,6 +40,8 @@ class _ScaledNormalization(WeightedLayer):
         self.gamma_initializer = initializers.get(gamma_initializer, "gamma_initializer")
         self.beta_regularizer = regularizers.get(beta_regularizer, "beta_regularizer")
         self.gamma_regularizer = regularizers.get(gamma_regularizer, "gamma_regularizer")
+        self.beta_constraint = constraints.get(beta_constraint, "beta_constraint")
+        self.gamma_constraint = constraints.get(gamma_constraint, "gamma_constraint")
         self.weight_names = ("gamma",) * self.scale + ("beta",) * self.center
         super().__init__(**base)
 
@@ -65,8 +64,12 @@ class _ScaledNormalization(WeightedLayer):
         return beta
 
     def get_config(self) -> dict[str, Any]:
-        regularizers = (self.beta_regularizer, self.gamma_regularizer)
-        beta, gamma = (serialize(each) if each else None for each in regularizers)
+        optional = {
+            "beta_regularizer": self.beta_regularizer,
+            "gamma_regularizer": self.gamma_regularizer,
+            "beta_constraint": self.beta_constraint,
+            "gamma_constraint": self.gamma_constraint,
+        }
         return {
             **super().get_config(),
             "axis": self.axis,
@@ -75,8 +78,7 @@ class _ScaledNormalization(WeightedLayer):
             "scale": self.scale,
             "beta_initializer": serialize(self.beta_initializer),
             "gamma_initializer": serialize(self.gamma_initializer),
-            "beta_regularizer": beta,
-            "gamma_regularizer": gamma,
+            **{name: serialize(value) if value else None for name, value in optional.items()},
         }
 
 
@@ -94,6 +96,7 @@ class LayerNormalization(_ScaledNormalization):
         Whether there is a beta, a gamma.
     beta_initializer, gamma_initializer : str or Initializer
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or Constraint, optional
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
 
@@ -122,8 +125,8 @@ class LayerNormalization(_ScaledNormalization):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
-        beta_constraint: None = None,
-        gamma_constraint: None = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         *,
         name: str | None = None,
         dtype: Any = None,
@@ -140,8 +143,8 @@ class LayerNormalization(_ScaledNormalization):
             gamma_initializer,
             beta_regularizer,
             gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
+            beta_constraint,
+            gamma_constraint,
             name=name,
             dtype=dtype,
             input_shape=input_shape,
@@ -172,6 +175,7 @@ class BatchNormalization(_ScaledNormalization):
     beta_initializer, gamma_initializer : str or Initializer
     moving_mean_initializer, moving_variance_initializer : str or Initializer
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str or Constraint, optional
     name, dtype, input_shape, input_dim, **keras
         As for every layer.
 
@@ -193,7 +197,7 @@ class BatchNormalization(_ScaledNormalization):
     """
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
-        **_ScaledNormalization._neutral,
+        **Layer._neutral,
         "renorm": (False,),
         "renorm_clipping": (None,),
         "renorm_momentum": (0.99,),
@@ -213,8 +217,8 @@ class BatchNormalization(_ScaledNormalization):
         moving_variance_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
-        beta_constraint: None = None,
-        gamma_constraint: None = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         renorm: bool = False,
         renorm_clipping: None = None,
         renorm_momentum: float = 0.99,
@@ -242,8 +246,8 @@ class BatchNormalization(_ScaledNormalization):
             gamma_initializer,
             beta_regularizer,
             gamma_regularizer,
-            beta_constraint=beta_constraint,
-            gamma_constraint=gamma_constraint,
+            beta_constraint,
+            gamma_constraint,
             renorm=renorm,
             renorm_clipping=renorm_clipping,
             renorm_momentum=renorm_momentum,

@@ -87,7 +87,7 @@ class WeightedLayer(Layer):
         value = as_number(value, "learning_rate_multiplier", 0)
         with self._lock:
             self._multiplier = value
-            if self._network is not None:
+            if self._network is not None and self.stepped_names:
                 for number, _ in enumerate(self.op_tensors, self._op):
                     self._network.set_rate(number, value)
 
