@@ -1,12 +1,13 @@
 """Training, evaluation and prediction of a model: everything that takes data."""
 
-from collections.abc import Callable, Iterator, Mapping
-from math import ceil, floor
+from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import numpy as np
 
-from fastnn import losses, optimizers
+from fastnn import _loops, losses, optimizers
+from fastnn._arguments import Data, as_callbacks, as_frequency, as_verbose, first, split
 from fastnn._data import (
     as_any_targets,
     as_bool,
@@ -22,14 +23,11 @@ from fastnn._data import (
 from fastnn._lock import ModelLock
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
-from fastnn.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, results_line
+from fastnn.callbacks import CallbackList, EpochLines, History, ProgressBar, results_line
 from fastnn.metrics import Metric, engine_names
 from fastnn.metrics import get_list as metric_list
 from fastnn.metrics import results as metric_results
-from fastnn.utils import draw_permutation
 
-# The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
-SLICE_SECONDS = 0.05
 # predict does about so many multiply-adds at a time, for the same reason, but not fewer rows.
 SLICE_WORK = 10**9
 SLICE_ROWS = 256
@@ -47,9 +45,6 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "evaluate": {"steps": (None,)},
     "predict": {"steps": (None,), "callbacks": (None, [])},
 }
-
-# x (samples, features), y (samples,) class ids or (samples, outputs), sample_weight or None
-Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 class Trainer:
@@ -154,7 +149,14 @@ class Trainer:
 
     def _forget(self) -> None:
         """A new network, or one compiled anew, has no activations, gradients or numbers."""
-        self._rows_forward, self._has_gradients, self._hyper_sent = None, False, None
+        self._forget_rows()
+        self._hyper_sent = None
+
+    def _forget_rows(self, gradients: bool = True) -> None:
+        """The engine overwrites the activations that it kept, in training the gradients, too."""
+        self._rows_forward = None
+        if gradients:
+            self._has_gradients = False
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was called with, as plain data but for a function as loss; None before."""
@@ -301,20 +303,20 @@ class Trainer:
             initial_epoch = as_int(initial_epoch, "initial_epoch", 0)
             validation_split = as_number(validation_split, "validation_split", 0, 1)
             shuffle = as_bool(shuffle, "shuffle")
-            frequency = _check_frequency(validation_freq)
-            shown = _check_verbose(verbose)
-            chosen = _callback_list(callbacks)
+            frequency = as_frequency(validation_freq)
+            shown = as_verbose(verbose)
+            chosen = as_callbacks(callbacks)
             data = self._check_data(x, y, sample_weight, columns=self.input_size)
             samples, validation = len(data[0]), None
             if validation_data is not None:
                 validation = self._check_validation(validation_data, data[0].shape[1])
             elif validation_split:
-                samples, validation = _split(data, validation_split)
+                samples, validation = split(data, validation_split)
             if validation_batch_size is not None:
                 validation_batch_size = as_int(validation_batch_size, "validation_batch_size", 1)
             if validation and validation_steps is not None:
                 steps = as_int(validation_steps, "validation_steps", 1)
-                validation = _first(validation, steps * (validation_batch_size or batch_size))
+                validation = first(validation, steps * (validation_batch_size or batch_size))
             if class_weight is not None:
                 data = self._weighted(data, class_weight, samples)
             rows = samples
@@ -332,10 +334,10 @@ class Trainer:
                 chosen.append(ProgressBar() if shown == 1 else EpochLines())
             hooks = CallbackList([*chosen, history], self, params)
             span = range(initial_epoch, epochs)
-            orders = _orders(samples, rows, shuffle)
+            orders = _loops.orders(samples, rows, shuffle)
             self._lock.fitting = True
             try:
-                self._fit(data, orders, batch_size, span, hooks, validation, frequency)
+                _loops.fit(self, data, orders, batch_size, span, hooks, validation, frequency)
             finally:
                 self._lock.fitting = False
                 hooks.close()
@@ -343,7 +345,7 @@ class Trainer:
 
     def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
         """The first `samples` of the data, weighted by class."""
-        x, y, weight = _first(data, samples)
+        x, y, weight = first(data, samples)
         outputs = self._output_size_for(x.shape[1])
         if y.ndim == 1:  # a loss of one's own has targets of any shape
             classes = as_labels(y, samples, outputs)
@@ -362,54 +364,6 @@ class Trainer:
         return self._check_data(
             x, y, weight[0] if weight else None, columns=columns, prefix="validation_"
         )
-
-    def _fit(
-        self,
-        data: Data,
-        orders: Iterator[np.ndarray],
-        batch_size: int,
-        epochs: range,
-        hooks: CallbackList,
-        validation: Data | None,
-        validated: Callable[[int], bool],
-    ) -> None:
-        """Train on checked data, each epoch in the next of the orders."""
-        self.stop_training, self.resume_epoch = False, 0
-        hooks.on_train_begin()
-        logs: dict[str, float] = {}
-        for epoch in epochs[max(0, self.resume_epoch - epochs.start) :]:
-            hooks.on_epoch_begin(epoch)
-            logs = self._train_epoch(data, next(orders), batch_size, hooks)
-            if validation and validated(epoch):
-                hooks.on_test_begin()
-                results = self._evaluate(validation)
-                hooks.on_test_end(results)
-                logs |= {f"val_{name}": value for name, value in results.items()}
-            hooks.on_epoch_end(epoch, logs)
-            if self.stop_training:
-                break
-        hooks.on_train_end(logs)
-
-    def _train_epoch(
-        self, data: Data, index: np.ndarray, batch_size: int, hooks: CallbackList
-    ) -> dict[str, float]:
-        """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
-        train, each_batch = self._engine().train, hooks.wants_batches
-        seconds = 0.0 if each_batch else SLICE_SECONDS
-        stop, sums = 0, self._sums()
-        rates = self.optimizer.rates(ceil(len(index) / batch_size))  # type: ignore[union-attr]
-        logs: dict[str, float] = {}
-        while stop < len(index) and not self.stop_training:
-            if each_batch:
-                hooks.on_train_batch_begin(stop // batch_size, logs)
-            self._send_hyper()
-            self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
-            stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums, rates)
-            logs = self._means(loss, values, stop)
-            if each_batch:
-                hooks.on_train_batch_end((stop - 1) // batch_size, logs)
-            hooks.on_progress(stop, logs)
-        return logs
 
     def _sums(self) -> np.ndarray:
         """Zeros for the sums of the loss and of what the engine measures."""
@@ -463,25 +417,17 @@ class Trainer:
             self._check_compiled("evaluate")
             if batch_size is not None:
                 as_int(batch_size, "batch_size", 1)
-            shown = _check_verbose(verbose)
-            chosen = _callback_list(callbacks)
+            shown = as_verbose(verbose)
+            chosen = as_callbacks(callbacks)
             data = self._check_data(x, y, sample_weight, columns=self.input_size)
             self._build_for(data[0].shape[1])
             hooks = CallbackList(chosen, self, {"verbose": verbose})
             hooks.on_test_begin()
-            logs = self._evaluate(data)
+            logs = _loops.evaluate(self, data)
             hooks.on_test_end(logs)
         if shown:
             print(results_line(logs))
         return _results(logs, return_dict)
-
-    def _evaluate(self, data: Data) -> dict[str, float]:
-        self._rows_forward = None  # the engine overwrites the activations
-        evaluate, index = self._engine().evaluate, np.arange(len(data[0]))
-        stop, sums = 0, self._sums()
-        while stop < len(index):
-            stop, loss, values = evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
-        return self._means(loss, values, stop)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", **keras: Any
@@ -508,7 +454,7 @@ class Trainer:
         check_neutral("predict", keras, _NEUTRAL["predict"])
         if batch_size is not None:
             as_int(batch_size, "batch_size", 1)
-        _check_verbose(verbose)
+        as_verbose(verbose)
         few = self._predict_few(x)
         if few is not None:
             return few
@@ -559,7 +505,7 @@ class Trainer:
             rows, columns = data[0].shape
             self._build_for(columns)
             self._send_hyper()
-            self._rows_forward, self._has_gradients = None, False  # the engine overwrites them
+            self._forget_rows()
             _, loss, values = self._engine().train(*data, np.arange(rows), rows, 0, 0.0, None)
         return _results(self._means(loss, values, rows), return_dict)
 
@@ -645,64 +591,3 @@ def _results(logs: dict[str, float], return_dict: bool) -> Any:
         return logs
     values = list(logs.values())
     return values if len(values) > 1 else values[0]
-
-
-def _orders(samples: int, rows: int, shuffle: bool) -> Iterator[np.ndarray]:
-    """For each epoch the samples in its order: all, or `rows` that go on where the last ended."""
-    whole = np.arange(samples)
-    left = whole[:0]
-    while rows == samples:
-        yield draw_permutation(samples) if shuffle else whole
-    while True:
-        parts = [left]
-        while sum(map(len, parts)) < rows:
-            parts.append(draw_permutation(samples) if shuffle else whole)
-        order = np.concatenate(parts)
-        left = order[rows:]
-        yield order[:rows]
-
-
-def _first(data: Data, rows: int) -> Data:
-    x, y, weight = data
-    return x[:rows], y[:rows], None if weight is None else weight[:rows]
-
-
-def _check_frequency(validation_freq: Any) -> Callable[[int], bool]:
-    """Which epochs, counted from 0, have a validation."""
-    if isinstance(validation_freq, (list, tuple, set, frozenset, range)):
-        chosen = {as_int(epoch, "validation_freq", 1) for epoch in validation_freq}
-        return lambda epoch: epoch + 1 in chosen
-    every = as_int(validation_freq, "validation_freq", 1)
-    return lambda epoch: (epoch + 1) % every == 0
-
-
-def _split(data: Data, fraction: float) -> tuple[int, Data]:
-    """How many samples remain for training, and the last `fraction` of them for validation."""
-    x, y, weight = data
-    samples = floor(len(x) * (1 - fraction))
-    if not 0 < samples < len(x):
-        raise ValueError(
-            f"validation_split: expected a fraction that leaves rows on both sides, got "
-            f"{fraction} of {len(x)} rows"
-        )
-    return samples, (x[samples:], y[samples:], None if weight is None else weight[samples:])
-
-
-def _check_verbose(verbose: Any) -> int:
-    """0, 1 or 2; "auto" and True are 1, False is 0."""
-    known = isinstance(verbose, (str, int, np.integer, np.bool_))
-    if not known or verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"verbose: expected 'auto', 0, 1 or 2; got {verbose!r}")
-    return 1 if verbose == "auto" else int(verbose)
-
-
-def _callback_list(callbacks: Any) -> list[Callback]:
-    if callbacks is None:
-        return []
-    chosen: list[Callback] = (
-        list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-    )
-    for callback in chosen:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks: expected objects of fastnn.callbacks, got {callback!r}")
-    return chosen
