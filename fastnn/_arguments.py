@@ -6,15 +6,80 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import as_int
+from fastnn._data import (
+    as_features,
+    as_int,
+    as_labels,
+    as_targets,
+    class_weights,
+)
 from fastnn.callbacks import Callback
 
 # x (samples, features), y (samples,) class ids or (samples, outputs), sample_weight or None
 Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
-def first(data: Data, rows: int) -> Data:
-    """The first rows of all."""
+def weighted(model: Any, data: Data, class_weight: Any, name: str = "y") -> Data:
+    """The data, weighted by class."""
+    x, y, weight = data
+    outputs = model._output_size_for(x.shape[1])
+    if y.ndim == 1:  # a loss of one's own has targets of any shape
+        classes = as_labels(y, len(x), outputs, name)
+    else:
+        classes = as_targets(y, model._dtype, len(x), outputs, name)
+    by_class = class_weights(class_weight, classes, outputs, model._dtype)
+    return x, y, by_class if weight is None else by_class * weight
+
+
+def as_batch(model: Any, batch: Any, name: str, targets: bool, class_weight: Any) -> Any:
+    """One batch of a source as the engine takes it; without targets x alone, and two Nones."""
+    parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+    if not (2 if targets else 1) <= len(parts) <= 3:
+        expected = "(x, y) or (x, y, sample_weight)" if targets else "x or a tuple that begins so"
+        raise ValueError(
+            f"{name}: expected {expected}, got {type(batch).__name__}"
+            + (f" of {len(parts)}" if isinstance(batch, (tuple, list)) else "")
+        )
+    if not targets:
+        return as_features(parts[0], model._dtype, model.input_size, f"{name}, x"), None, None
+    x, y, *weight = parts
+    data = model._check_data(
+        x, y, weight[0] if weight else None, columns=model.input_size, prefix=f"{name}, "
+    )
+    return data if class_weight is None else weighted(model, data, class_weight, f"{name}, y")
+
+
+def refuse_beside_source(
+    y: Any,
+    batch_size: Any,
+    sample_weight: Any,
+    validation_split: float = 0.0,
+    class_weight: Any = None,
+) -> None:
+    """What a source brings itself, or cannot have, must not be given beside one."""
+    for name, value in (("y", y), ("batch_size", batch_size), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(
+                f"{name}: expected None, as x is a source of batches, got {type(value).__name__}"
+            )
+    if validation_split:
+        raise ValueError(
+            f"validation_split: expected 0, as x is a source of batches, got {validation_split}; "
+            f"validation_data may be a source, too"
+        )
+    if isinstance(class_weight, str):
+        raise ValueError(
+            f"class_weight: expected a dict, as x is a source of batches, got {class_weight!r}"
+        )
+
+
+def as_steps(value: Any, name: str) -> int | None:
+    """A number of batches, or of samples in one; None stays None."""
+    return None if value is None else as_int(value, name, 1)
+
+
+def first(data: Data, rows: int | None) -> Data:
+    """The first rows of all; all where `rows` is None."""
     x, y, weight = data
     return x[:rows], y[:rows], None if weight is None else weight[:rows]
 

@@ -1,90 +1,214 @@
 """The loops of `fit` and `evaluate`, on data that is checked."""
 
-from collections.abc import Callable, Iterator
-from math import ceil
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastnn._arguments import Data
+from fastnn._feeds import ArrayFeed, SourceFeed, State
 from fastnn.callbacks import CallbackList
-from fastnn.utils import draw_permutation
 
 # The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
 SLICE_SECONDS = 0.05
 
-
-def orders(samples: int, rows: int, shuffle: bool) -> Iterator[np.ndarray]:
-    """For each epoch the samples in its order: all, or `rows` that go on where the last ended."""
-    whole = np.arange(samples)
-    left = whole[:0]
-    while rows == samples:
-        yield draw_permutation(samples) if shuffle else whole
-    while True:
-        parts = [left]
-        while sum(map(len, parts)) < rows:
-            parts.append(draw_permutation(samples) if shuffle else whole)
-        order = np.concatenate(parts)
-        left = order[rows:]
-        yield order[:rows]
+Results = dict[str, float]
 
 
-def fit(
-    model: Any,
-    data: Data,
-    orders: Iterator[np.ndarray],
-    batch_size: int,
-    epochs: range,
-    hooks: CallbackList,
-    validation: Data | None,
-    validated: Callable[[int], bool],
-) -> None:
-    """Train, each epoch in the next of the orders."""
-    model.stop_training, model.resume_epoch = False, 0
-    hooks.on_train_begin()
-    logs: dict[str, float] = {}
-    for epoch in epochs[max(0, model.resume_epoch - epochs.start) :]:
-        hooks.on_epoch_begin(epoch)
-        logs = train_epoch(model, data, next(orders), batch_size, hooks)
-        if validation and validated(epoch):
+class Fit:
+    """One call of `fit`, and where it stands.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that is under way or is to begin.
+    steps : int
+        Batches done since `fit` began, also before it was cut off and resumed.
+    restore : callable or None
+        What `BackupAndRestore` has found: brings model, callbacks and this object, by
+        `set_state`, to where they were. Called once all callbacks have begun.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        feed: ArrayFeed | SourceFeed,
+        epochs: range,
+        hooks: CallbackList,
+        validation: Data | SourceFeed | None,
+        validated: Callable[[int], bool],
+    ) -> None:
+        self._model, self._feed, self._hooks = model, feed, hooks
+        self._validation, self._validated = validation, validated
+        self.first, self._last = epochs.start, epochs.stop
+        self.epoch, self.steps = epochs.start, 0
+        self.samples = self.batch = 0  # of the epoch
+        self._iterations = 0  # the optimizer's, as the epoch began
+        self._sums = np.zeros(0)
+        self._state: State = {}
+        self.restore: Callable[[], None] | None = None
+        feed.orders.remember = hooks.wants_checkpoints
+
+    def run(self) -> None:
+        """Train, epoch by epoch."""
+        model, hooks = self._model, self._hooks
+        model.stop_training = False
+        hooks.on_train_begin()
+        if self.restore is not None:
+            self.restore()
+            self._feed.set_state(self._state["feed"])
+            if isinstance(self._validation, SourceFeed):
+                self._validation.set_state(self._state["validation"])
+        logs: Results = {}
+        while self.epoch < self._last:
+            logs = self._run_epoch()
+            self.epoch += 1
+            self.samples = self.batch = 0
+            if model.stop_training:
+                break
+        hooks.on_train_end(logs)
+
+    def _run_epoch(self) -> Results:
+        """Train for an epoch, or what is left of it; then look at the validation data."""
+        hooks, failed = self._hooks, True
+        try:
+            self._begin_epoch()
+            logs = self._train()
+            failed = False
+        finally:
+            self._feed.end(failed)
+        if not self.samples:  # an iterator had ended with the epoch before
+            return logs
+        if self._validation is not None and self._validated(self.epoch):
             hooks.on_test_begin()
-            results = evaluate(model, validation)
+            results = evaluate(self._model, self._validation)
             hooks.on_test_end(results)
             logs |= {f"val_{name}": value for name, value in results.items()}
-        hooks.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
-    hooks.on_train_end(logs)
+        hooks.on_epoch_end(self.epoch, logs)
+        return logs
+
+    def _begin_epoch(self) -> None:
+        under_way = self.batch > 0
+        if not under_way:
+            self._hooks.on_checkpoint(0)
+        self._hooks.on_epoch_begin(self.epoch)
+        if not under_way:
+            self._iterations, self._sums = self._model.iterations, self._model._sums()
+        self._feed.begin(self.samples, self.batch, self._iterations)
+        if under_way:  # what the epoch's beginning has changed had been changed before
+            self.restore()  # type: ignore[misc]
+        self.restore = None
+
+    def _train(self) -> Results:
+        """One pass, in slices of time, or of the batches that callbacks want."""
+        model, feed, hooks = self._model, self._feed, self._hooks
+        each_batch = hooks.wants_batches
+        seconds = 0.0 if each_batch else SLICE_SECONDS
+        logs: Results = self._logs() if self.batch else {}
+        while not model.stop_training and feed.more():
+            if each_batch:
+                hooks.on_train_batch_begin(feed.batch, logs)
+            model._send_hyper()
+            model._forget_rows()
+            feed.train(self._sums, hooks.batches_to_go(self.steps), seconds)
+            self.steps += feed.batch - self.batch
+            self.samples, self.batch = feed.samples, feed.batch
+            logs = self._logs()
+            if each_batch:
+                hooks.on_train_batch_end(feed.batch - 1, logs)
+            hooks.on_progress(feed.samples, logs)
+            hooks.on_checkpoint(feed.batch)
+        self._warn_of_end()
+        return logs
+
+    def _logs(self) -> Results:
+        return _results(self._model, self._sums, self.samples)
+
+    def _warn_of_end(self) -> None:
+        """An iterator that has ended before its time ends the training."""
+        feed = self._feed
+        if not feed.ended or self._model.stop_training:
+            return
+        self._model.stop_training = True
+        steps = feed.steps if isinstance(feed, SourceFeed) else None
+        if self.epoch + 1 < self._last or (steps is not None and self.batch < steps):
+            warnings.warn(
+                f"fit: expected batches for {self._last - self.first} epochs"
+                + (f" of {steps} steps" if steps is not None else "")
+                + f", got an iterator that ended after {self.steps} batches; training ends",
+                stacklevel=5,
+            )
+
+    def get_state(self) -> State:
+        """Plain data and arrays that `set_state` goes on from."""
+        validation = self._validation
+        return {
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "samples": self.samples,
+            "batch": self.batch,
+            "iterations": self._iterations,
+            "sums": self._sums.tolist(),
+            "stop_training": self._model.stop_training,
+            "feed": self._feed.get_state(self.batch > 0),
+            "validation": (
+                validation.get_state(False) if isinstance(validation, SourceFeed) else None
+            ),
+            "callbacks": self._hooks.get_state(),
+        }
+
+    def check_state(self, state: State) -> None:
+        """Refuse what is of other data or other callbacks; nothing has changed then."""
+        self._feed.check_state(state["feed"])
+        if isinstance(self._validation, SourceFeed):
+            self._validation.check_state(state["validation"] or {})
+        self._hooks.check_state(state["callbacks"])
+
+    def set_state(self, state: State) -> None:
+        """Be where `get_state` was called."""
+        self._state = state
+        self.epoch, self.steps = state["epoch"], state["steps"]
+        self.samples, self.batch = state["samples"], state["batch"]
+        self._iterations = state["iterations"]
+        self._sums = np.array(state["sums"])
+        self._model.stop_training = state["stop_training"]
+        self._hooks.set_state(state["callbacks"])
 
 
-def train_epoch(
-    model: Any, data: Data, index: np.ndarray, batch_size: int, hooks: CallbackList
-) -> dict[str, float]:
-    """One pass over `index`, in slices of time, or of one batch where a callback wants that."""
-    train, each_batch = model._engine().train, hooks.wants_batches
-    seconds = 0.0 if each_batch else SLICE_SECONDS
-    stop, sums = 0, model._sums()
-    rates = model.optimizer.rates(ceil(len(index) / batch_size))
-    logs: dict[str, float] = {}
-    while stop < len(index) and not model.stop_training:
-        if each_batch:
-            hooks.on_train_batch_begin(stop // batch_size, logs)
-        model._send_hyper()
-        model._forget_rows()
-        stop, loss, values = train(*data, index, batch_size, stop, seconds, None, sums, rates)
-        logs = model._means(loss, values, stop)
-        if each_batch:
-            hooks.on_train_batch_end((stop - 1) // batch_size, logs)
-        hooks.on_progress(stop, logs)
-    return logs
+def evaluate(model: Any, data: Data | SourceFeed) -> Results:
+    """Loss and metrics on data; of a source that has ended none, with a warning."""
+    sums = model._sums()
+    if not isinstance(data, SourceFeed):
+        _add(model, data, np.arange(len(data[0])), sums)
+        return _results(model, sums, len(data[0]))
+    failed = True
+    try:
+        data.begin()
+        while data.more():
+            batch = data.take()
+            _add(model, batch, data.index(len(batch[0])), sums)
+        failed = False
+    finally:
+        data.end(failed)
+    if data.ended and data.batch < (data.steps or 1):
+        warnings.warn(
+            f"{data.name}: expected {data.steps or 'more'} batches, got an iterator that ended "
+            f"after {data.batch}",
+            stacklevel=5,
+        )
+    return _results(model, sums, data.samples) if data.samples else {}
 
 
-def evaluate(model: Any, data: Data) -> dict[str, float]:
-    """Loss and metrics on data."""
+def _add(model: Any, data: Data, index: np.ndarray, sums: np.ndarray) -> None:
+    """Add the losses and metrics of rows to the sums."""
     model._forget_rows(gradients=False)
-    engine_evaluate, index = model._engine().evaluate, np.arange(len(data[0]))
-    stop, sums = 0, model._sums()
+    engine, stop = model._engine(), 0
     while stop < len(index):
-        stop, loss, values = engine_evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
-    means: dict[str, float] = model._means(loss, values, stop)
+        stop, *_ = engine.evaluate(*data, index, stop, SLICE_SECONDS, None, sums)
+
+
+def _results(model: Any, sums: np.ndarray, samples: int) -> Results:
+    loss, *values = sums.tolist()
+    means: Results = model._means(loss, values, samples)
     return means

@@ -405,7 +405,7 @@ class Sequential(Trainer):
     def __getstate__(self) -> dict[str, Any]:
         """All that makes an equal model, which is free of this one; a History stays here."""
         with self._lock:
-            state = {**vars(self), "_lock": None, "_history": None}
+            state = {**vars(self), "_lock": None, "_history": None, "_run": None}
             if self._network is not None:
                 state["_network"] = {
                     "input_size": self.input_size,

@@ -6,8 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _loops, losses, optimizers
-from fastnn._arguments import Data, as_callbacks, as_frequency, as_verbose, first, split
+from fastnn import losses, optimizers
+from fastnn._arguments import (
+    Data,
+    as_callbacks,
+    as_frequency,
+    as_steps,
+    as_verbose,
+    first,
+    refuse_beside_source,
+    split,
+    weighted,
+)
 from fastnn._data import (
     as_any_targets,
     as_bool,
@@ -18,11 +28,13 @@ from fastnn._data import (
     as_sample_weight,
     as_targets,
     check_neutral,
-    class_weights,
 )
+from fastnn._feeds import ArrayFeed, SourceFeed
 from fastnn._lock import ModelLock
+from fastnn._loops import Fit, evaluate
 from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
+from fastnn._sources import is_source
 from fastnn.callbacks import CallbackList, EpochLines, History, ProgressBar, results_line
 from fastnn.metrics import Metric, engine_names
 from fastnn.metrics import get_list as metric_list
@@ -42,8 +54,7 @@ _NEUTRAL: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "jit_compile": ("auto", False, None, True),  # there is nothing left to compile
         "auto_scale_loss": (True,),
     },
-    "evaluate": {"steps": (None,)},
-    "predict": {"steps": (None,), "callbacks": (None, [])},
+    "predict": {"callbacks": (None, [])},
 }
 
 
@@ -54,8 +65,6 @@ class Trainer:
     ----------
     stop_training : bool
         A callback sets it to end the epoch and `fit`.
-    resume_epoch : int
-        A callback sets it as training begins, to leave out the epochs before it.
     """
 
     _network: Any
@@ -71,7 +80,7 @@ class Trainer:
         self._loss: losses.Loss | None = None
         self._history: History | None = None
         self.stop_training = False
-        self.resume_epoch = 0
+        self._run: Fit | None = None  # of the `fit` that the model is in
         self._metrics: list[Metric] = []
         self._hyper_sent: Mapping[str, Any] | None = None
         self._rows_forward: int | None = None  # of the activations that the network keeps
@@ -251,12 +260,16 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like (samples, features)
+        x : array_like (samples, features), or a source of batches
+            A source is a generator or another iterator, an object with `__len__` and
+            `__getitem__` such as a `fastnn.utils.PyDataset`, or what can be iterated over again
+            and again, such as a DataLoader. Its batches are tuples (x, y) or (x, y,
+            sample_weight), made on another thread while the engine works.
         y : array_like
             Class ids (samples,) for a sparse loss, else (samples, outputs); (samples,) where
-            there is one output.
+            there is one output. None for a source.
         batch_size : int, default 32
-            Samples a step; the last step of an epoch may have fewer.
+            Samples a step; the last step of an epoch may have fewer. None for a source.
         epochs : int >= 1
             The epoch to end with.
         verbose : {"auto", 0, 1, 2} or bool
@@ -264,10 +277,12 @@ class Trainer:
         callbacks : list of Callback, optional
         validation_split : float in [0, 1)
             The last fraction of the samples, before shuffling, is kept out for validation.
-        validation_data : tuple (x, y) or (x, y, sample_weight), optional
-            Used instead of `validation_split`.
+        validation_data : tuple (x, y) or (x, y, sample_weight), or a source, optional
+            Used instead of `validation_split`, which a source for `x` cannot have. An iterator
+            goes on where the last validation ended, others begin anew.
         shuffle : bool
-            Whether each epoch has an order of its own.
+            Whether each epoch has an order of its own. Of a source with `__getitem__` it is the
+            order of the batches; others give theirs.
         class_weight : dict of class id to float or "balanced", optional
             Multiplies the losses of a class's samples in training; classes left out weigh 1.
             "balanced", as in scikit-learn: samples / (classes * samples of the class).
@@ -276,7 +291,9 @@ class Trainer:
         initial_epoch : int >= 0
             The epoch to begin with.
         steps_per_epoch : int >= 1, optional
-            Batches an epoch; the next one goes on where it ended. By default all samples.
+            Batches an epoch; the next one goes on where it ended. By default all samples; a
+            generator without an end needs it. An iterator that ends before its time ends the
+            training, with a warning.
         validation_steps : int >= 1, optional
             How many batches of the validation data are looked at. By default all.
         validation_batch_size : int, optional
@@ -293,12 +310,27 @@ class Trainer:
         ------
         ValueError, TypeError
             If an argument is wrong or not supported yet, or a callback calls this during `fit`.
-            Nothing has changed then.
+            Nothing has changed then. What is wrong with a later batch of a source is found when
+            it is made; the training until then stays.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> x = np.linspace(-1, 1, 64).reshape(64, 1)
+        >>> model = Sequential([Dense(1, input_shape=(1,))])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(x, 3 * x, epochs=2, verbose=0, validation_split=0.25)
+        >>> sorted(history.history)
+        ['loss', 'val_loss']
+        >>> batches = ((x[i : i + 16], 3 * x[i : i + 16]) for i in range(0, 64, 16))
+        >>> model.fit(batches, steps_per_epoch=2, epochs=2, verbose=0).epoch
+        [0, 1]
         """
         with self._lock:
             self._refuse_inside_fit("fit")
             self._check_compiled("fit")
-            batch_size = 32 if batch_size is None else as_int(batch_size, "batch_size", 1)
             epochs = as_int(epochs, "epochs", 1)
             initial_epoch = as_int(initial_epoch, "initial_epoch", 0)
             validation_split = as_number(validation_split, "validation_split", 0, 1)
@@ -306,26 +338,35 @@ class Trainer:
             frequency = as_frequency(validation_freq)
             shown = as_verbose(verbose)
             chosen = as_callbacks(callbacks)
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
-            samples, validation = len(data[0]), None
-            if validation_data is not None:
-                validation = self._check_validation(validation_data, data[0].shape[1])
-            elif validation_split:
-                samples, validation = split(data, validation_split)
-            if validation_batch_size is not None:
-                validation_batch_size = as_int(validation_batch_size, "validation_batch_size", 1)
-            if validation and validation_steps is not None:
-                steps = as_int(validation_steps, "validation_steps", 1)
-                validation = first(validation, steps * (validation_batch_size or batch_size))
-            if class_weight is not None:
-                data = self._weighted(data, class_weight, samples)
-            rows = samples
-            if steps_per_epoch is not None:
-                rows = as_int(steps_per_epoch, "steps_per_epoch", 1) * batch_size
-            self._build_for(data[0].shape[1])
+            steps = as_steps(steps_per_epoch, "steps_per_epoch")
+            validation: Data | SourceFeed | None = None
+            feed: ArrayFeed | SourceFeed
+            if is_source(x):
+                refuse_beside_source(y, batch_size, sample_weight, validation_split, class_weight)
+                feed = SourceFeed(self, x, steps=steps, shuffle=shuffle, class_weight=class_weight)
+                steps, columns = feed.steps, self.input_size or feed.peek()[0].shape[1]
+            else:
+                batch_size = 32 if batch_size is None else as_int(batch_size, "batch_size", 1)
+                data = self._check_data(x, y, sample_weight, columns=self.input_size)
+                samples, columns = data[0].shape
+                if validation_data is None and validation_split:
+                    samples, validation = split(data, validation_split)
+                if class_weight is not None:
+                    data = weighted(self, first(data, samples), class_weight)
+                rows = samples if steps is None else steps * batch_size
+                steps = ceil(rows / batch_size)
+                feed = ArrayFeed(self, data, samples, rows, batch_size, shuffle)
+            validation_batch_size = as_steps(validation_batch_size, "validation_batch_size")
+            validation = self._validation(
+                validation_data if validation is None else validation,
+                validation_steps,
+                validation_batch_size or batch_size or 32,
+                columns,
+            )
+            self._build_for(columns)
             params = {
                 "epochs": epochs,
-                "steps": ceil(rows / batch_size),
+                "steps": steps,
                 "batch_size": batch_size,
                 "verbose": verbose,
             }
@@ -334,36 +375,34 @@ class Trainer:
                 chosen.append(ProgressBar() if shown == 1 else EpochLines())
             hooks = CallbackList([*chosen, history], self, params)
             span = range(initial_epoch, epochs)
-            orders = _loops.orders(samples, rows, shuffle)
             self._lock.fitting = True
+            self._run = Fit(self, feed, span, hooks, validation, frequency)
             try:
-                _loops.fit(self, data, orders, batch_size, span, hooks, validation, frequency)
+                self._run.run()
             finally:
-                self._lock.fitting = False
+                self._lock.fitting, self._run = False, None
                 hooks.close()
             return history
 
-    def _weighted(self, data: Data, class_weight: Any, samples: int) -> Data:
-        """The first `samples` of the data, weighted by class."""
-        x, y, weight = first(data, samples)
-        outputs = self._output_size_for(x.shape[1])
-        if y.ndim == 1:  # a loss of one's own has targets of any shape
-            classes = as_labels(y, samples, outputs)
-        else:
-            classes = as_targets(y, self._dtype, samples, outputs)
-        by_class = class_weights(class_weight, classes, outputs, self._dtype)
-        return x, y, by_class if weight is None else by_class * weight
-
-    def _check_validation(self, validation_data: Any, columns: int) -> Data:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+    def _validation(
+        self, data: Any, steps: int | None, batch_size: int, columns: int
+    ) -> Data | SourceFeed | None:
+        """Checked validation data, as many batches of them as asked for."""
+        if data is None:
+            return None
+        steps = as_steps(steps, "validation_steps")
+        if is_source(data):
+            return SourceFeed(self, data, steps=steps, name="validation_data", anew=True)
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise ValueError(
-                "validation_data: expected a tuple (x, y) or (x, y, sample_weight), got "
-                f"{type(validation_data).__name__}"
+                "validation_data: expected a tuple (x, y) or (x, y, sample_weight), or a source of "
+                f"batches, got {type(data).__name__}"
             )
-        x, y, *weight = validation_data
-        return self._check_data(
+        x, y, *weight = data
+        checked = self._check_data(
             x, y, weight[0] if weight else None, columns=columns, prefix="validation_"
         )
+        return checked if steps is None else first(checked, steps * batch_size)
 
     def _sums(self) -> np.ndarray:
         """Zeros for the sums of the loss and of what the engine measures."""
@@ -386,59 +425,89 @@ class Trainer:
         batch_size: int | None = None,
         verbose: str | int = "auto",
         sample_weight: Any = None,
-        *,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
-        **keras: Any,
     ) -> Any:
         """Loss and metrics on data, without training.
 
         Parameters
         ----------
         x, y, sample_weight
-            As for `fit`.
-        batch_size : int, optional
-            Taken for Keras's sake; the result does not depend on it.
+            As for `fit`; `x` may be a source of batches.
+        batch_size : int, default 32
+            Only for what `steps` counts.
         verbose : {"auto", 0, 1, 2} or bool
             0 silent, else the results are printed.
+        steps : int >= 1, optional
+            Batches that are looked at; by default all.
         callbacks : list of Callback, optional
         return_dict : bool
             Whether to return a dict of names and numbers.
-        **keras
-            Keras's other arguments, at the values that ask for nothing.
-
         Returns
         -------
         float, list of float or dict
             The loss, or with metrics the list [loss, metrics...].
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the data are wrong or the model is not compiled.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.compile("sgd", "mse", metrics=["mae"])
+        >>> model.evaluate([[1.0, 2.0], [3.0, 4.0]], [3.0, 5.0], verbose=0)
+        [2.0, 1.0]
         """
-        check_neutral("evaluate", keras, _NEUTRAL["evaluate"])
         with self._lock:
             self._check_compiled("evaluate")
-            if batch_size is not None:
-                as_int(batch_size, "batch_size", 1)
             shown = as_verbose(verbose)
             chosen = as_callbacks(callbacks)
-            data = self._check_data(x, y, sample_weight, columns=self.input_size)
-            self._build_for(data[0].shape[1])
+            steps = as_steps(steps, "steps")
+            data: Data | SourceFeed
+            if is_source(x):
+                refuse_beside_source(y, batch_size, sample_weight)
+                data = SourceFeed(self, x, steps=steps, anew=True)
+                columns = self.input_size or data.peek()[0].shape[1]
+            else:
+                size = as_steps(batch_size, "batch_size") or 32
+                data = self._check_data(x, y, sample_weight, columns=self.input_size)
+                data, columns = first(data, steps and steps * size), data[0].shape[1]
+            self._build_for(columns)
             hooks = CallbackList(chosen, self, {"verbose": verbose})
             hooks.on_test_begin()
-            logs = _loops.evaluate(self, data)
+            logs = evaluate(self, data)
+            if not logs:
+                raise ValueError("x: expected at least one batch, got none")
             hooks.on_test_end(logs)
         if shown:
             print(results_line(logs))
         return _results(logs, return_dict)
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: str | int = "auto", **keras: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        **keras: Any,
     ) -> np.ndarray:
         """Outputs for `x`. Several threads may call it at once, also during `fit`.
 
         Parameters
         ----------
-        x : array_like (samples, features)
-        batch_size, verbose
-            Taken for Keras's sake: memory does not depend on the first, and nothing is shown.
+        x : array_like (samples, features), or a source of batches
+            Its batches are x alone, or tuples that begin with it.
+        batch_size : int, default 32
+            Only for what `steps` counts.
+        verbose
+            Taken for Keras's sake: nothing is shown.
+        steps : int >= 1, optional
+            Batches that outputs are wanted for; by default all.
         **keras
             Keras's other arguments, at the values that ask for nothing.
 
@@ -450,15 +519,48 @@ class Trainer:
         ------
         ValueError, TypeError
             If `x` is no such array.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.predict([[1.0, 2.0], [3.0, 4.0]])
+        array([[3.],
+               [7.]], dtype=float32)
         """
         check_neutral("predict", keras, _NEUTRAL["predict"])
-        if batch_size is not None:
-            as_int(batch_size, "batch_size", 1)
+        size = as_steps(batch_size, "batch_size")
         as_verbose(verbose)
-        few = self._predict_few(x)
+        steps = as_steps(steps, "steps")
+        few = self._predict_few(x) if steps is None else None
         if few is not None:
             return few
+        if is_source(x):
+            refuse_beside_source(None, batch_size, None)
+            return self._predict_batches(SourceFeed(self, x, steps=steps, targets=False, anew=True))
         x = self._inputs(x)
+        return self._predict_rows(x if steps is None else x[: steps * (size or 32)])
+
+    def _predict_batches(self, feed: SourceFeed) -> np.ndarray:
+        """Outputs for all batches."""
+        if self._network is None:
+            with self._lock:
+                self._build_for(feed.peek()[0].shape[1])
+        parts, failed = [], True
+        try:
+            feed.begin()
+            while feed.more():
+                parts.append(self._predict_rows(feed.take()[0]))
+            failed = False
+        finally:
+            feed.end(failed)
+        if not parts:
+            raise ValueError("x: expected at least one batch, got none")
+        return np.concatenate(parts)
+
+    def _predict_rows(self, x: np.ndarray) -> np.ndarray:
+        """Outputs for checked rows, in slices of time."""
         network = self._network
         out = np.empty((len(x), network.output_size), self._dtype)
         step = SLICE_ROWS

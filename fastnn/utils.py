@@ -7,6 +7,19 @@ from typing import Any
 import numpy as np
 
 from fastnn._data import as_int, as_number, numeric
+from fastnn._sources import PyDataset, Sequence
+
+__all__ = [
+    "PyDataset",
+    "Sequence",
+    "draw_permutation",
+    "draw_seed",
+    "get_random_state",
+    "set_random_seed",
+    "set_random_state",
+    "split_dataset",
+    "to_categorical",
+]
 
 _seeds = random.Random()
 _generator: Any = None  # made at its first use: numpy.random loads slowly

@@ -26,6 +26,7 @@ from fastnn.models import Sequential
 
 FORMAT = "fastnn 1"  # in the metadata; another number for another layout
 PROOF = "input"  # an array as long as the input, in files without weights
+BACKUP = "backup."  # begins the names of arrays that are no model's
 
 State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
@@ -149,16 +150,28 @@ def save_model(
     TypeError
         If `path` is no path, or the model has layers or the like of classes of one's own.
     """
-    from safetensors.numpy import save  # only who saves or loads needs it
-
     path = as_path(path)
     if not as_bool(overwrite, "overwrite") and os.path.exists(path):
         raise FileExistsError(f"path: expected no file, for overwrite=False, got one at {path!r}")
+    write_model(model, path, dict(metadata or {}), {})
+
+
+def write_model(
+    model: Sequential,
+    path: str | bytes | PathLike[str],
+    metadata: Mapping[str, Any],
+    others: Mapping[str, np.ndarray],
+) -> None:
+    """Write a model as `save_model` does, and other arrays, whose names begin with `BACKUP`."""
+    from safetensors.numpy import save  # only who saves or loads needs it
+
+    path = as_path(path)
     config, arrays = _get_state(model)
+    arrays |= others
     texts = {
         "format": FORMAT,
         "config": json.dumps(config),
-        "metadata": json.dumps(dict(metadata or {})),
+        "metadata": json.dumps(metadata),
     }
     # safetensors stores memory as it lies
     data = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, texts)
@@ -197,7 +210,7 @@ def load_model(path: str | bytes | PathLike[str]) -> Sequential:
     """
     with _opened(path) as (texts, file):
         config = json.loads(texts["config"])
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = _arrays(file)
         _check_dtypes(config, arrays)
         return _model_from_state(config, arrays)
 
@@ -219,7 +232,7 @@ def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
     """
     with _opened(path) as (texts, file), model._lock:
         config = json.loads(texts["config"])
-        rest = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        rest = _arrays(file)
         rest.pop(PROOF, None)
         _check_dtypes(config, rest)
         if not model.built:
@@ -254,6 +267,23 @@ def read_metadata(path: str | bytes | PathLike[str]) -> dict[str, Any]:
     """The metadata that `save_model` was given; raises as `load_model` does."""
     with _opened(path) as (texts, _):
         return dict(json.loads(texts["metadata"]))
+
+
+def read_backup(
+    path: str | bytes | PathLike[str],
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `backup` wrote beside the model, and its arrays; raises as `load_model` does."""
+    with _opened(path) as (texts, file):
+        state = json.loads(texts["metadata"]).get("backup")
+        if not isinstance(state, dict):
+            raise ValueError("expected a file of BackupAndRestore, got another")
+        return state, _arrays(file, backup=True)
+
+
+def _arrays(file: Any, backup: bool = False) -> dict[str, np.ndarray]:
+    """A file's arrays that are the model's, or those of a backup that are not."""
+    names = [name for name in file.keys() if name.startswith(BACKUP) == backup]  # noqa: SIM118
+    return {name: file.get_tensor(name) for name in names}
 
 
 @contextmanager
