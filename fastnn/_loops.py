@@ -78,7 +78,7 @@ class Fit:
             failed = False
         finally:
             self._feed.end(failed)
-        if not self.samples:  # an iterator had ended with the epoch before
+        if self._feed.ended and not self.samples:  # it had ended with the epoch before
             return logs
         if self._validation is not None and self._validated(self.epoch):
             hooks.on_test_begin()
@@ -130,6 +130,8 @@ class Fit:
         feed = self._feed
         if not feed.ended or self._model.stop_training:
             return
+        if not self.steps:
+            raise ValueError("x: expected at least one batch, got none")
         self._model.stop_training = True
         steps = feed.steps if isinstance(feed, SourceFeed) else None
         if self.epoch + 1 < self._last or (steps is not None and self.batch < steps):
@@ -177,7 +179,7 @@ class Fit:
 
 
 def evaluate(model: Any, data: Data | SourceFeed) -> Results:
-    """Loss and metrics on data; of a source that has ended none, with a warning."""
+    """Loss and metrics on data; none, with a warning, of validation data that have ended."""
     sums = model._sums()
     if not isinstance(data, SourceFeed):
         _add(model, data, np.arange(len(data[0])), sums)
@@ -191,6 +193,8 @@ def evaluate(model: Any, data: Data | SourceFeed) -> Results:
         failed = False
     finally:
         data.end(failed)
+    if not data.samples and data.name == "x":
+        raise ValueError("x: expected at least one batch, got none")
     if data.ended and data.batch < (data.steps or 1):
         warnings.warn(
             f"{data.name}: expected {data.steps or 'more'} batches, got an iterator that ended "
