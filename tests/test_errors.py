@@ -53,7 +53,7 @@ BAD_X = {
     "dates": (np.zeros((N, FEATURES), "M8[D]"), TypeError, "real numbers"),
     "ragged": ([[1, 2, 3, 4], [1, 2]] * 6, ValueError, "rectangular"),
     "a frame with text": (pd.DataFrame(X).assign(**{"0": "a"}), TypeError, "str"),
-    "a frame with gaps": (pd.DataFrame(X).astype("Float64").mask(X > 1), TypeError, "NAType"),
+    "a frame with gaps": (pd.DataFrame(X).astype("Float64").mask(X > 1), ValueError, "missing"),
     "masked": (np.ma.masked_greater(X, 0), ValueError, "masked"),
     "a set": ({1.0, 2.0}, TypeError, "set"),
 }
