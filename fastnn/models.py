@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers as layers_module
-from fastnn._data import as_int
+from fastnn._data import as_bool, as_int, check_neutral
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
+from fastnn._summary import summary_lines
 from fastnn.config import dtype_policy
 from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.layers._base import as_name
@@ -297,23 +298,70 @@ class Sequential(Trainer):
         self._built_network("count_params")
         return sum(layer.count_params() for layer in self._layers)
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print a table of the layers."""
-        rows = [("Layer (type)", "Output shape", "Parameters")]
-        for layer in self._layers:
-            title = f"{layer.name} ({type(layer).__name__})"
-            if self.built:
-                rows.append((title, str(layer.output_shape), f"{layer.count_params():,}"))
-            else:
-                rows.append((title, "?", "unbuilt"))
-        left, middle, right = (max(map(len, column)) for column in zip(*rows, strict=True))
-        lines = [f"{a:<{left}}   {b:<{middle}}   {c:>{right}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        for line in (f'Model: "{self.name}"', rule, lines[0], rule, *lines[1:], rule):
-            print_fn(line)
-        if self.built:
-            kib = self.count_params() * self._dtype.itemsize / 1024
-            print_fn(f"Parameters: {self.count_params():,} ({kib:,.1f} KiB)")
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+        *,
+        batch_size: int = 32,
+    ) -> None:
+        """Print a table of the layers, with the numbers and the memory of what training keeps.
+
+        Parameters
+        ----------
+        line_length : int, optional
+            The least length of the table's lines.
+        positions, expand_nested, layer_range
+            Keras's, at the values that ask for nothing.
+        print_fn : callable, optional
+            Called with each line, in place of `print`.
+        show_trainable : bool
+            Whether to say of each layer if training changes its weights.
+        batch_size : int >= 1
+            What the memory of the workspace is told for, without the engine's padding.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is none of these.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(8, name="hidden", input_shape=(4,)), Dense(1, name="out")])
+        >>> model.name = "small"
+        >>> model.compile("adam", "mse")
+        >>> model.summary()
+        Model: "small"
+        ---------------------------------------
+        Layer (type)     Output Shape   Param #
+        ---------------------------------------
+        hidden (Dense)   (None, 8)           40
+        out (Dense)      (None, 1)            9
+        ---------------------------------------
+        Total params: 147 (588.00 B)
+        Trainable params: 49 (196.00 B)
+        Non-trainable params: 0 (0.00 B)
+        Optimizer params: 98 (392.00 B)
+        Workspace for batches of 32: about 3.38 KB
+        """
+        check_neutral(
+            "summary",
+            {"positions": positions, "expand_nested": expand_nested, "layer_range": layer_range},
+            {"positions": (None,), "expand_nested": (False,), "layer_range": (None,)},
+        )
+        if line_length is not None:
+            line_length = as_int(line_length, "line_length", 1)
+        size = as_int(batch_size, "batch_size", 1)
+        shown = as_bool(show_trainable, "show_trainable")
+        if print_fn is not None and not callable(print_fn):
+            raise TypeError(f"print_fn: expected a function, got {print_fn!r}")
+        for line in summary_lines(self, line_length, shown, size):
+            (print_fn or print)(line)
 
     # ---- written down -------------------------------------------------------------------------
 
