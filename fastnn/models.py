@@ -81,6 +81,12 @@ class Sequential(Trainer):
         ------
         ValueError
             If there is none, or not exactly one of the two is given.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> Sequential([Dense(3, name="first")]).get_layer("first").units
+        3
         """
         if (name is None) == (index is None):
             raise ValueError("get_layer: expected either a name or an index")
@@ -93,13 +99,32 @@ class Sequential(Trainer):
         raise ValueError(f"name: expected one of {names}; got {name!r}")
 
     def add(self, layer: Layer) -> None:
-        """Put a layer on top. The weights of the others stay; the optimizer begins anew."""
+        """Put a layer on top. The weights of the others stay; the optimizer begins anew.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,))])
+        >>> model.add(Dense(1))
+        >>> model.output_shape
+        (None, 1)
+        """
         with self._lock:
             self._refuse_inside_fit("add")
             self._append([layer])
 
     def pop(self) -> Layer:
-        """Take the last layer off, with its weights, and return it."""
+        """Take the last layer off, with its weights, and return it.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,)), Dense(1)])
+        >>> model.pop().units
+        1
+        >>> model.output_shape
+        (None, 3)
+        """
         with self._lock:
             self._refuse_inside_fit("pop")
             if not self._layers:
@@ -174,6 +199,14 @@ class Sequential(Trainer):
         ------
         ValueError
             If the shape is another, or the model was built for another.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3)])
+        >>> model.build((None, 2))
+        >>> model.count_params()
+        9
         """
         if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 2:
             raise ValueError(f"input_shape: expected (None, features), got {input_shape!r}")
@@ -233,7 +266,14 @@ class Sequential(Trainer):
     # ---- weights ------------------------------------------------------------------------------
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, layer by layer in Keras's order; [] before the model is built."""
+        """Copies of all weights, layer by layer in Keras's order; [] before the model is built.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> [w.shape for w in Sequential([Dense(3, input_shape=(2,))]).get_weights()]
+        [(2, 3), (3,)]
+        """
         return [weight for layer in self._layers for weight in layer.get_weights()]
 
     @property
@@ -264,6 +304,15 @@ class Sequential(Trainer):
         ------
         ValueError, TypeError
             If their number or a shape is wrong, or they are no numbers. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(1, input_shape=(2,))])
+        >>> model.set_weights([np.array([[1.0], [2.0]]), np.array([3.0])])
+        >>> model.predict([[1.0, 1.0]])
+        array([[6.]], dtype=float32)
         """
         if not isinstance(weights, (list, tuple)):
             raise TypeError(f"weights: expected a list of arrays, got {type(weights).__name__}")
@@ -294,7 +343,14 @@ class Sequential(Trainer):
         return flat
 
     def count_params(self) -> int:
-        """How many numbers the weights are."""
+        """How many numbers the weights are.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> Sequential([Dense(3, input_shape=(2,))]).count_params()
+        9
+        """
         self._built_network("count_params")
         return sum(layer.count_params() for layer in self._layers)
 
@@ -366,7 +422,14 @@ class Sequential(Trainer):
     # ---- written down -------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Name, layers and input shape as plain data, without weights."""
+        """Name, layers and input shape as plain data, without weights.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> sorted(Sequential([Dense(3, input_shape=(2,))]).get_config())
+        ['build_input_shape', 'layers', 'name']
+        """
         stack = [self._input] if self._input else []
         return {
             "name": self.name,
@@ -376,7 +439,15 @@ class Sequential(Trainer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Sequential":
-        """A new model, with new weights, from what `get_config` returned."""
+        """A new model, with new weights, from what `get_config` returned.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> config = Sequential([Dense(3, input_shape=(2,))]).get_config()
+        >>> Sequential.from_config(config).output_shape
+        (None, 3)
+        """
         model = cls([layers_module.get(layer) for layer in config["layers"]], name=config["name"])
         if config.get("build_input_shape"):
             model.build(config["build_input_shape"])
@@ -401,6 +472,15 @@ class Sequential(Trainer):
             If it cannot be written; the message names `path`.
         TypeError
             If `path` is no path, or the model has layers or the like of classes of one's own.
+
+        Examples
+        --------
+        >>> from fastnn import load_model
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,))])
+        >>> model.save("model.fastnn")
+        >>> (load_model("model.fastnn").predict([[1, 2]]) == model.predict([[1, 2]])).all().item()
+        True
         """
         from fastnn.io import save_model
 
@@ -421,6 +501,13 @@ class Sequential(Trainer):
         ------
         FileExistsError, OSError, TypeError
             As `save` does.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,))])
+        >>> model.save_weights("weights.fastnn")
+        >>> model.load_weights("weights.fastnn")
         """
         self._built_network("save_weights")
         self.save(path, overwrite)
@@ -440,6 +527,15 @@ class Sequential(Trainer):
             If there is no such file.
         ValueError
             If the file is damaged, no such file, or of other layers; nothing has changed then.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> first, second = (Sequential([Dense(3, input_shape=(2,))]) for _ in range(2))
+        >>> first.save_weights("weights.fastnn")
+        >>> second.load_weights("weights.fastnn")
+        >>> (first.get_weights()[0] == second.get_weights()[0]).all().item()
+        True
         """
         from fastnn.io import load_weights
 
@@ -519,7 +615,16 @@ def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> No
 
 
 class Model:
-    """Keras's functional and subclassed models do not exist here; `Sequential` does."""
+    """Keras's functional and subclassed models do not exist here; `Sequential` does.
+
+    Examples
+    --------
+    >>> from fastnn.models import Model
+    >>> Model()
+    Traceback (most recent call last):
+        ...
+    TypeError: Model: fastnn has no functional or subclassed models; use fastnn.Sequential([...])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError(
@@ -562,6 +667,14 @@ def load_model(path: "str | bytes | PathLike[str]") -> Sequential:
         If the file is damaged or no such file; the message names the path.
     TypeError
         If `path` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential, load_model
+    >>> Sequential([Dense(3, input_shape=(2,))]).save("model.fastnn")
+    >>> load_model("model.fastnn").output_shape
+    (None, 3)
     """
     from fastnn.io import load_model as load
 

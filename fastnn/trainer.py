@@ -143,6 +143,16 @@ class Trainer:
             supported yet, or a callback calls this during `fit`. Nothing has changed then.
         TypeError
             If an argument is of the wrong type.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> from fastnn.optimizers import Adam
+        >>> model = Sequential([Dense(3, "softmax", input_shape=(2,))])
+        >>> model.compile(Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> model.metrics_names
+        ['loss', 'accuracy']
         """
         check_neutral("compile", keras, _NEUTRAL["compile"])
         new_optimizer = optimizers.get(optimizer)
@@ -168,7 +178,17 @@ class Trainer:
             self._has_gradients = False
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """What `compile` was called with, as plain data but for a function as loss; None before."""
+        """What `compile` was called with, as plain data but for a function as loss; None before.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mse")
+        >>> sorted(model.get_compile_config())
+        ['loss', 'metrics', 'optimizer']
+        """
         if self.optimizer is None:
             return None
         own = isinstance(self.loss, losses.FunctionLoss)
@@ -179,7 +199,18 @@ class Trainer:
         }
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compile as `get_compile_config` says."""
+        """Compile as `get_compile_config` says.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model, other = (Sequential([Dense(1, input_shape=(2,))]) for _ in range(2))
+        >>> model.compile("sgd", "mse")
+        >>> other.compile_from_config(model.get_compile_config())
+        >>> other.optimizer.learning_rate
+        0.01
+        """
         self.compile(**config)
 
     @property
@@ -573,7 +604,16 @@ class Trainer:
         return None if self._network is None else self._network.predict_few(x)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
-        """Outputs for `x`, in one call of the engine; the fastest way for a few rows."""
+        """Outputs for `x`, in one call of the engine; the fastest way for a few rows.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.predict_on_batch([[1.0, 2.0]])
+        array([[3.]], dtype=float32)
+        """
         few = self._predict_few(x)
         if few is not None:
             return few
@@ -598,7 +638,19 @@ class Trainer:
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
     ) -> Any:
-        """One optimizer step on these samples; returns this batch's results as `evaluate` does."""
+        """One optimizer step on these samples; returns this batch's results as `evaluate` does.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.compile("sgd", "mse")
+        >>> model.train_on_batch([[1.0, 2.0]], [5.0])
+        4.0
+        >>> model.iterations
+        1
+        """
         with self._lock:
             self._check_compiled("train_on_batch")
             data = self._check_data(x, y, sample_weight, columns=self.input_size)
@@ -612,7 +664,17 @@ class Trainer:
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
     ) -> Any:
-        """Loss and metrics on these samples, as `evaluate` returns them."""
+        """Loss and metrics on these samples, as `evaluate` returns them.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.compile("sgd", "mse")
+        >>> model.test_on_batch([[1.0, 2.0]], [5.0], return_dict=True)
+        {'loss': 4.0}
+        """
         return self.evaluate(x, y, None, 0, sample_weight, return_dict=return_dict)
 
     def forward(self, x: Any, training: bool = False) -> np.ndarray:
@@ -627,6 +689,14 @@ class Trainer:
         Returns
         -------
         ndarray (samples, outputs)
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.forward([[1.0, 2.0]])
+        array([[3.]], dtype=float32)
         """
         training = as_bool(training, "training")
         with self._lock:
@@ -651,6 +721,15 @@ class Trainer:
         -------
         ndarray (samples, features)
             The gradient to `x`.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> y = model.forward([[1.0, 2.0]])
+        >>> model.backward(2 * (y - 5.0))
+        array([[-4., -4.]], dtype=float32)
         """
         with self._lock:
             if self._rows_forward is None:
@@ -662,7 +741,21 @@ class Trainer:
         return dx
 
     def apply_gradients(self) -> None:
-        """One optimizer step with the gradients of the last `backward`."""
+        """One optimizer step with the gradients of the last `backward`.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> from fastnn.optimizers import SGD
+        >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.compile(SGD(0.5))
+        >>> _ = model.backward(model.forward([[1.0, 2.0]]) - 5.0)
+        >>> model.apply_gradients()
+        >>> model.get_weights()
+        [array([[2.],
+               [3.]], dtype=float32), array([1.], dtype=float32)]
+        """
         with self._lock:
             if self.optimizer is None:
                 raise ValueError("apply_gradients: expected a compiled model; call model.compile")

@@ -91,6 +91,18 @@ class Callback:
 
         Plain data as JSON has them, and NumPy arrays. A callback that keeps anything keeps it
         always: in a resumed training there must be as many of its class.
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import Callback
+        >>> class Count(Callback):
+        ...     batches = 0
+        ...     def on_train_batch_end(self, batch, logs=None):
+        ...         self.batches += 1
+        ...     def get_state(self):
+        ...         return {"batches": self.batches}
+        ...     def set_state(self, state):
+        ...         self.batches = state["batches"]
         """
         return {}
 
@@ -121,6 +133,16 @@ class History(Callback):
         The epochs that these are of, counted from 0.
     validated : list of int
         Those of them that had a validation.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(1,))])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit([[1.0]], [3.0], verbose=0)
+    >>> history.history
+    {'loss': [4.0]}
     """
 
     def __init__(self) -> None:
@@ -158,6 +180,13 @@ class History(Callback):
             If matplotlib is missing: ``pip install matplotlib``.
         ValueError
             If there is no result of such a name.
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import History
+        >>> history = History()
+        >>> history.on_epoch_end(0, {"loss": 2.0, "val_loss": 3.0})
+        >>> history.plot(["loss"])  # doctest: +SKIP
         """
         try:
             from matplotlib import pyplot

@@ -12,12 +12,25 @@ def _texts(logs: Logs) -> dict[str, str]:
 
 
 def results_line(logs: Logs) -> str:
-    """Such as "loss: 0.1234 - accuracy: 0.9876"."""
+    """Such as "loss: 0.1234 - accuracy: 0.9876".
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import results_line
+    >>> results_line({"loss": 0.12345, "accuracy": 0.5})
+    'loss: 0.1235 - accuracy: 0.5000'
+    """
     return " - ".join(f"{name}: {text}" for name, text in _texts(logs).items())
 
 
 class ProgressBar(Callback):
-    """A bar over the whole of `fit`: epoch, loss, metrics and time left (`verbose=1`)."""
+    """A bar over the whole of `fit`: epoch, loss, metrics and time left (`verbose=1`).
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import ProgressBar
+    >>> bar = ProgressBar()  # fit(verbose=1) has one of its own
+    """
 
     _bar: Any = None
 
@@ -60,7 +73,13 @@ class ProgressBar(Callback):
 
 
 class EpochLines(Callback):
-    """One line an epoch (`verbose=2`)."""
+    """One line an epoch (`verbose=2`).
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import EpochLines
+    >>> lines = EpochLines()  # fit(verbose=2) has one of its own
+    """
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._started = perf_counter()

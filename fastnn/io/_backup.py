@@ -23,6 +23,21 @@ def backup(model: Sequential, path: str | bytes | PathLike[str]) -> None:
         If the model is not in `fit`.
     OSError, TypeError
         As `save_model` does; TypeError also if a callback keeps what is no plain data.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import Callback
+    >>> from fastnn.io import backup, read_metadata
+    >>> from fastnn.layers import Dense
+    >>> class Save(Callback):
+    ...     def on_checkpoint(self, batch):
+    ...         backup(self.model, "cut.fastnn")
+    >>> model = Sequential([Dense(1, input_shape=(1,))])
+    >>> model.compile("sgd", "mse")
+    >>> model.fit([[0.0], [1.0]], [0.0, 2.0], epochs=3, verbose=0, callbacks=[Save()]).epoch
+    [0, 1, 2]
+    >>> read_metadata("cut.fastnn")["backup"]["fit"]["epoch"]
+    2
     """
     if model._run is None:
         raise ValueError("model: expected one that is in fit, got one that is not")
@@ -43,6 +58,17 @@ def restore(model: Sequential, path: str | bytes | PathLike[str]) -> None:
     ValueError
         If the model is not in `fit`, or the file is no such file, or of another model, other data
         or other callbacks. Nothing has changed then.
+
+    Examples
+    --------
+    `fit` calls it once all callbacks have begun; `BackupAndRestore` sees to that.
+
+    >>> from fastnn.io import restore
+    >>> from fastnn.layers import Dense
+    >>> restore(Sequential([Dense(1, input_shape=(1,))]), "cut.fastnn")
+    Traceback (most recent call last):
+        ...
+    ValueError: model: expected one that is in fit, got one that is not
     """
     if model._run is None:
         raise ValueError("model: expected one that is in fit, got one that is not")

@@ -149,6 +149,15 @@ def save_model(
         If it cannot be written; the message names `path`.
     TypeError
         If `path` is no path, or the model has layers or the like of classes of one's own.
+
+    Examples
+    --------
+    >>> from fastnn.io import read_metadata, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> save_model(Sequential([Dense(3, input_shape=(2,))]), "a.fastnn", {"by": "me"})
+    >>> read_metadata("a.fastnn")
+    {'by': 'me'}
     """
     path = as_path(path)
     if not as_bool(overwrite, "overwrite") and os.path.exists(path):
@@ -207,6 +216,15 @@ def load_model(path: str | bytes | PathLike[str]) -> Sequential:
         If the file is damaged or no such file; the message names the path.
     TypeError
         If `path` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.io import load_model, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> save_model(Sequential([Dense(3, input_shape=(2,))]), "a.fastnn")
+    >>> load_model("a.fastnn").output_shape
+    (None, 3)
     """
     with _opened(path) as (texts, file):
         config = json.loads(texts["config"])
@@ -229,6 +247,17 @@ def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
         Nothing has changed then.
     TypeError
         If `path` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.io import load_weights, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> first, second = (Sequential([Dense(3, input_shape=(2,))]) for _ in range(2))
+    >>> save_model(first, "a.fastnn")
+    >>> load_weights(second, "a.fastnn")
+    >>> (second.get_weights()[0] == first.get_weights()[0]).all().item()
+    True
     """
     with _opened(path) as (texts, file), model._lock:
         config = json.loads(texts["config"])
@@ -264,7 +293,17 @@ def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
 
 
 def read_metadata(path: str | bytes | PathLike[str]) -> dict[str, Any]:
-    """The metadata that `save_model` was given; raises as `load_model` does."""
+    """The metadata that `save_model` was given; raises as `load_model` does.
+
+    Examples
+    --------
+    >>> from fastnn.io import read_metadata, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> save_model(Sequential([Dense(3, input_shape=(2,))]), "a.fastnn")
+    >>> read_metadata("a.fastnn")
+    {}
+    """
     with _opened(path) as (texts, _):
         return dict(json.loads(texts["metadata"]))
 
