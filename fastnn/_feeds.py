@@ -39,6 +39,8 @@ class Orders:
 
     def next(self) -> np.ndarray:
         """The next epoch's."""
+        if self._rows == self._samples and not self.remember:  # small epochs are to stay cheap
+            return draw_permutation(self._samples) if self._shuffle else np.arange(self._samples)
         if self._random is not None:
             set_random_state(self._random)
         if self.remember:

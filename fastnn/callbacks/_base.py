@@ -321,7 +321,7 @@ class CallbackList(Callback):
 
     def batches_to_go(self, done: int) -> int | None:
         """From so many batches to the next that a callback has asked for; None: there is none."""
-        return min((every - done % every for every in self._every), default=None)
+        return min(every - done % every for every in self._every) if self._every else None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
@@ -352,8 +352,9 @@ class CallbackList(Callback):
             callback.on_progress(samples, logs)
 
     def on_checkpoint(self, batch: int) -> None:
-        for callback in self.callbacks:
-            callback.on_checkpoint(batch)
+        if self.wants_checkpoints:
+            for callback in self.callbacks:
+                callback.on_checkpoint(batch)
 
     def _kept(self) -> list[tuple[Callback, dict[str, Any]]]:
         """Callbacks that keep anything, and what."""
