@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers as layers_module
+from fastnn._compiled import compile_network
 from fastnn._data import as_bool, as_int, check_neutral
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
@@ -14,7 +15,7 @@ from fastnn._summary import summary_lines
 from fastnn.config import dtype_policy
 from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.layers._base import as_name
-from fastnn.trainer import Trainer, compile_network
+from fastnn.trainer import Trainer
 
 
 class Sequential(Trainer):
