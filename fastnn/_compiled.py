@@ -21,7 +21,6 @@ from fastnn._data import (
 from fastnn._lock import ModelLock
 from fastnn._loops import Fit
 from fastnn._measures import split_measure
-from fastnn._own_loss import OwnLossEngine
 from fastnn._registry import serialize
 from fastnn._sparse import CSR
 from fastnn.callbacks import History
@@ -218,6 +217,8 @@ class Compiled:
         """What trains and evaluates: the network, around it what calls a loss of one's own."""
         if not isinstance(self.loss, losses.FunctionLoss):
             return self._network
+        from fastnn._own_loss import OwnLossEngine  # loads the NumPy twins; rarely needed
+
         optimizer: Any = self._optimizer
         names, shape = self._measured().names, self._shapes[1]
         return OwnLossEngine(

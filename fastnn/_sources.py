@@ -2,12 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn._data import as_bool, as_int
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 AHEAD = 2  # batches that lie ready at most
 PATIENCE = 1.0  # seconds that an interrupted call waits for a batch that is being made
@@ -227,6 +229,8 @@ def side_by_side(
     make: Callable[[int], Any], numbers: Iterable[int], workers: int, waiting: int
 ) -> Iterator[Any]:
     """make(number) for each number, in order, on as many threads."""
+    from concurrent.futures import ThreadPoolExecutor  # loads slowly; rarely needed
+
     futures: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers, "fastnn batches") as pool:
         try:
