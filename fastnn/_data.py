@@ -99,6 +99,8 @@ def as_shape(value: Any, name: str) -> Shape:
 
 def numeric(value: Any, name: str) -> np.ndarray:
     """`value` as an array of real numbers, in whatever dtype and layout it has."""
+    if type(value) is not np.ndarray and (gaps := _gaps(value)):
+        raise ValueError(f"{name}: expected no missing values, got {gaps}")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -116,6 +118,30 @@ def numeric(value: Any, name: str) -> np.ndarray:
     if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
         raise ValueError(f"{name}: expected an array without masked values, got masked ones")
     return array
+
+
+def _gaps(value: Any) -> str:
+    """Where a frame or series of polars, pyarrow or pandas has nulls, which would become NaN.
+
+    pandas's columns of NumPy dtypes have none but NaN: they are taken as arrays are.
+    """
+    nulls: Any = getattr(value, "null_count", 0)  # of polars a method, of pyarrow a number
+    nulls = nulls() if callable(nulls) else nulls
+    columns: list[Any] = []
+    if hasattr(nulls, "row"):  # a frame's
+        columns = [name for name, n in zip(nulls.columns, nulls.row(0), strict=True) if n]
+    elif isinstance(nulls, int) and nulls:
+        return f"{nulls}"
+    elif hasattr(value, "column_names"):  # a table of pyarrow
+        pairs = zip(value.column_names, value.columns, strict=True)
+        columns = [name for name, column in pairs if column.null_count]
+    elif hasattr(value, "isna"):
+        own = [not isinstance(dtype, np.dtype) for dtype in np.atleast_1d(value.dtypes)]
+        gaps = value.isna().to_numpy().reshape(len(value), -1)[:, own]
+        if value.ndim == 1:
+            return f"{gaps.sum()}" if gaps.any() else ""
+        columns = list(value.columns[own][gaps.any(axis=0)])
+    return f"some in {', '.join(map(str, columns))}" if columns else ""
 
 
 def _from_objects(array: np.ndarray, name: str) -> np.ndarray:

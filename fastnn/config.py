@@ -37,6 +37,12 @@ class DTypePolicy:
     ------
     ValueError
         If `name` is another.
+
+    Examples
+    --------
+    >>> from fastnn.config import DTypePolicy
+    >>> DTypePolicy("mixed_bfloat16").variable_dtype
+    'float32'
     """
 
     def __init__(self, name: str) -> None:
@@ -56,7 +62,14 @@ class DTypePolicy:
 
 
 def dtype_policy() -> DTypePolicy:
-    """The policy of new layers that are given none: by default that of `floatx()`."""
+    """The policy of new layers that are given none: by default that of `floatx()`.
+
+    Examples
+    --------
+    >>> from fastnn.config import dtype_policy
+    >>> dtype_policy()
+    DTypePolicy("float32")
+    """
     return _policy or DTypePolicy(_floatx)
 
 
@@ -67,6 +80,15 @@ def set_dtype_policy(policy: "str | DTypePolicy | None") -> None:
     ------
     ValueError
         If `policy` is neither a `DTypePolicy` nor the name of one.
+
+    Examples
+    --------
+    >>> from fastnn.config import set_dtype_policy
+    >>> from fastnn.layers import Dense
+    >>> set_dtype_policy("mixed_bfloat16")
+    >>> Dense(3).dtype_policy
+    DTypePolicy("mixed_bfloat16")
+    >>> set_dtype_policy(None)
     """
     global _policy
     _policy = None if policy is None else standardize_policy(policy, "policy")
@@ -79,6 +101,13 @@ def standardize_policy(dtype: object = None, argument: str = "dtype") -> DTypePo
     ------
     ValueError
         If it is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.config import standardize_policy
+    >>> standardize_policy(np.float64)
+    DTypePolicy("float64")
     """
     if dtype is None:
         return dtype_policy()
@@ -94,7 +123,14 @@ def standardize_policy(dtype: object = None, argument: str = "dtype") -> DTypePo
 
 
 def floatx() -> str:
-    """The number type of new layers where no policy is set, "float32" or "float64"."""
+    """The number type of new layers where no policy is set, "float32" or "float64".
+
+    Examples
+    --------
+    >>> from fastnn.config import floatx
+    >>> floatx()
+    'float32'
+    """
     return _floatx
 
 
@@ -105,6 +141,15 @@ def set_floatx(value: str) -> None:
     ------
     ValueError
         If `value` is not "float32" or "float64".
+
+    Examples
+    --------
+    >>> from fastnn.config import set_floatx
+    >>> from fastnn.layers import Dense
+    >>> set_floatx("float64")
+    >>> Dense(3).dtype
+    'float64'
+    >>> set_floatx("float32")
     """
     global _floatx
     _floatx = standardize_dtype(value)
@@ -117,6 +162,13 @@ def standardize_dtype(dtype: object = None) -> str:
     ------
     ValueError
         If it is neither float32 nor float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.config import standardize_dtype
+    >>> standardize_dtype(np.float64)
+    'float64'
     """
     if dtype is None:
         return _floatx
@@ -138,22 +190,53 @@ def set_num_threads(n: int) -> None:
         If `n` is not an integer.
     ValueError
         If `n` is below 1.
+
+    Examples
+    --------
+    >>> from fastnn.config import get_num_threads, set_num_threads
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
     """
     core.set_num_threads(as_int(n, "n", 1))
 
 
 def get_num_threads() -> int:
-    """How many threads work at most."""
+    """How many threads work at most.
+
+    Examples
+    --------
+    >>> from fastnn.config import get_num_threads
+    >>> get_num_threads() >= 1
+    True
+    """
     return int(core.get_num_threads())
 
 
 def available_isas() -> list[str]:
-    """The instruction sets built in that this CPU can run, best last."""
+    """The instruction sets built in that this CPU can run, best last.
+
+    Examples
+    --------
+    >>> from fastnn.config import available_isas
+    >>> available_isas()[0]
+    'scalar'
+    """
     return list(core.available_isas())
 
 
 def show_config() -> None:
-    """Print the version, the instruction set and the threads in use."""
+    """Print the version, the instruction set and the threads in use.
+
+    Examples
+    --------
+    >>> from fastnn.config import show_config
+    >>> show_config()  # doctest: +ELLIPSIS
+    fastnn: ...
+    Python: ...
+    """
     openmp = "yes" if core.openmp() else "no (built without OpenMP: always one thread)"
     rows = {
         "fastnn": __version__,

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers as layers_module
-from fastnn._data import Shape, as_int, as_shape
+from fastnn._compiled import compile_network
+from fastnn._data import Shape, as_bool, as_int, as_shape, check_neutral
 from fastnn._lock import ModelLock
 from fastnn._registry import serialize
+from fastnn._summary import summary_lines
 from fastnn.config import dtype_policy
 from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.layers._base import as_name, shapes_through
-from fastnn.trainer import Trainer, compile_network
+from fastnn.trainer import Trainer
 
 
 class Sequential(Trainer):
@@ -83,6 +85,12 @@ class Sequential(Trainer):
         ------
         ValueError
             If there is none, or not exactly one of the two is given.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> Sequential([Dense(3, name="first")]).get_layer("first").units
+        3
         """
         if (name is None) == (index is None):
             raise ValueError("get_layer: expected either a name or an index")
@@ -96,13 +104,32 @@ class Sequential(Trainer):
         raise ValueError(f"name: expected one of {names}; got {name!r}")
 
     def add(self, layer: Layer) -> None:
-        """Put a layer on top. The weights of the others stay; the optimizer begins anew."""
+        """Put a layer on top. The weights of the others stay; the optimizer begins anew.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,))])
+        >>> model.add(Dense(1))
+        >>> model.output_shape
+        (None, 1)
+        """
         with self._lock:
             self._refuse_inside_fit("add")
             self._append([layer])
 
     def pop(self) -> Layer:
-        """Take the last layer off, with its weights, and return it."""
+        """Take the last layer off, with its weights, and return it.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,)), Dense(1)])
+        >>> model.pop().units
+        1
+        >>> model.output_shape
+        (None, 3)
+        """
         with self._lock:
             self._refuse_inside_fit("pop")
             if not self._layers:
@@ -204,6 +231,14 @@ class Sequential(Trainer):
         ------
         ValueError
             If the shape is another, or the model was built for another.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3)])
+        >>> model.build((None, 2))
+        >>> model.count_params()
+        9
         """
         if not isinstance(input_shape, (tuple, list)) or len(input_shape) < 2:
             raise ValueError(f"input_shape: expected (None, features), got {input_shape!r}")
@@ -271,7 +306,14 @@ class Sequential(Trainer):
     # ---- weights ------------------------------------------------------------------------------
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, layer by layer in Keras's order; [] before the model is built."""
+        """Copies of all weights, layer by layer in Keras's order; [] before the model is built.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> [w.shape for w in Sequential([Dense(3, input_shape=(2,))]).get_weights()]
+        [(2, 3), (3,)]
+        """
         return [weight for layer in self._layers for weight in layer.get_weights()]
 
     @property
@@ -307,6 +349,15 @@ class Sequential(Trainer):
         ------
         ValueError, TypeError
             If their number or a shape is wrong, or they are no numbers. Nothing has changed then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(1, input_shape=(2,))])
+        >>> model.set_weights([np.array([[1.0], [2.0]]), np.array([3.0])])
+        >>> model.predict([[1.0, 1.0]])
+        array([[6.]], dtype=float32)
         """
         if not isinstance(weights, (list, tuple)):
             raise TypeError(f"weights: expected a list of arrays, got {type(weights).__name__}")
@@ -337,7 +388,14 @@ class Sequential(Trainer):
         return flat
 
     def count_params(self) -> int:
-        """How many numbers the weights are."""
+        """How many numbers the weights are.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> Sequential([Dense(3, input_shape=(2,))]).count_params()
+        9
+        """
         self._built_network("count_params")
         return sum(layer.count_params() for layer in self._layers)
 
@@ -345,31 +403,82 @@ class Sequential(Trainer):
         """How many weights a row of inputs meets, about: of a table few."""
         return sum(layer.count_params() for layer in self._layers if not layer.takes_ids)
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print a table of the layers."""
-        rows = [("Layer (type)", "Output shape", "Parameters")]
-        for layer in self._layers:
-            title = f"{layer.name} ({type(layer).__name__})"
-            if self.built:
-                rows.append((title, str(layer.output_shape), f"{layer.count_params():,}"))
-            else:
-                rows.append((title, "?", "unbuilt"))
-        left, middle, right = (max(map(len, column)) for column in zip(*rows, strict=True))
-        lines = [f"{a:<{left}}   {b:<{middle}}   {c:>{right}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        for line in (f'Model: "{self.name}"', rule, lines[0], rule, *lines[1:], rule):
-            print_fn(line)
-        if self.built:
-            kib = self.count_params() * self._dtype.itemsize / 1024
-            print_fn(f"Parameters: {self.count_params():,} ({kib:,.1f} KiB)")
-            trained = sum(weight.size for weight in self.trainable_weights)
-            if trained < self.count_params():
-                print_fn(f"Trained: {trained:,}, not trained: {self.count_params() - trained:,}")
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+        *,
+        batch_size: int = 32,
+    ) -> None:
+        """Print a table of the layers, with the numbers and the memory of what training keeps.
+
+        Parameters
+        ----------
+        line_length : int, optional
+            The least length of the table's lines.
+        positions, expand_nested, layer_range
+            Keras's, at the values that ask for nothing.
+        print_fn : callable, optional
+            Called with each line, in place of `print`.
+        show_trainable : bool
+            Whether to say of each layer if training changes its weights.
+        batch_size : int >= 1
+            What the memory of the workspace is told for, without the engine's padding.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is none of these.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(8, name="hidden", input_shape=(4,)), Dense(1, name="out")])
+        >>> model.name = "small"
+        >>> model.compile("adam", "mse")
+        >>> model.summary()
+        Model: "small"
+        ---------------------------------------
+        Layer (type)     Output Shape   Param #
+        ---------------------------------------
+        hidden (Dense)   (None, 8)           40
+        out (Dense)      (None, 1)            9
+        ---------------------------------------
+        Total params: 147 (588.00 B)
+        Trainable params: 49 (196.00 B)
+        Non-trainable params: 0 (0.00 B)
+        Optimizer params: 98 (392.00 B)
+        Workspace for batches of 32: about 3.38 KB
+        """
+        check_neutral(
+            "summary",
+            {"positions": positions, "expand_nested": expand_nested, "layer_range": layer_range},
+            {"positions": (None,), "expand_nested": (False,), "layer_range": (None,)},
+        )
+        if line_length is not None:
+            line_length = as_int(line_length, "line_length", 1)
+        size = as_int(batch_size, "batch_size", 1)
+        shown = as_bool(show_trainable, "show_trainable")
+        if print_fn is not None and not callable(print_fn):
+            raise TypeError(f"print_fn: expected a function, got {print_fn!r}")
+        for line in summary_lines(self, line_length, shown, size):
+            (print_fn or print)(line)
 
     # ---- written down -------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Name, layers and input shape as plain data, without weights."""
+        """Name, layers and input shape as plain data, without weights.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> sorted(Sequential([Dense(3, input_shape=(2,))]).get_config())
+        ['build_input_shape', 'layers', 'name']
+        """
         stack = [self._input] if self._input else []
         return {
             "name": self.name,
@@ -379,7 +488,15 @@ class Sequential(Trainer):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Sequential":
-        """A new model, with new weights, from what `get_config` returned."""
+        """A new model, with new weights, from what `get_config` returned.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> config = Sequential([Dense(3, input_shape=(2,))]).get_config()
+        >>> Sequential.from_config(config).output_shape
+        (None, 3)
+        """
         model = cls([layers_module.get(layer) for layer in config["layers"]], name=config["name"])
         if config.get("build_input_shape"):
             model.build(config["build_input_shape"])
@@ -404,6 +521,15 @@ class Sequential(Trainer):
             If it cannot be written; the message names `path`.
         TypeError
             If `path` is no path, or the model has layers or the like of classes of one's own.
+
+        Examples
+        --------
+        >>> from fastnn import load_model
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,))])
+        >>> model.save("model.fastnn")
+        >>> (load_model("model.fastnn").predict([[1, 2]]) == model.predict([[1, 2]])).all().item()
+        True
         """
         from fastnn.io import save_model
 
@@ -424,6 +550,13 @@ class Sequential(Trainer):
         ------
         FileExistsError, OSError, TypeError
             As `save` does.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> model = Sequential([Dense(3, input_shape=(2,))])
+        >>> model.save_weights("weights.fastnn")
+        >>> model.load_weights("weights.fastnn")
         """
         self._built_network("save_weights")
         self.save(path, overwrite)
@@ -443,6 +576,15 @@ class Sequential(Trainer):
             If there is no such file.
         ValueError
             If the file is damaged, no such file, or of other layers; nothing has changed then.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> first, second = (Sequential([Dense(3, input_shape=(2,))]) for _ in range(2))
+        >>> first.save_weights("weights.fastnn")
+        >>> second.load_weights("weights.fastnn")
+        >>> (first.get_weights()[0] == second.get_weights()[0]).all().item()
+        True
         """
         from fastnn.io import load_weights
 
@@ -456,7 +598,7 @@ class Sequential(Trainer):
     def __getstate__(self) -> dict[str, Any]:
         """All that makes an equal model, which is free of this one; a History stays here."""
         with self._lock:
-            state = {**vars(self), "_lock": None, "_history": None}
+            state = {**vars(self), "_lock": None, "_history": None, "_run": None}
             if self._network is not None:
                 state["_network"] = {
                     "input_shape": self._shapes[0],
@@ -523,7 +665,16 @@ def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> No
 
 
 class Model:
-    """Keras's functional and subclassed models do not exist here; `Sequential` does."""
+    """Keras's functional and subclassed models do not exist here; `Sequential` does.
+
+    Examples
+    --------
+    >>> from fastnn.models import Model
+    >>> Model()
+    Traceback (most recent call last):
+        ...
+    TypeError: Model: fastnn has no functional or subclassed models; use fastnn.Sequential([...])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError(
@@ -566,6 +717,14 @@ def load_model(path: "str | bytes | PathLike[str]") -> Sequential:
         If the file is damaged or no such file; the message names the path.
     TypeError
         If `path` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential, load_model
+    >>> Sequential([Dense(3, input_shape=(2,))]).save("model.fastnn")
+    >>> load_model("model.fastnn").output_shape
+    (None, 3)
     """
     from fastnn.io import load_model as load
 

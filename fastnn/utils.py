@@ -7,6 +7,19 @@ from typing import Any
 import numpy as np
 
 from fastnn._data import as_int, as_number, numeric
+from fastnn._sources import PyDataset, Sequence
+
+__all__ = [
+    "PyDataset",
+    "Sequence",
+    "draw_permutation",
+    "draw_seed",
+    "get_random_state",
+    "set_random_seed",
+    "set_random_state",
+    "split_dataset",
+    "to_categorical",
+]
 
 _seeds = random.Random()
 _generator: Any = None  # made at its first use: numpy.random loads slowly
@@ -29,6 +42,16 @@ def set_random_seed(seed: int) -> None:
         If `seed` is not an integer.
     ValueError
         If it is out of range.
+
+    Examples
+    --------
+    >>> from fastnn.initializers import GlorotUniform
+    >>> from fastnn.utils import set_random_seed
+    >>> set_random_seed(3)
+    >>> first = GlorotUniform()((2, 2))
+    >>> set_random_seed(3)
+    >>> (GlorotUniform()((2, 2)) == first).all().item()
+    True
     """
     global _generator, _seeds
     seed = as_int(seed, "seed", 0, 2**32 - 1)
@@ -39,12 +62,26 @@ def set_random_seed(seed: int) -> None:
 
 
 def draw_seed() -> int:
-    """A fresh seed from fastnn's own generator."""
+    """A fresh seed from fastnn's own generator.
+
+    Examples
+    --------
+    >>> from fastnn.utils import draw_seed
+    >>> draw_seed() < 2**63
+    True
+    """
     return _seeds.getrandbits(63)
 
 
 def draw_permutation(n: int) -> np.ndarray:
-    """0 .. n-1 in random order, int64."""
+    """0 .. n-1 in random order, int64.
+
+    Examples
+    --------
+    >>> from fastnn.utils import draw_permutation
+    >>> sorted(draw_permutation(3).tolist())
+    [0, 1, 2]
+    """
     global _generator
     if _generator is None:
         _generator = np.random.default_rng(draw_seed())
@@ -53,14 +90,34 @@ def draw_permutation(n: int) -> np.ndarray:
 
 
 def get_random_state() -> dict[str, Any]:
-    """The state of fastnn's own generator, as plain data for `set_random_state`."""
+    """The state of fastnn's own generator, as plain data for `set_random_state`.
+
+    Examples
+    --------
+    >>> from fastnn.utils import draw_permutation, get_random_state, set_random_state
+    >>> state = get_random_state()
+    >>> first = draw_permutation(9)
+    >>> set_random_state(state)
+    >>> (draw_permutation(9) == first).all().item()
+    True
+    """
     version, numbers, gauss = _seeds.getstate()
     generator = None if _generator is None else _generator.bit_generator.state
     return {"seeds": [version, list(numbers), gauss], "generator": generator}
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go on drawing where `get_random_state` was called."""
+    """Go on drawing where `get_random_state` was called.
+
+    Examples
+    --------
+    >>> from fastnn.utils import draw_seed, get_random_state, set_random_state
+    >>> state = get_random_state()
+    >>> first = draw_seed()
+    >>> set_random_state(state)
+    >>> draw_seed() == first
+    True
+    """
     global _generator
     version, numbers, gauss = state["seeds"]
     _seeds.setstate((version, tuple(numbers), gauss))
@@ -97,6 +154,13 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     ------
     ValueError
         If an id is fractional, negative or not below `num_classes`.
+
+    Examples
+    --------
+    >>> from fastnn.utils import to_categorical
+    >>> to_categorical([0, 2])
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
     """
     array = numeric(x, "x")
     whole = array.dtype.kind != "f" or (np.floor(array) == array).all()

@@ -280,6 +280,49 @@ def test_config_round_trip_makes_an_equal_model():
         np.testing.assert_array_equal(got, expected)
 
 
+def test_summary_counts_parameters_and_memory():
+    stack = [Dense(8, name="a", input_shape=(4,), trainable=False), Dense(1, name="b")]
+    model = Sequential(stack)
+
+    def lines(**arguments):
+        told = []
+        model.summary(print_fn=told.append, **arguments)
+        return told
+
+    assert lines()[-4:-1] == [
+        "Total params: 49 (196.00 B)",
+        "Trainable params: 9 (36.00 B)",
+        "Non-trainable params: 40 (160.00 B)",
+    ]
+    model.compile("rmsprop", "mse")
+    assert "Optimizer params: 49 (196.00 B)" in lines()
+    model.compile("adam", "mse")
+    assert "Optimizer params: 98 (392.00 B)" in lines()
+    assert lines(batch_size=1024)[-1] == "Workspace for batches of 1024: about 108.00 KB"
+    wide = lines(line_length=70, show_trainable=True)
+    assert {len(line) for line in wide[1:4]} == {70}
+    assert wide[4].startswith("a (Dense)")
+    assert wide[4].split()[-1] == "N"
+    assert wide[5].split()[-1] == "Y"
+    unbuilt = []
+    Sequential([Dense(3)]).summary(print_fn=unbuilt.append)
+    assert unbuilt[4].split()[-3:] == ["?", "0", "(unbuilt)"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"line_length": 0}, "line_length"),
+        ({"print_fn": "print"}, "print_fn"),
+        ({"expand_nested": True}, "expand_nested: .*summary does not support"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_bad_arguments_of_summary(arguments, words):
+    with pytest.raises((ValueError, TypeError), match=f"^{words}"):
+        Sequential([Dense(3)]).summary(**arguments)
+
+
 def test_summary_names_every_layer():
     model = Sequential([Dense(3, input_shape=(4,), name="first"), Dense(2, name="second")])
     lines: list[str] = []

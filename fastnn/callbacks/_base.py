@@ -18,11 +18,30 @@ class Callback:
     model : Sequential
         The model in training.
     params : dict
-        "epochs", "steps" (batches an epoch), "batch_size", "verbose".
+        "epochs", "steps" (batches an epoch), "batch_size", "verbose". Of a source of batches
+        "batch_size" is None, and "steps" too where they are not known.
+    every_batches : int or None
+        `on_progress` and `on_checkpoint` also come after every so many batches, counted on from
+        epoch to epoch.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import Callback
+    >>> class Show(Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         print(epoch, sorted(logs))
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> model = Sequential([Dense(1, input_shape=(1,))])
+    >>> model.compile("sgd", "mse", metrics=["mae"])
+    >>> _ = model.fit([[0.0], [1.0]], [0.0, 2.0], epochs=2, verbose=0, callbacks=[Show()])
+    0 ['loss', 'mae']
+    1 ['loss', 'mae']
     """
 
     model: Any = None
     params: Mapping[str, Any] = {}
+    every_batches: int | None = None
 
     def set_model(self, model: Any) -> None:
         """Called before all other hooks."""
@@ -61,6 +80,38 @@ class Callback:
     def on_progress(self, samples: int, logs: Logs) -> None:
         """Called about every 50 ms of an epoch, with the samples done and their means."""
 
+    def on_checkpoint(self, batch: int) -> None:
+        """Called before each epoch with 0, and after each `on_progress` with its batches so far.
+
+        Nothing is under way then: what training can go on from may be saved.
+        """
+
+    def get_state(self) -> dict[str, Any]:
+        """What `BackupAndRestore` is to keep of this callback; by default nothing.
+
+        Plain data as JSON has them, and NumPy arrays. A callback that keeps anything keeps it
+        always: in a resumed training there must be as many of its class.
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import Callback
+        >>> class Count(Callback):
+        ...     batches = 0
+        ...     def on_train_batch_end(self, batch, logs=None):
+        ...         self.batches += 1
+        ...     def get_state(self):
+        ...         return {"batches": self.batches}
+        ...     def set_state(self, state):
+        ...         self.batches = state["batches"]
+        """
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take what `get_state` returned; called after `on_train_begin`.
+
+        Where an epoch is resumed inside, it is called again after its `on_epoch_begin`.
+        """
+
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Called before the validation data, or `evaluate`'s, are gone through."""
 
@@ -82,6 +133,16 @@ class History(Callback):
         The epochs that these are of, counted from 0.
     validated : list of int
         Those of them that had a validation.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> model = Sequential([Dense(1, kernel_initializer="ones", input_shape=(1,))])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit([[1.0]], [3.0], verbose=0)
+    >>> history.history
+    {'loss': [4.0]}
     """
 
     def __init__(self) -> None:
@@ -91,6 +152,13 @@ class History(Callback):
 
     def set_model(self, model: Any) -> None:
         """Keeps no model: the model keeps its History, and must die with its last user."""
+
+    def get_state(self) -> dict[str, Any]:
+        return {"history": self.history, "epoch": self.epoch, "validated": self.validated}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.history = {name: list(values) for name, values in state["history"].items()}
+        self.epoch, self.validated = list(state["epoch"]), list(state["validated"])
 
     def plot(self, names: Sequence[str] | None = None, ax: Any = None) -> Any:
         """Draw the results by epoch, those of validation dashed and in the same colour.
@@ -112,6 +180,13 @@ class History(Callback):
             If matplotlib is missing: ``pip install matplotlib``.
         ValueError
             If there is no result of such a name.
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import History
+        >>> history = History()
+        >>> history.on_epoch_end(0, {"loss": 2.0, "val_loss": 3.0})
+        >>> history.plot(["loss"])  # doctest: +SKIP
         """
         try:
             from matplotlib import pyplot
@@ -232,12 +307,21 @@ class CallbackList(Callback):
         for callback in callbacks:
             callback.set_model(model)
             callback.set_params(params)
-        # whether one of them overrides a hook of every batch
-        self.wants_batches = any(
+        self.wants_batches = self._overridden(*BATCH_HOOKS)
+        self.wants_checkpoints = self._overridden("on_checkpoint")
+        self._every = [c.every_batches for c in callbacks if c.every_batches is not None]
+
+    def _overridden(self, *hooks: str) -> bool:
+        """Whether a callback has one of these hooks of its own."""
+        return any(
             hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
-            for callback in callbacks
-            for hook in BATCH_HOOKS
+            for callback in self.callbacks
+            for hook in hooks
         )
+
+    def batches_to_go(self, done: int) -> int | None:
+        """From so many batches to the next that a callback has asked for; None: there is none."""
+        return min(every - done % every for every in self._every) if self._every else None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:
@@ -266,6 +350,36 @@ class CallbackList(Callback):
     def on_progress(self, samples: int, logs: Logs) -> None:
         for callback in self.callbacks:
             callback.on_progress(samples, logs)
+
+    def on_checkpoint(self, batch: int) -> None:
+        if self.wants_checkpoints:
+            for callback in self.callbacks:
+                callback.on_checkpoint(batch)
+
+    def _kept(self) -> list[tuple[Callback, dict[str, Any]]]:
+        """Callbacks that keep anything, and what."""
+        states = [(callback, callback.get_state()) for callback in self.callbacks]
+        return [(callback, state) for callback, state in states if state]
+
+    def get_state(self) -> dict[str, Any]:
+        kept = self._kept()
+        return {
+            "names": [type(callback).__name__ for callback, _ in kept],
+            "states": [state for _, state in kept],
+        }
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Refuse that of other callbacks."""
+        names = [type(callback).__name__ for callback, _ in self._kept()]
+        if state["names"] != names:
+            raise ValueError(
+                f"callbacks: expected those of the backup that keep something, in their order, "
+                f"{', '.join(state['names'])}; got {', '.join(names)}"
+            )
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        for (callback, _), kept in zip(self._kept(), state["states"], strict=True):
+            callback.set_state(kept)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         for callback in self.callbacks:

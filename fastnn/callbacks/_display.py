@@ -1,7 +1,6 @@
 """What `fit` shows."""
 
 import sys
-from math import ceil
 from time import perf_counter
 from typing import Any
 
@@ -13,12 +12,25 @@ def _texts(logs: Logs) -> dict[str, str]:
 
 
 def results_line(logs: Logs) -> str:
-    """Such as "loss: 0.1234 - accuracy: 0.9876"."""
+    """Such as "loss: 0.1234 - accuracy: 0.9876".
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import results_line
+    >>> results_line({"loss": 0.12345, "accuracy": 0.5})
+    'loss: 0.1235 - accuracy: 0.5000'
+    """
     return " - ".join(f"{name}: {text}" for name, text in _texts(logs).items())
 
 
 class ProgressBar(Callback):
-    """A bar over the whole of `fit`: epoch, loss, metrics and time left (`verbose=1`)."""
+    """A bar over the whole of `fit`: epoch, loss, metrics and time left (`verbose=1`).
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import ProgressBar
+    >>> bar = ProgressBar()  # fit(verbose=1) has one of its own
+    """
 
     _bar: Any = None
 
@@ -28,24 +40,29 @@ class ProgressBar(Callback):
         class Bar(tqdm):  # type: ignore[type-arg]
             monitor_interval = 0  # no thread that watches over the bar
 
+        steps = self.params["steps"]
         self._bar = Bar(
-            initial=self._start,
-            total=self.params["steps"] * self.params["epochs"],
+            initial=self._done(),
+            total=None if steps is None else steps * self.params["epochs"],
             unit="batch",
             file=sys.stdout,
             dynamic_ncols=True,
         )
 
+    def _done(self) -> int:
+        """Batches done, and those of epochs before the first."""
+        run = self.model._run
+        done: int = run.first * (self.params["steps"] or 0) + run.steps
+        return done
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._start = epoch * self.params["steps"]
         if self._bar is None:
             self._open()
         self._bar.set_description(f"Epoch {epoch + 1}/{self.params['epochs']}", refresh=False)
 
     def on_progress(self, samples: int, logs: Logs) -> None:
-        done = self._start + ceil(samples / self.params["batch_size"])
         self._bar.set_postfix(_texts(logs), refresh=False)
-        self._bar.update(done - self._bar.n)
+        self._bar.update(self._done() - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._bar.set_postfix(_texts(logs or {}), refresh=False)
@@ -56,7 +73,13 @@ class ProgressBar(Callback):
 
 
 class EpochLines(Callback):
-    """One line an epoch (`verbose=2`)."""
+    """One line an epoch (`verbose=2`).
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import EpochLines
+    >>> lines = EpochLines()  # fit(verbose=2) has one of its own
+    """
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._started = perf_counter()

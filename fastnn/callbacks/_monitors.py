@@ -3,6 +3,7 @@
 import os
 import warnings
 from math import isnan
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Monitor(Callback):
         What is to be passed first.
     """
 
+    _kept: tuple[str, ...] = ("best", "_warned")  # what a backup keeps
+
     def __init__(
         self, monitor: str, mode: str, min_delta: float = 0.0, baseline: float | None = None
     ) -> None:
@@ -38,6 +41,12 @@ class Monitor(Callback):
         if baseline is not None:
             self.best = as_number(baseline, "baseline", float("-inf"), bounds="()")
         self._warned = False
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._kept}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        vars(self).update({name: state[name] for name in self._kept})
 
     def _rises(self) -> bool:
         """Whether more is better."""
@@ -112,6 +121,8 @@ class EarlyStopping(Monitor):
     >>> from fastnn.callbacks import EarlyStopping
     >>> stop = EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True)
     """
+
+    _kept = ("best", "best_weights", "best_epoch", "wait", "stopped_epoch", "_warned")
 
     def __init__(
         self,
@@ -201,6 +212,8 @@ class ReduceLROnPlateau(Monitor):
     >>> slower = ReduceLROnPlateau(factor=0.5, patience=2, min_lr=1e-5)
     """
 
+    _kept = ("best", "wait", "cooldown_counter", "_warned")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -270,7 +283,7 @@ class ModelCheckpoint(Monitor):
     mode : {"auto", "min", "max"}
         Whether the number is to fall or to rise; "auto" goes by the loss or metric.
     save_freq : "epoch" or int >= 1
-        After each epoch, or after so many batches, which makes training come up for every one.
+        After each epoch, or after so many batches, counted on from epoch to epoch.
     initial_value_threshold : float, optional
         What is to be passed first.
 
@@ -305,18 +318,15 @@ class ModelCheckpoint(Monitor):
         self.save_weights_only = as_bool(save_weights_only, "save_weights_only")
         self.save_freq = save_freq
         if save_freq != "epoch":
-            self.save_freq = as_int(save_freq, "save_freq", 1)
-            self.on_train_batch_end = self._after_batch  # type: ignore[method-assign]
-        self._epoch = self._batches = 0
+            self.save_freq = self.every_batches = as_int(save_freq, "save_freq", 1)
+        self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
 
-    def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
-        self._batches += 1
-        if self._batches == self.save_freq:
-            self._batches = 0
-            self._save({"batch": batch + 1, **(logs or {})})
+    def on_progress(self, samples: int, logs: Logs) -> None:
+        if self.every_batches and self.model._run.steps % self.every_batches == 0:
+            self._save({"batch": self.model._run.batch, **logs})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.save_freq == "epoch":

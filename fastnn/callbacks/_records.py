@@ -44,33 +44,55 @@ class CSVLogger(Callback):
         self.separator = separator
         self.append = as_bool(append, "append")
         self._file: IO[str] | None = None
-        self._writer: csv.DictWriter[str] | None = None
+        self._names: list[str] = []
+        self._new = True
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.close()
-        mode = "a" if self.append else "w"
-        self._file = open(self.filename, mode, newline="", encoding="utf-8")  # noqa: SIM115
+        self._file = open(self.filename, "a", newline="", encoding="utf-8")  # noqa: SIM115
+        self._names, self._new = [], not self.append
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._new and self._file is not None:  # not before: a resumed training goes on with it
+            self._file.truncate(0)
+        self._new = False
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
         if self._file is None:
             return
-        if self._writer is None:
-            names = sorted(logs)
-            if not any(name.startswith("val_") for name in names):
-                names += [f"val_{name}" for name in names]  # there may be some later
-            self._writer = csv.DictWriter(
-                self._file, ["epoch", *names], "NA", "ignore", delimiter=self.separator
-            )
-            if self._file.tell() == 0:
-                self._writer.writeheader()
-        self._writer.writerow({"epoch": epoch, **logs})
+        if not self._names:
+            self._names = ["epoch", *sorted(logs)]
+            if not any(name.startswith("val_") for name in logs):
+                self._names += [f"val_{name}" for name in sorted(logs)]  # there may be some later
+        writer = csv.DictWriter(self._file, self._names, "NA", "ignore", delimiter=self.separator)
+        if self._bytes() == 0:
+            writer.writeheader()
+        writer.writerow({"epoch": epoch, **logs})
         self._file.flush()
+
+    def _bytes(self) -> int:
+        """The file's size."""
+        return 0 if self._file is None else os.fstat(self._file.fileno()).st_size
+
+    def get_state(self) -> dict[str, Any]:
+        return {"bytes": 0 if self._new else self._bytes(), "names": self._names}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take the file's rows that were written since away: they will be written again."""
+        if self._bytes() < state["bytes"]:
+            raise ValueError(
+                f"filename: expected {self.filename!r} with at least the {state['bytes']} bytes "
+                f"it had at the backup, got {self._bytes()}"
+            )
+        if self._file is not None:
+            self._file.truncate(state["bytes"])
+        self._names, self._new = list(state["names"]), False
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
-        self._file = self._writer = None
+        self._file = None
 
 
 class TensorBoard(Callback):

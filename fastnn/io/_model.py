@@ -27,6 +27,7 @@ from fastnn.models import Sequential
 
 FORMAT = "fastnn 1"  # in the metadata; another number for another layout
 PROOF = "input"  # an array as long as the input, in files of fewer weights
+BACKUP = "backup."  # begins the names of arrays that are no model's
 
 State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
@@ -175,17 +176,38 @@ def save_model(
         If it cannot be written; the message names `path`.
     TypeError
         If `path` is no path, or the model has layers or the like of classes of one's own.
-    """
-    from safetensors.numpy import save  # only who saves or loads needs it
 
+    Examples
+    --------
+    >>> from fastnn.io import read_metadata, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> save_model(Sequential([Dense(3, input_shape=(2,))]), "a.fastnn", {"by": "me"})
+    >>> read_metadata("a.fastnn")
+    {'by': 'me'}
+    """
     path = as_path(path)
     if not as_bool(overwrite, "overwrite") and os.path.exists(path):
         raise FileExistsError(f"path: expected no file, for overwrite=False, got one at {path!r}")
+    write_model(model, path, dict(metadata or {}), {})
+
+
+def write_model(
+    model: Sequential,
+    path: str | bytes | PathLike[str],
+    metadata: Mapping[str, Any],
+    others: Mapping[str, np.ndarray],
+) -> None:
+    """Write a model as `save_model` does, and other arrays, whose names begin with `BACKUP`."""
+    from safetensors.numpy import save  # only who saves or loads needs it
+
+    path = as_path(path)
     config, arrays = _get_state(model)
+    arrays |= others
     texts = {
         "format": FORMAT,
         "config": json.dumps(config),
-        "metadata": json.dumps(dict(metadata or {})),
+        "metadata": json.dumps(metadata),
     }
     # safetensors stores memory as it lies
     data = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, texts)
@@ -221,10 +243,19 @@ def load_model(path: str | bytes | PathLike[str]) -> Sequential:
         If the file is damaged or no such file; the message names the path.
     TypeError
         If `path` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.io import load_model, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> save_model(Sequential([Dense(3, input_shape=(2,))]), "a.fastnn")
+    >>> load_model("a.fastnn").output_shape
+    (None, 3)
     """
     with _opened(path) as (texts, file):
         config = json.loads(texts["config"])
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = _arrays(file)
         _check_dtypes(config, arrays)
         return _model_from_state(config, arrays)
 
@@ -243,10 +274,21 @@ def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
         Nothing has changed then.
     TypeError
         If `path` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.io import load_weights, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> first, second = (Sequential([Dense(3, input_shape=(2,))]) for _ in range(2))
+    >>> save_model(first, "a.fastnn")
+    >>> load_weights(second, "a.fastnn")
+    >>> (second.get_weights()[0] == first.get_weights()[0]).all().item()
+    True
     """
     with _opened(path) as (texts, file), model._lock:
         config = json.loads(texts["config"])
-        rest = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        rest = _arrays(file)
         rest.pop(PROOF, None)
         _check_dtypes(config, rest)
         if not model.built:
@@ -278,9 +320,36 @@ def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
 
 
 def read_metadata(path: str | bytes | PathLike[str]) -> dict[str, Any]:
-    """The metadata that `save_model` was given; raises as `load_model` does."""
+    """The metadata that `save_model` was given; raises as `load_model` does.
+
+    Examples
+    --------
+    >>> from fastnn.io import read_metadata, save_model
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> save_model(Sequential([Dense(3, input_shape=(2,))]), "a.fastnn")
+    >>> read_metadata("a.fastnn")
+    {}
+    """
     with _opened(path) as (texts, _):
         return dict(json.loads(texts["metadata"]))
+
+
+def read_backup(
+    path: str | bytes | PathLike[str],
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `backup` wrote beside the model, and its arrays; raises as `load_model` does."""
+    with _opened(path) as (texts, file):
+        state = json.loads(texts["metadata"]).get("backup")
+        if not isinstance(state, dict):
+            raise ValueError("expected a file of BackupAndRestore, got another")
+        return state, _arrays(file, backup=True)
+
+
+def _arrays(file: Any, backup: bool = False) -> dict[str, np.ndarray]:
+    """A file's arrays that are the model's, or those of a backup that are not."""
+    names = [name for name in file.keys() if name.startswith(BACKUP) == backup]  # noqa: SIM118
+    return {name: file.get_tensor(name) for name in names}
 
 
 @contextmanager

@@ -214,9 +214,9 @@ class Optimizer(Configurable):
         scheduled = () if self._schedule is None else ("learning_rate",)
         return {key: value for key, value in self._hyper.items() if key not in scheduled}
 
-    def rates(self, steps: int) -> np.ndarray | None:
-        """The learning rates of the next steps; None where there is no schedule."""
-        return None if self._schedule is None else self._schedule.rates(self._steps, steps)
+    def rates(self, steps: int, first: int) -> np.ndarray | None:
+        """The learning rates of steps from the first on; None where there is no schedule."""
+        return None if self._schedule is None else self._schedule.rates(first, steps)
 
     @property
     def _model(self) -> Any:

@@ -1,0 +1,236 @@
+"""The loops of `fit` and `evaluate`, on data that is checked."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn._arguments import Data
+from fastnn._feeds import ArrayFeed, SourceFeed, State
+from fastnn._seen import Seen
+from fastnn.callbacks import CallbackList
+
+# The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
+SLICE_SECONDS = 0.05
+
+Results = dict[str, float]
+
+
+class Fit:
+    """One call of `fit`, and where it stands.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that is under way or is to begin.
+    steps : int
+        Batches done since `fit` began, also before it was cut off and resumed.
+    restore : callable or None
+        What `BackupAndRestore` has found: brings model, callbacks and this object, by
+        `set_state`, to where they were. Called once all callbacks have begun.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        feed: ArrayFeed | SourceFeed,
+        epochs: range,
+        hooks: CallbackList,
+        validation: Data | SourceFeed | None,
+        validated: Callable[[int], bool],
+    ) -> None:
+        self._model, self._feed, self._hooks = model, feed, hooks
+        self._validation, self._validated = validation, validated
+        self.first, self._last = epochs.start, epochs.stop
+        self.epoch, self.steps = epochs.start, 0
+        self.samples = self.batch = 0  # of the epoch
+        self._iterations = 0  # the optimizer's, as the epoch began
+        self._sums = np.zeros(0)
+        self._state: State = {}
+        self.restore: Callable[[], None] | None = None
+        feed.orders.remember = hooks.wants_checkpoints
+
+    def run(self) -> None:
+        """Train, epoch by epoch."""
+        model, hooks = self._model, self._hooks
+        model.stop_training = False
+        hooks.on_train_begin()
+        if self.restore is not None:
+            self.restore()
+            self._feed.set_state(self._state["feed"])
+            if isinstance(self._validation, SourceFeed):
+                self._validation.set_state(self._state["validation"])
+        model._search = model._full_batch()
+        logs: Results = {}
+        while self.epoch < self._last:
+            logs = self._run_epoch()
+            self.epoch += 1
+            self.samples = self.batch = 0
+            if model.stop_training:
+                break
+        model.optimizer.finalize_variable_values()
+        hooks.on_train_end(logs)
+
+    def _run_epoch(self) -> Results:
+        """Train for an epoch, or what is left of it; then look at the validation data."""
+        hooks, failed = self._hooks, True
+        try:
+            self._begin_epoch()
+            logs = self._train()
+            failed = False
+        finally:
+            self._feed.end(failed)
+        if self._feed.ended and not self.samples:  # it had ended with the epoch before
+            return logs
+        if self._validation is not None and self._validated(self.epoch):
+            hooks.on_test_begin()
+            results = evaluate(self._model, self._validation)
+            hooks.on_test_end(results)
+            logs |= {f"val_{name}": value for name, value in results.items()}
+        hooks.on_epoch_end(self.epoch, logs)
+        return logs
+
+    def _begin_epoch(self) -> None:
+        under_way = self.batch > 0
+        if not under_way:
+            self._hooks.on_checkpoint(0)
+        self._hooks.on_epoch_begin(self.epoch)
+        if not under_way:
+            self._iterations, self._sums = self._model.iterations, self._model._sums()
+        self._feed.begin(self.samples, self.batch, self._iterations)
+        if under_way:  # what the epoch's beginning has changed had been changed before
+            self._feed.seen.set_state(self._state["seen"])
+            self.restore()  # type: ignore[misc]
+        self.restore = None
+
+    def _train(self) -> Results:
+        """One pass, in slices of time, or of the batches that callbacks want."""
+        model, feed, hooks = self._model, self._feed, self._hooks
+        each_batch = hooks.wants_batches
+        seconds = 0.0 if each_batch else SLICE_SECONDS
+        logs: Results = self._logs() if self.batch else {}
+        while not model.stop_training and feed.more():
+            if each_batch:
+                hooks.on_train_batch_begin(feed.batch, logs)
+            model._send_hyper()
+            model._forget_rows()
+            feed.train(self._sums, hooks.batches_to_go(self.steps), seconds)
+            self.steps += feed.batch - self.batch
+            self.samples, self.batch = feed.samples, feed.batch
+            logs = self._logs()
+            if each_batch:
+                hooks.on_train_batch_end(feed.batch - 1, logs)
+            hooks.on_progress(feed.samples, logs)
+            hooks.on_checkpoint(feed.batch)
+        self._warn_of_end()
+        if feed.seen.wanted and self.samples:
+            logs = _results(model, self._sums, self.samples, feed.seen)
+        return logs
+
+    def _logs(self) -> Results:
+        """The results so far, without metrics of outputs."""
+        return _results(self._model, self._sums, self.samples)
+
+    def _warn_of_end(self) -> None:
+        """An iterator that has ended before its time ends the training."""
+        feed = self._feed
+        if not feed.ended or self._model.stop_training:
+            return
+        if not self.steps:
+            raise ValueError("x: expected at least one batch, got none")
+        self._model.stop_training = True
+        steps = feed.steps if isinstance(feed, SourceFeed) else None
+        if self.epoch + 1 < self._last or (steps is not None and self.batch < steps):
+            warnings.warn(
+                f"fit: expected batches for {self._last - self.first} epochs"
+                + (f" of {steps} steps" if steps is not None else "")
+                + f", got an iterator that ended after {self.steps} batches; training ends",
+                stacklevel=5,
+            )
+
+    def get_state(self) -> State:
+        """Plain data and arrays that `set_state` goes on from."""
+        validation = self._validation
+        return {
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "samples": self.samples,
+            "batch": self.batch,
+            "iterations": self._iterations,
+            "metrics": self._model.metrics_names,
+            "sums": self._sums.tolist(),
+            "seen": self._feed.seen.get_state(self.samples) if self.batch else None,
+            "stop_training": self._model.stop_training,
+            "feed": self._feed.get_state(self.batch > 0),
+            "validation": (
+                validation.get_state(False) if isinstance(validation, SourceFeed) else None
+            ),
+            "callbacks": self._hooks.get_state(),
+        }
+
+    def check_state(self, state: State) -> None:
+        """Refuse what is of other data, metrics or callbacks; nothing has changed then."""
+        if state["batch"]:
+            names = self._model.metrics_names
+            if state["metrics"] != names:
+                raise ValueError(
+                    f"metrics: expected those of the backup, from inside an epoch, "
+                    f"{', '.join(state['metrics'])}; got {', '.join(names)}"
+                )
+            Seen(self._model).check_state(state["seen"], state["samples"])
+        self._feed.check_state(state["feed"])
+        if isinstance(self._validation, SourceFeed):
+            self._validation.check_state(state["validation"] or {})
+        self._hooks.check_state(state["callbacks"])
+
+    def set_state(self, state: State) -> None:
+        """Be where `get_state` was called."""
+        self._state = state
+        self.epoch, self.steps = state["epoch"], state["steps"]
+        self.samples, self.batch = state["samples"], state["batch"]
+        self._iterations = state["iterations"]
+        self._sums = np.array(state["sums"])
+        self._model.stop_training = state["stop_training"]
+        self._hooks.set_state(state["callbacks"])
+
+
+def evaluate(model: Any, data: Data | SourceFeed) -> Results:
+    """Loss and metrics on data; none, with a warning, of validation data that have ended."""
+    sums, seen = model._sums(), Seen(model)
+    if not isinstance(data, SourceFeed):
+        _add(model, data, np.arange(len(data[0])), sums, seen)
+        return _results(model, sums, len(data[0]), seen)
+    failed = True
+    try:
+        data.begin()
+        while data.more():
+            batch = data.take()
+            _add(model, batch, data.index(len(batch[0])), sums, seen)
+        failed = False
+    finally:
+        data.end(failed)
+    if not data.samples and data.name == "x":
+        raise ValueError("x: expected at least one batch, got none")
+    if data.ended and data.batch < (data.steps or 1):
+        warnings.warn(
+            f"{data.name}: expected {data.steps or 'more'} batches, got an iterator that ended "
+            f"after {data.batch}",
+            stacklevel=5,
+        )
+    return _results(model, sums, data.samples, seen) if data.samples else {}
+
+
+def _add(model: Any, data: Data, index: np.ndarray, sums: np.ndarray, seen: Seen) -> None:
+    """Add the losses and metrics of rows to the sums, and what is wanted of them to `seen`."""
+    model._forget_rows(gradients=False)
+    engine, outputs, stop = model._engine(), seen.room(data[1]), 0
+    while stop < len(index):
+        stop, *_ = engine.evaluate(*data, index, stop, SLICE_SECONDS, None, sums, outputs)
+
+
+def _results(model: Any, sums: np.ndarray, samples: int, seen: Seen | None = None) -> Results:
+    loss, *values = sums.tolist()
+    kept = seen.first(samples) if seen else (None, None)
+    means: Results = model._means(loss, values, samples, *kept)
+    return means
