@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.layers._weighted import WeightedLayer
 from fastnn.losses import FunctionLoss
 from fastnn.optimizers import LBFGS
 
 # ops that are functions of their input and weights alone
-CALM_OPS = ("dense", "activation", "scale_shift", "layer_norm", "prelu")
+CALM_OPS = (
+    "dense", "activation", "scale_shift", "layer_norm", "prelu", "embed", "take", "fork", "join",
+)  # fmt: skip
 BLOCK_ROWS = 4096  # of one pass through the network
 SLICE_SECONDS = 0.05
 
@@ -111,7 +114,7 @@ class FullBatchEngine:
 
     def __init__(self, model: Any, engine: Any, optimizer: LBFGS) -> None:
         self._model, self._engine = model, engine
-        self._layers = [x for x in model.layers if x.stepped_names and x.trainable]
+        self._layers = [layer for layer in weighted_layers(model) if layer.trainable]
         self._whole = isinstance(model.loss, FunctionLoss)  # its gradients are means over batches
         self._search = Search(self._vector(), optimizer.options)
         self._accepted = self._vector()
@@ -139,10 +142,18 @@ class FullBatchEngine:
         y: np.ndarray,
         sample_weight: np.ndarray | None,
         index: np.ndarray,
-        *arguments: Any,
+        batch_size: int,
+        start: int,
+        max_seconds: float,
+        num_threads: int | None = None,
+        sums: np.ndarray | None = None,
+        learning_rates: np.ndarray | None = None,
+        outputs: np.ndarray | None = None,
     ) -> tuple[int, float, list[float]]:
         """An iteration on the rows `index`; the results are those of the weights it ends with."""
-        data = (x, y, sample_weight, np.sort(index))  # any order of them gives the same bits
+        order = np.argsort(index)  # any order of them gives the same bits
+        seen = None if outputs is None else np.empty_like(outputs)
+        data = (x, y, sample_weight, index[order], seen)
         network = self._model._network
         iterations = network.iterations
 
@@ -162,10 +173,20 @@ class FullBatchEngine:
         finally:
             network.iterations = iterations
         assert self._result is not None
-        return self._result
+        stop, loss, values = self._result
+        if sums is not None:
+            sums[:] = [loss, *values]
+        if outputs is not None:
+            outputs[order] = seen
+        return stop, loss, values
 
     def _evaluate(
-        self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, index: np.ndarray
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        index: np.ndarray,
+        outputs: np.ndarray | None,
     ) -> tuple[int, float, list[float]]:
         """Sums of loss and metrics; the gradient of the mean loss goes into the slot."""
         for layer in self._layers:
@@ -174,7 +195,7 @@ class FullBatchEngine:
         stop, sums = 0, self._model._sums()
         while stop < len(index):
             stop, loss, values = self._engine.train(
-                x, y, sample_weight, index, rows, stop, SLICE_SECONDS, None, sums
+                x, y, sample_weight, index, rows, stop, SLICE_SECONDS, None, sums, None, outputs
             )
         return stop, loss, values
 
@@ -186,7 +207,7 @@ class FullBatchEngine:
                 layer.stepped_names, layer.trainable_weights, layer.get_slot("sums"), strict=True
             ):
                 part = g.astype(np.float64)
-                if penalty := getattr(layer, f"{name}_regularizer", None):
+                if penalty := layer._setting_of(name, "regularizer"):
                     part += penalty.l1 * np.sign(w) + 2 * penalty.l2 * w.astype(np.float64)
                 parts.append(np.ravel(part))
         return np.concatenate([np.empty(0), *parts])
@@ -197,6 +218,12 @@ class FullBatchEngine:
         self._put(self._accepted)
 
 
+def weighted_layers(model: Any) -> list[WeightedLayer]:
+    """The layers that have weights to step, also those inside of others."""
+    every = [each for layer in model.layers for each in layer.leaves()]
+    return [each for each in every if isinstance(each, WeightedLayer) and each.stepped_names]
+
+
 def check_model(model: Any) -> None:
     """Refuse a built model whose loss depends on more than its weights, or that restricts these."""
     strangers = sorted({op[0] for op in model._network.ops} - set(CALM_OPS))
@@ -205,10 +232,10 @@ def check_model(model: Any) -> None:
             f"LBFGS: expected layers that do the same in training and outside of it, got "
             f"{', '.join(strangers)}"
         )
-    for layer in (each for outer in model.layers for each in outer.leaves()):
-        if any(getattr(layer, "_constraints", ())):
+    for layer in weighted_layers(model):
+        if any(layer._setting_of(name, "constraint") for name in layer.stepped_names):
             raise ValueError(f"LBFGS: layer {layer.name!r}: expected no constraints, got {layer!r}")
-        if getattr(layer, "learning_rate_multiplier", 1.0) != 1:
+        if layer.learning_rate_multiplier != 1:
             raise ValueError(
                 f"LBFGS: layer {layer.name!r}: expected learning_rate_multiplier=1, got "
                 f"{layer.learning_rate_multiplier}"

@@ -8,9 +8,10 @@ from scipy.optimize import minimize
 
 from fastnn import load_model, optimizers
 from fastnn.callbacks import EarlyStopping, LambdaCallback
-from fastnn.layers import Dense, Dropout
+from fastnn.layers import CategoricalEmbedding, Dense, Dropout, Residual
 from fastnn.models import Sequential
 from fastnn.optimizers import LBFGS
+from fastnn.regularizers import L2
 from fastnn.utils import set_random_seed
 
 RNG = np.random.default_rng(0)
@@ -169,3 +170,29 @@ def test_settings():
         LBFGS().clipnorm = 1.0
     with pytest.raises(AttributeError, match="learning_rate"):
         LBFGS().learning_rate = 1.0
+
+
+def test_layers_inside_of_others():
+    """Their penalties, and tables, are part of the gradient; metrics see all outputs."""
+    set_random_seed(3)
+    wide = {"activation": "tanh", "dtype": "float64"}
+    ids = np.random.default_rng(0).integers(0, 7, (60, 2))
+    table = np.column_stack([X[:60], ids]).astype(np.float64)
+    net = Sequential(
+        [
+            CategoricalEmbedding(
+                {5: (7, 3), 6: (7, 3)}, embeddings_regularizer=L2(0.01), dtype="float64"
+            ),
+            Dense(8, "tanh", kernel_regularizer=L2(0.02), dtype="float64"),
+            Residual(
+                [Dense(8, "tanh", kernel_regularizer=L2(0.03), dtype="float64")], dtype="float64"
+            ),
+            Dense(2, dtype="float64"),
+        ]
+    )
+    net.compile(LBFGS(), "mse", metrics=["r2_score"])
+    history = net.fit(table, NUMBERS[:60], epochs=40, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    np.testing.assert_array_less(np.diff(history["loss"]), 1e-12)
+    found = net.evaluate(table, NUMBERS[:60], verbose=0, return_dict=True)
+    np.testing.assert_allclose(found["r2_score"], history["r2_score"][-1], rtol=1e-4)
