@@ -183,10 +183,8 @@ def test_layers_inside_of_others():
             CategoricalEmbedding(
                 {5: (7, 3), 6: (7, 3)}, embeddings_regularizer=L2(0.01), dtype="float64"
             ),
-            Dense(8, "tanh", kernel_regularizer=L2(0.02), dtype="float64"),
-            Residual(
-                [Dense(8, "tanh", kernel_regularizer=L2(0.03), dtype="float64")], dtype="float64"
-            ),
+            Dense(8, kernel_regularizer=L2(0.02), **wide),
+            Residual([Dense(8, kernel_regularizer=L2(0.03), **wide)], dtype="float64"),
             Dense(2, dtype="float64"),
         ]
     )
