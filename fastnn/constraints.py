@@ -11,7 +11,14 @@ EPSILON = 1e-7  # keeps the division by a norm away from 0
 
 
 class Constraint(Configurable):
-    """Base of all constraints. Calling one with weights returns them as it wants them."""
+    """Base of all constraints. Calling one with weights returns them as it wants them.
+
+    Examples
+    --------
+    >>> from fastnn.constraints import NonNeg
+    >>> NonNeg()([-1.0, 2.0])
+    array([0., 2.])
+    """
 
     def bound(self) -> tuple[Any, ...]:
         """The engine's word for it, and its numbers."""

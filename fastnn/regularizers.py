@@ -7,7 +7,14 @@ from fastnn._registry import Configurable, resolve
 
 
 class Regularizer(Configurable):
-    """Base of all regularizers: ``l1 * sum(|w|) + l2 * sum(w**2)``."""
+    """Base of all regularizers: ``l1 * sum(|w|) + l2 * sum(w**2)``.
+
+    Examples
+    --------
+    >>> from fastnn.regularizers import L2
+    >>> L2(0.5).l1, L2(0.5).l2
+    (0.0, 0.5)
+    """
 
     l1: float = 0.0
     l2: float = 0.0
@@ -108,6 +115,12 @@ def get(identifier: Any, name: str = "regularizer") -> Regularizer | None:
         If the name is unknown; the message lists what exists.
     TypeError
         If it is none of these, such as a function.
+
+    Examples
+    --------
+    >>> from fastnn import regularizers
+    >>> regularizers.get("l2").l2
+    0.01
     """
     if identifier is None:
         return None

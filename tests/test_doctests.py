@@ -24,7 +24,12 @@ def test_examples(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["activations", "initializers", "kernels", "layers", "losses", "metrics"]
+    "name",
+    [
+        *("activations", "callbacks", "config", "constraints", "initializers", "io", "kernels"),
+        *("layers", "losses", "metrics", "models", "optimizers", "optimizers.schedules"),
+        *("regularizers", "utils"),
+    ],
 )
 def test_every_public_name_has_an_example(name):
     module = importlib.import_module(f"fastnn.{name}")

@@ -300,7 +300,16 @@ class TerminateOnNaN(Callback):
 
 
 class CallbackList(Callback):
-    """Several callbacks as one."""
+    """Several callbacks as one.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import CallbackList, LambdaCallback
+    >>> both = [LambdaCallback(on_train_begin=lambda logs: print("begins"))] * 2
+    >>> CallbackList(both, None, {}).on_train_begin()
+    begins
+    begins
+    """
 
     def __init__(self, callbacks: list[Callback], model: Any, params: Mapping[str, Any]) -> None:
         self.callbacks = callbacks

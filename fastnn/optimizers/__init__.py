@@ -46,6 +46,12 @@ def get(identifier: Any) -> Optimizer:
         If the name is unknown; the message lists what exists.
     TypeError
         If it is none of these.
+
+    Examples
+    --------
+    >>> from fastnn import optimizers
+    >>> optimizers.get("sgd").learning_rate
+    0.01
     """
     if isinstance(identifier, str) and identifier.lower() in _KNOWN:
         identifier = identifier.lower()  # as Keras takes optimizers' names, and only theirs

@@ -112,6 +112,14 @@ class Optimizer(Configurable):
     ------
     ValueError, TypeError
         If a number is out of range, NaN or no number, or asks for what is not supported.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import Adam
+    >>> adam = Adam(0.01, clipnorm=1.0)
+    >>> adam.learning_rate = 0.005
+    >>> adam.learning_rate, adam.clipnorm
+    (0.005, 1.0)
     """
 
     engine_name: str

@@ -442,17 +442,39 @@ _KNOWN: dict[str, type[LearningRateSchedule]] = {cls.__name__: cls for cls in _C
 
 
 def get(identifier: Any) -> LearningRateSchedule:
-    """The schedule that `identifier` (an instance or a serialized dict) stands for."""
+    """The schedule that `identifier` (an instance or a serialized dict) stands for.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import schedules
+    >>> config = {"initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": 0.5}
+    >>> schedules.get({"class_name": "ExponentialDecay", "config": config})(200)
+    0.025
+    """
     return resolve(identifier, LearningRateSchedule, _KNOWN, "learning_rate")
 
 
 def as_rate(value: Any, name: str = "learning_rate") -> float | LearningRateSchedule:
-    """`value`, a number of 0 or more or a schedule, checked."""
+    """`value`, a number of 0 or more or a schedule, checked.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers.schedules import as_rate
+    >>> as_rate(1)
+    1.0
+    """
     if isinstance(value, (LearningRateSchedule, Mapping)):
         return get(value)
     return as_number(value, name, 0)
 
 
 def rate_config(value: float | LearningRateSchedule) -> Any:
-    """A learning rate as plain data."""
+    """A learning rate as plain data.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers.schedules import rate_config
+    >>> rate_config(0.1)
+    0.1
+    """
     return serialize(value) if isinstance(value, LearningRateSchedule) else value
