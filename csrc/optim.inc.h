@@ -187,7 +187,7 @@ INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
         UNROLL(4) for (int u = 0; u < 4; u++) {
-            fetch_ahead(s, i + (u + OPTIM_AHEAD) * VL);
+            if (n > OPTIM_AHEAD * VL) fetch_ahead(s, i + (u + OPTIM_AHEAD) * VL);
             step(i + u * VL, VL, h, g, s);
         }
     }
@@ -202,7 +202,8 @@ INLINE optim_state optim_at(const optim_state *s, ptrdiff_t i) {
 }
 
 /* Rows of a panel that is not full are too short to have enough lines of memory under way: those of
- * later rows are asked for. Adam on 33000 rows of 18 of 32 columns, out of memory: 950 to 350 us. */
+ * later rows are asked for, but for those of small blocks, such as a bias, which are in cache. Adam on
+ * 33000 rows of 18 of 32 columns, out of memory: 950 to 350 us. */
 enum { LATER_ROWS = 32 };
 
 INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
@@ -212,7 +213,7 @@ INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const f
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
     for (ptrdiff_t r = 0; r < spans; r++) {
         const optim_state row = optim_at(s, r * P);
-        if (!together) {
+        if (spans > LATER_ROWS) {
             const optim_state later = optim_at(s, (r + LATER_ROWS) * P);
             for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(&later, c);
         }
