@@ -74,12 +74,12 @@ cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t
         p.k.gather(r1 - r0, cols, b.index + at + r0 if b.index != NULL else NULL,
                    b.y + i * cols * size, cols, NULL, NULL, w.panel,
                    w.target + r0 * p.k.panel * size)
+    if b.label != NULL:
+        gather_labels(b, at, r0, r1, w.label)
+    if b.weight == NULL and not ignoring:
+        return
     for r in range(r0, r1):
         i = b.index[at + r] if b.index != NULL else at + r
-        if b.label != NULL:
-            w.label[r] = b.label[i]
-        if b.weight == NULL and not ignoring:
-            continue
         weight = factor
         if ignoring and b.label[i] == p.ignored:
             weight = 0
@@ -89,6 +89,18 @@ cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t
             (<float *>w.weight)[r] = <float>weight
         else:
             (<double *>w.weight)[r] = weight
+
+
+cdef void gather_labels(Rows *b, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t r1, int32_t *to) noexcept nogil:
+    """to[r] for rows at + r of b, r0 <= r < r1."""
+    cdef const int64_t *index = b.index
+    cdef const int32_t *label = b.label
+    cdef ptrdiff_t r
+    if index == NULL:
+        memcpy(to + r0, label + at + r0, (r1 - r0) * sizeof(int32_t))
+        return
+    for r in range(r0, r1):
+        to[r] = label[index[at + r]]
 
 
 cdef void pair_rows(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x,
@@ -383,15 +395,19 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
         bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
 
-cdef fnn_hyper with_terms(const fnn_hyper *hyper, const Terms *terms) noexcept nogil:
-    cdef fnn_hyper h = hyper[0]
-    h.l1, h.l2, h.factor = terms.l1, terms.l2, terms.factor
-    h.lr *= terms.rate
-    h.decay *= terms.rate
-    return h
+cdef const fnn_hyper *with_terms(const fnn_hyper *hyper, const Terms *terms,
+                                 fnn_hyper *own) noexcept nogil:
+    """What the optimizer's step on a tensor reads: `own`, where the tensor asks for anything."""
+    if terms.l1 == 0 and terms.l2 == 0 and terms.factor == 0 and terms.rate == 1:
+        return hyper
+    own[0] = hyper[0]
+    own.l1, own.l2, own.factor = terms.l1, terms.l2, terms.factor
+    own.lr *= terms.rate
+    own.decay *= terms.rate
+    return own
 
 
-cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, fnn_hyper *hyper,
+cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, const fnn_hyper *hyper,
                       char *g) noexcept nogil:
     """One optimizer step on so many of the unit's rows, with the gradients g."""
     cdef Step *s = &p.steps[u.l]
@@ -405,13 +421,12 @@ cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noe
     """The same on the unit's weights from that row on; the bias is the last row of the last unit."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t rows = min(u.i1, s.kernel_rows) - row
-    cdef fnn_hyper h
+    cdef fnn_hyper own
     if rows > 0:
-        h = with_terms(hyper, &s.of_kernel)
-        update_rows(p, u, row, rows, &h, g)
+        update_rows(p, u, row, rows, with_terms(hyper, &s.of_kernel, &own), g)
     if u.i1 > s.kernel_rows:
-        h = with_terms(hyper, &s.of_bias)
-        update_rows(p, u, s.kernel_rows, 1, &h, g + rows * p.k.panel * p.k.itemsize)
+        update_rows(p, u, s.kernel_rows, 1, with_terms(hyper, &s.of_bias, &own),
+                    g + rows * p.k.panel * p.k.itemsize)
 
 
 cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fnn_hyper *hyper,
@@ -425,7 +440,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
     cdef char *db = <char *>sums
     cdef char *to
     cdef fnn_gradient_args g
-    cdef fnn_hyper h
+    cdef fnn_hyper own
     # What has no kernel of both.
     if (s.kind != DENSE or (p.optim != p.k.sgd and p.optim != p.k.adam)
             or (w.sparse and u.l == 0)):
@@ -434,8 +449,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
         update(p, u, u.i0, hyper, to)
         return
     unit_operands(p, w, rows, u, &g)
-    h = with_terms(hyper, &s.of_kernel)
-    g.hyper = &h
+    g.hyper = with_terms(hyper, &s.of_kernel, &own)
     g.g = s.g + at if keeps else NULL
     g.far = p.parameter_bytes > FAR_BYTES
     g.w = s.w + at
