@@ -6,9 +6,9 @@ its own over panels, each with one thread; of a vector, such as a bias, all has 
 
 from libc.math cimport sqrt
 
-from fastnn._native.core cimport FNN_MAX_PANEL
+from fastnn._native.core cimport FNN_MAX_PANEL, ceil_div
 from fastnn._native.phases cimport (
-    DENSE, EMBED, NON_NEGATIVE, OF_NORM, UNBOUND, Bound, Plan, Step, Unit, is_bound, refresh_operands,
+    DENSE, EMBED, NON_NEGATIVE, OF_NORM, Bound, Plan, Step, Unit, is_bound, refresh_operands,
 )
 
 # Keras's epsilon, which keeps the division by a norm away from 0.
@@ -55,7 +55,7 @@ cdef void bound_vector(Plan *p, const Step *s, const Bound *b, char *w) noexcept
     cdef double vector[FNN_MAX_PANEL]
     cdef double squares = 0, nothing = 0
     cdef ptrdiff_t c, j, cols, P = p.k.panel, stride = s.w_panel * p.k.itemsize
-    cdef ptrdiff_t panels = (s.outputs + P - 1) // P
+    cdef ptrdiff_t panels = ceil_div(s.outputs, P)
     if b.kind == NON_NEGATIVE:
         for j in range(panels):
             p.k.relu(P, w + j * stride, w + j * stride)

@@ -7,7 +7,7 @@ by the unit that has their row, in the order of the batch, so that no unit looks
 and no bit depends on who does which unit.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastnn._native.core cimport ceil_div, fnn_embed_args, fnn_embed_gradient_args

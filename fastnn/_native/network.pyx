@@ -26,7 +26,7 @@ from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, EMBED,
     FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
     ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
-    Step, Terms, Unit, Workspace, activates, add_rows, has_weights, is_bound, measure_penalties,
+    Step, Unit, Workspace, activates, add_rows, has_weights, is_bound, measure_penalties,
     pair_weights, passes_gradient, penalty, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
@@ -255,7 +255,6 @@ cdef class Network:
     cdef dict slots
     cdef object optimizer
     cdef list step_of       # index of the step that holds an op's weights
-    cdef list exits         # index of the step after an op
     cdef ptrdiff_t forward_rows
     cdef int64_t forward_iteration      # of the activations that are kept; 0: not in training
     cdef Pace pace
@@ -287,7 +286,7 @@ cdef class Network:
         cdef ptrdiff_t width = self.input_size
         cdef int l
         spec = []
-        self.step_of, self.exits = [], []
+        self.step_of = []
         for i, op in enumerate(self.ops):
             self.step_of.append(len(spec))
             if op[0] == "dense":
@@ -314,7 +313,6 @@ cdef class Network:
                 spec.append((SCALE, None, None, False, False))
             else:
                 raise ValueError(f"ops: unknown {op!r}")
-            self.exits.append(len(spec))
         self.steps_memory = zeros(len(spec), sizeof(Step))
         self.plan.steps = <Step *>address(self.steps_memory)
         self.plan.n_steps = len(spec)

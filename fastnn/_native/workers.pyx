@@ -166,6 +166,13 @@ cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradi
                          p.n_units, begin, end)
 
 
+cdef void after_update(Job *job, int tid, int size) noexcept nogil:
+    """Once all units have had their update: what holds weights in bounds."""
+    if job.plan.bound:
+        fnn_barrier_wait(&job.barrier, size)
+        hold_in_bounds(job.plan, tid, size)
+
+
 cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier.
 
@@ -214,9 +221,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end, tid, size)
         if measures:
             keep_time(&of_units[tid], part, now)
-        if p.bound:
-            fnn_barrier_wait(&job.barrier, size)
-            hold_in_bounds(p, tid, size)
+        after_update(job, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
             job.sums[0] += rows * penalty(p)
@@ -359,9 +364,7 @@ cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     cdef Plan *p = job.plan
     maybe_delay(tid)
     change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), tid, size)
-    if p.bound:
-        fnn_barrier_wait(&job.barrier, size)
-        hold_in_bounds(p, tid, size)
+    after_update(job, tid, size)
     restore_fp(fp)
 
 

@@ -16,10 +16,6 @@ from fastnn._registry import Configurable, resolve, serialize
 Steps = Any  # an int, or an array of steps
 
 
-def _finite(value: Any, name: str) -> float:
-    return as_number(value, name, float("-inf"), bounds="()")
-
-
 class LearningRateSchedule(Configurable):
     """Base of all schedules: override `__call__` and, for files and pickles, `get_config`.
 
