@@ -236,8 +236,8 @@ class SourceFeed:
             self.orders = self._new_orders()
             if self._passes is not None:
                 self._passes.renew()
-        self._prefetch = Prefetch(self._batches(batch))
-        self._next = None
+        self._prefetch, self._next = Prefetch(self._batches(batch)), None
+        self._prefetch.start()
 
     def _batches(self, done: int) -> Iterator[tuple[int, Data]]:
         """The batches of an epoch from one on, checked, each with its number in its pass."""

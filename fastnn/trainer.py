@@ -204,9 +204,9 @@ class Trainer(Compiled):
                 chosen.append(ProgressBar() if shown == 1 else EpochLines())
             hooks = CallbackList([*chosen, history], self, params)
             span = range(initial_epoch, epochs)
-            self._lock.fitting = True
-            self._run = Fit(self, feed, span, hooks, validation, frequency)
             try:
+                self._lock.fitting = True
+                self._run = Fit(self, feed, span, hooks, validation, frequency)
                 self._run.run()
             finally:
                 self._lock.fitting, self._run = False, None
