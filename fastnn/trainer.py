@@ -114,7 +114,7 @@ class Trainer(Compiled):
             generator without an end needs it. An iterator that ends before its time ends the
             training, with a warning.
         validation_steps : int >= 1, optional
-            How many batches of the validation data are looked at. By default all.
+            How many batches of the validation data are looked at, at most. By default all.
         validation_batch_size : int, optional
             The size of those, by default `batch_size`.
         validation_freq : int >= 1 or collection of int
@@ -261,7 +261,7 @@ class Trainer(Compiled):
         verbose : {"auto", 0, 1, 2} or bool
             0 silent, else the results are printed.
         steps : int >= 1, optional
-            Batches that are looked at; by default all.
+            Batches that are looked at, at most; by default all.
         callbacks : list of Callback, optional
         return_dict : bool
             Whether to return a dict of names and numbers.
@@ -325,7 +325,7 @@ class Trainer(Compiled):
         verbose
             Taken for Keras's sake: nothing is shown.
         steps : int >= 1, optional
-            Batches that outputs are wanted for; by default all.
+            Batches that outputs are wanted for, at most; by default all.
         callbacks : list of Callback, optional
 
         Returns
