@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -348,14 +349,22 @@ class CallbackList(Callback):
             callback.set_model(model)
             callback.set_params(params)
         self.wants_batches = self._overridden(*BATCH_HOOKS)
-        self.wants_test_batches = self._overridden(*TEST_BATCH_HOOKS)
-        self.wants_predict_batches = self._overridden(*PREDICT_BATCH_HOOKS)
         self.wants_checkpoints = self._overridden("on_checkpoint")
         self._every = [c.every_batches for c in callbacks if c.every_batches is not None]
 
+    @cached_property
+    def wants_test_batches(self) -> bool:
+        """Whether a callback has hooks of the batches of `evaluate`."""
+        return self._overridden(*TEST_BATCH_HOOKS)
+
+    @cached_property
+    def wants_predict_batches(self) -> bool:
+        """Whether a callback has hooks of the batches of `predict`."""
+        return self._overridden(*PREDICT_BATCH_HOOKS)
+
     def _overridden(self, *hooks: str) -> bool:
         """Whether a callback has one of these hooks of its own."""
-        return any(
+        return bool(self.callbacks) and any(
             hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
             for callback in self.callbacks
             for hook in hooks
