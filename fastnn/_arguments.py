@@ -106,8 +106,13 @@ def as_steps(value: Any, name: str) -> int | None:
 
 def first(data: Data, rows: int | None) -> Data:
     """The first rows of all; all where `rows` is None."""
+    return between(data, 0, rows)
+
+
+def between(data: Data, start: int, stop: int | None) -> Data:
+    """The rows from one to before another, or to the end."""
     x, y, weight = data
-    return x[:rows], y[:rows], None if weight is None else weight[:rows]
+    return x[start:stop], y[start:stop], None if weight is None else weight[start:stop]
 
 
 def as_frequency(validation_freq: Any) -> Callable[[int], bool]:
@@ -121,14 +126,14 @@ def as_frequency(validation_freq: Any) -> Callable[[int], bool]:
 
 def split(data: Data, fraction: float) -> tuple[int, Data]:
     """How many samples remain for training, and the last `fraction` of them for validation."""
-    x, y, weight = data
-    samples = floor(len(x) * (1 - fraction))
-    if not 0 < samples < len(x):
+    rows = len(data[0])
+    samples = floor(rows * (1 - fraction))
+    if not 0 < samples < rows:
         raise ValueError(
             f"validation_split: expected a fraction that leaves rows on both sides, got "
-            f"{fraction} of {len(x)} rows"
+            f"{fraction} of {rows} rows"
         )
-    return samples, (x[samples:], y[samples:], None if weight is None else weight[samples:])
+    return samples, between(data, samples, None)
 
 
 def as_verbose(verbose: Any) -> int:

@@ -158,6 +158,8 @@ class ArrayFeed:
 class SourceFeed:
     """A source of batches, of which each epoch takes all of a pass or `steps`.
 
+    With `anew` it begins again each time, and takes no more than a pass.
+
     Attributes
     ----------
     steps : int or None
@@ -190,6 +192,8 @@ class SourceFeed:
         if isinstance(source, PyDataset) and size is None and steps is None:
             raise ValueError(f"steps: expected a number, for {name} without an end, got None")
         self.steps = steps if steps is not None else size
+        if anew and size is not None:  # once through, as arrays
+            self.steps = min(size, steps or size)
         self._size = size
         self._is = {"batches": size, "steps": steps, "shuffle": shuffle and self._size is not None}
         self.orders = self._new_orders()
@@ -236,8 +240,8 @@ class SourceFeed:
             self.orders = self._new_orders()
             if self._passes is not None:
                 self._passes.renew()
-        self._prefetch = Prefetch(self._batches(batch))
-        self._next = None
+        self._prefetch, self._next = Prefetch(self._batches(batch)), None
+        self._prefetch.start()
 
     def _batches(self, done: int) -> Iterator[tuple[int, Data]]:
         """The batches of an epoch from one on, checked, each with its number in its pass."""
@@ -258,7 +262,7 @@ class SourceFeed:
 
     def _in_passes(self, passes: Passes, done: int) -> Iterator[tuple[int, Data]]:
         while self._wanted is None or done < self._wanted:
-            number, raw = passes.take(self._wanted is not None)
+            number, raw = passes.take(self._wanted is not None and not self._anew)
             if raw is END:
                 self.ended = passes.once
                 if not passes.once:

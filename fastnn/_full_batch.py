@@ -114,11 +114,15 @@ class FullBatchEngine:
 
     def __init__(self, model: Any, engine: Any, optimizer: LBFGS) -> None:
         self._model, self._engine = model, engine
-        self._layers = [layer for layer in weighted_layers(model) if layer.trainable]
+        self._layers = self._trained()
         self._whole = isinstance(model.loss, FunctionLoss)  # its gradients are means over batches
         self._search = Search(self._vector(), optimizer.options)
         self._accepted = self._vector()
+        self._under_way = False  # whether the weights may be others than the accepted ones
         self._result: tuple[int, float, list[float]] | None = None
+
+    def _trained(self) -> list[WeightedLayer]:
+        return [layer for layer in weighted_layers(self._model) if layer.trainable]
 
     def _vector(self) -> np.ndarray:
         """The weights that are trained, one after the other."""
@@ -151,6 +155,8 @@ class FullBatchEngine:
         outputs: np.ndarray | None = None,
     ) -> tuple[int, float, list[float]]:
         """An iteration on the rows `index`; the results are those of the weights it ends with."""
+        if self._trained() != self._layers:
+            raise ValueError("trainable: expected no change while LBFGS is in fit, got one")
         order = np.argsort(index)  # any order of them gives the same bits
         seen = None if outputs is None else np.empty_like(outputs)
         data = (x, y, sample_weight, index[order], seen)
@@ -162,6 +168,7 @@ class FullBatchEngine:
             self._result = self._evaluate(*data)
             return self._result[1] / len(index), self._gradient()
 
+        self._under_way = True
         try:
             if self._search.iterate(evaluate):
                 self._accepted = self._vector()
@@ -172,6 +179,7 @@ class FullBatchEngine:
                 self._model.stop_training = True
         finally:
             network.iterations = iterations
+        self._under_way = False
         assert self._result is not None
         stop, loss, values = self._result
         if sums is not None:
@@ -215,7 +223,8 @@ class FullBatchEngine:
     def close(self) -> None:
         """End the search; where one was cut off, its last complete iteration counts."""
         self._search.close()
-        self._put(self._accepted)
+        if self._under_way:  # else a callback may have put others in their place
+            self._put(self._accepted)
 
 
 def weighted_layers(model: Any) -> list[WeightedLayer]:

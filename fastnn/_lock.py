@@ -1,15 +1,15 @@
 """The lock of a model."""
 
+import _thread
 import os
-import threading
 import weakref
-from types import TracebackType
 
 
-class ModelLock:
+class ModelLock(_thread.RLock):  # type: ignore[misc]  # its type: threading.RLock makes it
     """A re-entrant lock that a forked child finds usable.
 
-    The thread that held it may not exist in the child, and would never release it there.
+    The thread that held it may not exist in the child, and would never release it there. `with`
+    enters and leaves it in compiled code: Ctrl-C comes before or after, and never leaves it locked.
 
     Attributes
     ----------
@@ -18,29 +18,16 @@ class ModelLock:
     """
 
     def __init__(self) -> None:
-        self._renew()
+        self.fitting = False
         _all_locks.add(self)
-
-    def _renew(self) -> None:
-        self._lock, self.fitting = threading.RLock(), False
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Begin anew, unless the thread that forked, the only one left, holds the lock itself."""
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
+        if self.acquire(blocking=False):
+            self.release()
         else:
-            self._renew()
+            self._at_fork_reinit()  # type: ignore[attr-defined]
+            self.fitting = False
 
 
 _all_locks: weakref.WeakSet[ModelLock] = weakref.WeakSet()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._arguments import Data
+from fastnn._arguments import Data, between
 from fastnn._feeds import ArrayFeed, SourceFeed, State
 from fastnn._seen import Seen
 from fastnn.callbacks import CallbackList
@@ -38,10 +38,12 @@ class Fit:
         epochs: range,
         hooks: CallbackList,
         validation: Data | SourceFeed | None,
+        validation_batch_size: int,
         validated: Callable[[int], bool],
     ) -> None:
         self._model, self._feed, self._hooks = model, feed, hooks
         self._validation, self._validated = validation, validated
+        self._validation_batch_size = validation_batch_size
         self.first, self._last = epochs.start, epochs.stop
         self.epoch, self.steps = epochs.start, 0
         self.samples = self.batch = 0  # of the epoch
@@ -84,9 +86,7 @@ class Fit:
         if self._feed.ended and not self.samples:  # it had ended with the epoch before
             return logs
         if self._validation is not None and self._validated(self.epoch):
-            hooks.on_test_begin()
-            results = evaluate(self._model, self._validation)
-            hooks.on_test_end(results)
+            results = evaluate(self._model, self._validation, hooks, self._validation_batch_size)
             logs |= {f"val_{name}": value for name, value in results.items()}
         hooks.on_epoch_end(self.epoch, logs)
         return logs
@@ -110,9 +110,10 @@ class Fit:
         each_batch = hooks.wants_batches
         seconds = 0.0 if each_batch else SLICE_SECONDS
         logs: Results = self._logs() if self.batch else {}
-        while not model.stop_training and feed.more():
+        # As in Keras, an epoch that has begun trains at least one batch.
+        while not (feed.batch and model.stop_training) and feed.more():
             if each_batch:
-                hooks.on_train_batch_begin(feed.batch, logs)
+                hooks.on_train_batch_begin(feed.batch)
             model._send_hyper()
             model._forget_rows()
             feed.train(self._sums, hooks.batches_to_go(self.steps), seconds)
@@ -195,38 +196,70 @@ class Fit:
         self._hooks.set_state(state["callbacks"])
 
 
-def evaluate(model: Any, data: Data | SourceFeed) -> Results:
-    """Loss and metrics on data; none, with a warning, of validation data that have ended."""
+def evaluate(model: Any, data: Data | SourceFeed, hooks: CallbackList, batch_size: int) -> Results:
+    """Loss and metrics on data; none, with a warning, of validation data that have ended.
+
+    Arrays are gone through at once, but for hooks of batches, which see them in such batches.
+    """
     sums, seen = model._sums(), Seen(model)
-    if not isinstance(data, SourceFeed):
-        _add(model, data, np.arange(len(data[0])), sums, seen)
-        return _results(model, sums, len(data[0]), seen)
+    hooks.on_test_begin()
+    if isinstance(data, SourceFeed):
+        samples = _add_batches(model, data, sums, seen, hooks)
+    else:
+        samples = len(data[0])
+        size = batch_size if hooks.wants_test_batches else samples
+        for batch, start in enumerate(range(0, samples, size)):
+            part = between(data, start, start + size)
+            _add(model, part, np.arange(len(part[0])), sums, seen, hooks, batch, start)
+    results = _results(model, sums, samples, seen) if samples else {}
+    hooks.on_test_end(results)
+    return results
+
+
+def _add_batches(
+    model: Any, feed: SourceFeed, sums: np.ndarray, seen: Seen, hooks: CallbackList
+) -> int:
+    """Add a source's batches to the sums; returns the number of their samples."""
     failed = True
     try:
-        data.begin()
-        while data.more():
-            batch = data.take()
-            _add(model, batch, data.index(len(batch[0])), sums, seen)
+        feed.begin()
+        while feed.more():
+            batch, before = feed.batch, feed.samples
+            data = feed.take()
+            _add(model, data, feed.index(len(data[0])), sums, seen, hooks, batch, before)
         failed = False
     finally:
-        data.end(failed)
-    if not data.samples and data.name == "x":
+        feed.end(failed)
+    if not feed.samples and feed.name == "x":
         raise ValueError("x: expected at least one batch, got none")
-    if data.ended and data.batch < (data.steps or 1):
+    if feed.ended and feed.batch < (feed.steps or 1):
         warnings.warn(
-            f"{data.name}: expected {data.steps or 'more'} batches, got an iterator that ended "
-            f"after {data.batch}",
-            stacklevel=5,
+            f"{feed.name}: expected {feed.steps or 'more'} batches, got an iterator that ended "
+            f"after {feed.batch}",
+            stacklevel=4 if feed.name == "x" else 6,  # who called `evaluate` or `fit`
         )
-    return _results(model, sums, data.samples, seen) if data.samples else {}
+    return feed.samples
 
 
-def _add(model: Any, data: Data, index: np.ndarray, sums: np.ndarray, seen: Seen) -> None:
-    """Add the losses and metrics of rows to the sums, and what is wanted of them to `seen`."""
+def _add(
+    model: Any,
+    data: Data,
+    index: np.ndarray,
+    sums: np.ndarray,
+    seen: Seen,
+    hooks: CallbackList,
+    batch: int,
+    before: int,
+) -> None:
+    """Add the losses and metrics of a batch to the sums, and what is wanted of it to `seen`."""
+    if hooks.wants_test_batches:
+        hooks.on_test_batch_begin(batch)
     model._forget_rows(gradients=False)
     engine, outputs, stop = model._engine(), seen.room(data[1]), 0
     while stop < len(index):
         stop, *_ = engine.evaluate(*data, index, stop, SLICE_SECONDS, None, sums, outputs)
+    if hooks.wants_test_batches:
+        hooks.on_test_batch_end(batch, _results(model, sums, before + stop))
 
 
 def _results(model: Any, sums: np.ndarray, samples: int, seen: Seen | None = None) -> Results:

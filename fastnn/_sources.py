@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,9 @@ class Prefetch:
             self._free.put(None)
         self._closed = False
         self._thread = Thread(target=self._work, args=(items,), name="fastnn batches", daemon=True)
+
+    def start(self) -> None:
+        """Begin; apart from the constructor, for that who is interrupted here can `close`."""
         self._thread.start()
 
     def _work(self, items: Iterator[Any]) -> None:
@@ -222,7 +226,8 @@ class Prefetch:
         """End the thread, after the item that it is at; wait `patience` seconds for it."""
         self._closed = True
         self._free.put(None)
-        self._thread.join(patience)
+        with suppress(RuntimeError):  # an interrupted start: it sees `_closed` if it begins at all
+            self._thread.join(patience)
 
 
 def side_by_side(

@@ -26,7 +26,6 @@ from fastnn._data import (
     as_number,
     as_rows,
     as_targets,
-    check_neutral,
 )
 from fastnn._feeds import ArrayFeed, SourceFeed
 from fastnn._loops import Fit, evaluate
@@ -115,7 +114,7 @@ class Trainer(Compiled):
             generator without an end needs it. An iterator that ends before its time ends the
             training, with a warning.
         validation_steps : int >= 1, optional
-            How many batches of the validation data are looked at. By default all.
+            How many batches of the validation data are looked at, at most. By default all.
         validation_batch_size : int, optional
             The size of those, by default `batch_size`.
         validation_freq : int >= 1 or collection of int
@@ -124,7 +123,8 @@ class Trainer(Compiled):
         Returns
         -------
         History
-            `history.history["loss"]` and so on, one number an epoch.
+            `history.history["loss"]` and so on, one number an epoch. It is the one among the
+            callbacks where there is one.
 
         Raises
         ------
@@ -181,12 +181,9 @@ class Trainer(Compiled):
                 steps = ceil(rows / batch_size)
                 feed = ArrayFeed(self, in_rows(data), samples, rows, batch_size, shuffle)
             validation_batch_size = as_steps(validation_batch_size, "validation_batch_size")
+            test_size = validation_batch_size or batch_size or 32
             validation = self._validation(
-                validation_data,
-                kept_out,
-                validation_steps,
-                validation_batch_size or batch_size or 32,
-                shape,
+                validation_data, kept_out, validation_steps, test_size, shape
             )
             self._build_for(shape)
             if whole:
@@ -199,14 +196,15 @@ class Trainer(Compiled):
                 "batch_size": batch_size,
                 "verbose": verbose,
             }
-            self._history = history = History()
+            given = [callback for callback in chosen if isinstance(callback, History)]
+            self._history = history = given[-1] if given else History()
             if shown:
                 chosen.append(ProgressBar() if shown == 1 else EpochLines())
-            hooks = CallbackList([*chosen, history], self, params)
+            hooks = CallbackList(chosen if given else [*chosen, history], self, params)
             span = range(initial_epoch, epochs)
-            self._lock.fitting = True
-            self._run = Fit(self, feed, span, hooks, validation, frequency)
             try:
+                self._lock.fitting = True
+                self._run = Fit(self, feed, span, hooks, validation, test_size, frequency)
                 self._run.run()
             finally:
                 self._lock.fitting, self._run = False, None
@@ -259,11 +257,11 @@ class Trainer(Compiled):
         x, y, sample_weight
             As for `fit`; `x` may be a source of batches.
         batch_size : int, default 32
-            Only for what `steps` counts.
+            Only for what `steps` counts and callbacks see.
         verbose : {"auto", 0, 1, 2} or bool
             0 silent, else the results are printed.
         steps : int >= 1, optional
-            Batches that are looked at; by default all.
+            Batches that are looked at, at most; by default all.
         callbacks : list of Callback, optional
         return_dict : bool
             Whether to return a dict of names and numbers.
@@ -291,19 +289,19 @@ class Trainer(Compiled):
             shown = as_verbose(verbose)
             chosen = as_callbacks(callbacks)
             steps = as_steps(steps, "steps")
+            size = as_steps(batch_size, "batch_size") or 32
             data: Data | SourceFeed
             if is_source(x):
                 refuse_beside_source(y, batch_size, sample_weight)
                 data = SourceFeed(self, x, steps=steps, anew=True)
+                steps = data.steps
                 self._build_for(self._sample_shape or data.peek())
             else:
-                size = as_steps(batch_size, "batch_size") or 32
                 data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
                 data = self._enter_data(first(data, steps and steps * size))
-            hooks = CallbackList(chosen, self, {"verbose": verbose})
-            hooks.on_test_begin()
-            logs = evaluate(self, data)
-            hooks.on_test_end(logs)
+                steps = ceil(len(data[0]) / size)
+            params = {"verbose": verbose, "epochs": 1, "steps": steps}
+            logs = evaluate(self, data, CallbackList(chosen, self, params), size)
         if shown:
             print(results_line(logs))
         return _results(logs, return_dict)
@@ -314,7 +312,7 @@ class Trainer(Compiled):
         batch_size: int | None = None,
         verbose: str | int = "auto",
         steps: int | None = None,
-        **keras: Any,
+        callbacks: Any = None,
     ) -> np.ndarray:
         """Outputs for `x`. Several threads may call it at once, also during `fit`.
 
@@ -323,13 +321,12 @@ class Trainer(Compiled):
         x : array_like (samples, features), or of the Input's shape, SciPy sparse matrix, or source
             As for `fit`. A source's batches are x alone, or tuples that begin with it.
         batch_size : int, default 32
-            Only for what `steps` counts.
+            Only for what `steps` counts and callbacks see.
         verbose
             Taken for Keras's sake: nothing is shown.
         steps : int >= 1, optional
-            Batches that outputs are wanted for; by default all.
-        **keras
-            Keras's other arguments, at the values that ask for nothing.
+            Batches that outputs are wanted for, at most; by default all.
+        callbacks : list of Callback, optional
 
         Returns
         -------
@@ -338,7 +335,7 @@ class Trainer(Compiled):
         Raises
         ------
         ValueError, TypeError
-            If `x` is no such array.
+            If `x` is no such array, or another argument is wrong.
 
         Examples
         --------
@@ -349,29 +346,56 @@ class Trainer(Compiled):
         array([[3.],
                [7.]], dtype=float32)
         """
-        check_neutral("predict", keras, {"callbacks": (None, [])})
-        size = as_steps(batch_size, "batch_size")
+        size = as_steps(batch_size, "batch_size") or 32
         as_verbose(verbose)
         steps = as_steps(steps, "steps")
-        few = self._predict_few(x) if steps is None else None
+        chosen = as_callbacks(callbacks)
+        few = self._predict_few(x) if steps is None and not chosen else None
         if few is not None:
             return few
+        feed = None
         if is_source(x):
             refuse_beside_source(None, batch_size, None)
-            return self._predict_batches(SourceFeed(self, x, steps=steps, targets=False, anew=True))
-        x = self._inputs(x)
-        return self._predict_rows(x if steps is None else x[: steps * (size or 32)])
+            feed = SourceFeed(self, x, steps=steps, targets=False, anew=True)
+            steps = feed.steps
+        else:
+            x = self._inputs(x)
+            x = x if steps is None else x[: steps * size]
+            steps = ceil(len(x) / size)
+        params = {"verbose": verbose, "epochs": 1, "steps": steps}
+        hooks = CallbackList(chosen, self, params)
+        hooks.on_predict_begin()
+        if feed is not None:
+            y = self._predict_batches(feed, hooks)
+        elif hooks.wants_predict_batches and len(x):
+            parts = (x[start : start + size] for start in range(0, len(x), size))
+            told = [self._predict_told(part, batch, hooks) for batch, part in enumerate(parts)]
+            y = np.concatenate(told)
+        else:
+            y = self._predict_rows(x)
+        hooks.on_predict_end()
+        return y
 
-    def _predict_batches(self, feed: SourceFeed) -> np.ndarray:
+    def _predict_told(self, x: Any, batch: int, hooks: CallbackList) -> np.ndarray:
+        """Outputs for a batch, which hooks hear of."""
+        if not hooks.wants_predict_batches:
+            return self._predict_rows(x)
+        hooks.on_predict_batch_begin(batch)
+        y = self._predict_rows(x)
+        hooks.on_predict_batch_end(batch, {"outputs": y})
+        return y
+
+    def _predict_batches(self, feed: SourceFeed, hooks: CallbackList) -> np.ndarray:
         """Outputs for all batches."""
         if self._network is None:
             with self._lock:
                 self._build_for(feed.peek())
-        parts, failed = [], True
+        parts: list[np.ndarray] = []
+        failed = True
         try:
             feed.begin()
             while feed.more():
-                parts.append(self._predict_rows(feed.take()[0]))
+                parts.append(self._predict_told(feed.take()[0], len(parts), hooks))
             failed = False
         finally:
             feed.end(failed)
@@ -435,7 +459,12 @@ class Trainer(Compiled):
     # ---- one batch at a time ------------------------------------------------------------------
 
     def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
     ) -> Any:
         """One optimizer step on these samples; returns this batch's results as `evaluate` does.
 
@@ -454,6 +483,7 @@ class Trainer(Compiled):
             self._check_compiled("train_on_batch")
             self._refuse_full_batch("train_on_batch")
             data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
+            data = data if class_weight is None else weighted(self, data, class_weight)
             data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._forget_rows()
@@ -465,7 +495,7 @@ class Trainer(Compiled):
         return _results(logs, return_dict)
 
     def test_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Loss and metrics on these samples, as `evaluate` returns them.
 

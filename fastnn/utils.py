@@ -148,7 +148,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
 
     Returns
     -------
-    ndarray of float32, x.shape + (num_classes,)
+    ndarray of float32, x.shape + (num_classes,); a last axis of 1, as of a column, goes
 
     Raises
     ------
@@ -167,6 +167,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     if not (whole and ((array >= 0) & (array < 2**31 - 1)).all()):
         raise ValueError("x: expected whole class ids >= 0, got others")
     ids = array.astype(np.int64)
+    ids = ids[..., 0] if ids.ndim > 1 and ids.shape[-1] == 1 else ids
     classes = int(ids.max(initial=0)) + 1
     if num_classes is not None:
         given = as_int(num_classes, "num_classes", 1)

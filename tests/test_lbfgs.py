@@ -194,3 +194,26 @@ def test_layers_inside_of_others():
     np.testing.assert_array_less(np.diff(history["loss"]), 1e-12)
     found = net.evaluate(table, NUMBERS[:60], verbose=0, return_dict=True)
     np.testing.assert_allclose(found["r2_score"], history["r2_score"][-1], rtol=1e-4)
+
+
+def test_early_stopping_brings_the_best_weights_back():
+    net = model()
+    stop = EarlyStopping("mine", patience=2, mode="min", restore_best_weights=True)
+    told, best = iter([3.0, 2.0, 5.0, 5.0]), []
+
+    def tell(epoch, logs):
+        logs["mine"] = next(told)
+        if epoch == 1:
+            best.extend(net.get_weights())
+
+    net.fit(X, NUMBERS, epochs=9, verbose=0, callbacks=[LambdaCallback(on_epoch_end=tell), stop])
+    for got, expected in zip(net.get_weights(), best, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_layers_are_not_frozen_in_the_midst_of_a_search():
+    net = model()
+    freeze = LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(net.layers[0], "trainable", 0))
+    with pytest.raises(ValueError, match="trainable: expected no change while LBFGS is in fit"):
+        net.fit(X, NUMBERS, epochs=3, verbose=0, callbacks=[freeze])
+    net.fit(X, NUMBERS, verbose=0)

@@ -381,7 +381,8 @@ def test_to_categorical():
     np.testing.assert_array_equal(to_categorical([0, 2]), [[1, 0, 0], [0, 0, 1]])
     assert to_categorical([1], 4).shape == (1, 4)
     assert to_categorical(100_000, 100_001).nonzero()[0] == 100_000  # and no 40 GB on the way
-    assert to_categorical([[True], [False]]).shape == (2, 1, 2)
+    assert to_categorical([[True], [False]]).shape == (2, 2)  # a column of ids, as in Keras
+    assert to_categorical([[0, 1], [2, 0]]).shape == (2, 2, 3)
     for wrong, classes in (([-1], None), ([0.5], None), ([3], 3), ([np.nan], 3), ([np.inf], 3)):
         with pytest.raises(ValueError, match="expected"):
             to_categorical(wrong, classes)

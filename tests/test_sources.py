@@ -271,6 +271,21 @@ def test_evaluate_and_predict(make):
     np.testing.assert_array_equal(model.predict(X, SIZE, steps=2), model.predict(X[:40]))
 
 
+@pytest.mark.parametrize("make", [batches, Numbered, Pairs, Again])
+def test_more_steps_than_there_are_batches_see_each_once(make):
+    model = classifier()
+    np.testing.assert_array_equal(model.predict(make(), steps=9), model.predict(X))
+    expected = model.evaluate(X, LABELS, verbose=0)
+    if make is batches:
+        with pytest.warns(UserWarning, match=r"^x: expected 9 batches"):
+            assert model.evaluate(make(), verbose=0, steps=9) == expected
+        return
+    assert model.evaluate(make(), verbose=0, steps=9) == expected
+    validation = {"validation_data": make(), "validation_steps": 6}
+    history = model.fit(X, LABELS, epochs=2, verbose=0, **validation).history
+    assert history["val_loss"][-1] == model.evaluate(X, LABELS, verbose=0)[0]
+
+
 def test_predict_takes_x_alone_and_builds_the_model():
     model = classifier(name="first")
     out = model.predict(x for x, _ in batches())

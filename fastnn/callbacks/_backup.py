@@ -19,6 +19,8 @@ class BackupAndRestore(Callback):
     it sets its random seed.
 
     A source that is iterated over is to give the same batches again: those before are left out.
+    With `LBFGS` what goes on is a search of its own, from the weights of the last iteration:
+    SciPy does not give away what it has seen of the curvature.
 
     Parameters
     ----------

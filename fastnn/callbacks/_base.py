@@ -1,6 +1,8 @@
 """The hooks that `fit` calls."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -8,6 +10,8 @@ from fastnn._data import as_bool
 
 Logs = dict[str, Any]
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
+PREDICT_BATCH_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
 
 
 class Callback:
@@ -116,10 +120,38 @@ class Callback:
         """Called before the validation data, or `evaluate`'s, are gone through."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called after that, with their results."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each batch of these. Overriding it makes them come in batches."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each batch, with the means since the first. As above."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called before `predict` works."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
         """Called after that."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each batch of `predict`. Overriding it makes it work in batches."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each batch, with its "outputs". As above."""
 
     def close(self) -> None:
         """Called last, also where training was interrupted or failed."""
+
+
+def check_rate(callback: Callback) -> None:
+    """Refuse an optimizer without a learning rate."""
+    optimizer = callback.model.optimizer
+    if optimizer.learning_rate is None:
+        raise ValueError(
+            f"callbacks: expected an optimizer with a learning rate for "
+            f"{type(callback).__name__}, got {type(optimizer).__name__}"
+        )
 
 
 class History(Callback):
@@ -320,9 +352,19 @@ class CallbackList(Callback):
         self.wants_checkpoints = self._overridden("on_checkpoint")
         self._every = [c.every_batches for c in callbacks if c.every_batches is not None]
 
+    @cached_property
+    def wants_test_batches(self) -> bool:
+        """Whether a callback has hooks of the batches of `evaluate`."""
+        return self._overridden(*TEST_BATCH_HOOKS)
+
+    @cached_property
+    def wants_predict_batches(self) -> bool:
+        """Whether a callback has hooks of the batches of `predict`."""
+        return self._overridden(*PREDICT_BATCH_HOOKS)
+
     def _overridden(self, *hooks: str) -> bool:
         """Whether a callback has one of these hooks of its own."""
-        return any(
+        return bool(self.callbacks) and any(
             hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
             for callback in self.callbacks
             for hook in hooks
@@ -332,29 +374,29 @@ class CallbackList(Callback):
         """From so many batches to the next that a callback has asked for; None: there is none."""
         return min(every - done % every for every in self._every) if self._every else None
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
+    def _tell(self, hook: str, logs: Logs | None, *place: int) -> None:
+        """Call a hook of all, with one dict that they may read and write."""
+        logs = {} if logs is None else logs
         for callback in self.callbacks:
-            callback.on_train_begin(logs)
+            getattr(callback, hook)(*place, logs)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._tell("on_train_begin", logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_end(logs)
+        self._tell("on_train_end", logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_epoch_begin(epoch, logs)
+        self._tell("on_epoch_begin", logs, epoch)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_epoch_end(epoch, logs)
+        self._tell("on_epoch_end", logs, epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_batch_begin(batch, logs)
+        self._tell("on_train_batch_begin", logs, batch)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_train_batch_end(batch, logs)
+        self._tell("on_train_batch_end", logs, batch)
 
     def on_progress(self, samples: int, logs: Logs) -> None:
         for callback in self.callbacks:
@@ -391,13 +433,30 @@ class CallbackList(Callback):
             callback.set_state(kept)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_test_begin(logs)
+        self._tell("on_test_begin", logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        for callback in self.callbacks:
-            callback.on_test_end(logs)
+        self._tell("on_test_end", logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self._tell("on_test_batch_begin", logs, batch)
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._tell("on_test_batch_end", logs, batch)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._tell("on_predict_begin", logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._tell("on_predict_end", logs)
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self._tell("on_predict_batch_begin", logs, batch)
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._tell("on_predict_batch_end", logs, batch)
 
     def close(self) -> None:
-        for callback in self.callbacks:
-            callback.close()
+        with ExitStack() as stack:  # where one fails, the others are closed, too
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.close)

@@ -1,6 +1,7 @@
 """What `fit` shows."""
 
 import sys
+from numbers import Real
 from time import perf_counter
 from typing import Any
 
@@ -8,7 +9,10 @@ from fastnn.callbacks._base import Callback, Logs
 
 
 def _texts(logs: Logs) -> dict[str, str]:
-    return {name: f"{value:#.4g}" for name, value in logs.items()}
+    return {
+        name: f"{value:#.4g}" if isinstance(value, Real) else str(value)
+        for name, value in logs.items()  # a callback may have added anything
+    }
 
 
 def results_line(logs: Logs) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._data import as_bool, as_int, as_number, as_path
-from fastnn.callbacks._base import Callback, Logs
+from fastnn.callbacks._base import Callback, Logs, check_rate
 
 
 class Monitor(Callback):
@@ -231,9 +231,13 @@ class ReduceLROnPlateau(Monitor):
         self.verbose = as_int(verbose, "verbose", 0, 1)
         self.cooldown = as_int(cooldown, "cooldown", 0)
         self.min_lr = as_number(min_lr, "min_lr", 0)
-        self.on_train_begin()
+        self._reset()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        check_rate(self)
+        self._reset()
+
+    def _reset(self) -> None:
         self.best, self.wait, self.cooldown_counter = None, 0, 0
         self._warned = False
 

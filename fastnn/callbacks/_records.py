@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from fastnn._data import as_bool, as_int, as_number, as_path
-from fastnn.callbacks._base import Callback, Logs
+from fastnn.callbacks._base import Callback, Logs, check_rate
 
 
 class CSVLogger(Callback):
@@ -193,6 +193,9 @@ class LearningRateScheduler(Callback):
         self.schedule = schedule
         self.verbose = as_int(verbose, "verbose", 0, 1)
         self._arguments = _positional(schedule)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        check_rate(self)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
