@@ -13,9 +13,7 @@ from fastnn._registry import Configurable, refuse_methods, resolve
 # Keras's arguments that fastnn does not support, at the values that ask for nothing
 _NEUTRAL = {"reduction": ("sum_over_batch_size", "mean"), "dtype": (None,), "axis": (-1, 1)}
 
-_OWN = (
-    "the engine computes losses; give compile a function of your own, see fastnn.losses.FunctionLoss"
-)
+_OWN = "the engine computes losses; give compile a function, see fastnn.losses.FunctionLoss"
 
 
 class Loss(Configurable):

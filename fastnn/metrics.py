@@ -565,9 +565,7 @@ class BinaryAccuracy(Metric):
     rises = True
     _name = "binary_accuracy"
 
-    def __init__(
-        self, name: str | None = None, dtype: None = None, threshold: float = 0.5
-    ) -> None:
+    def __init__(self, name: str | None = None, dtype: None = None, threshold: float = 0.5) -> None:
         super().__init__(name, dtype)
         self.threshold = as_number(threshold, "threshold", 0, 1, bounds="[]")
 

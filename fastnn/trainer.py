@@ -435,7 +435,12 @@ class Trainer(Compiled):
     # ---- one batch at a time ------------------------------------------------------------------
 
     def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, *, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
     ) -> Any:
         """One optimizer step on these samples; returns this batch's results as `evaluate` does.
 
@@ -454,6 +459,8 @@ class Trainer(Compiled):
             self._check_compiled("train_on_batch")
             self._refuse_full_batch("train_on_batch")
             data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
+            if class_weight is not None:
+                data = weighted(self, data, class_weight)
             data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._forget_rows()

@@ -2,11 +2,16 @@
 
 import importlib
 import inspect
+import os
 
 import pytest
 
-pytestmark = pytest.mark.oracles
-keras = pytest.importorskip("keras")
+os.environ.setdefault("KERAS_BACKEND", "torch")
+pytest.importorskip("torch", reason="PyTorch is missing: pip install 'fastnn[oracles]'")
+pytest.importorskip("keras", reason="Keras is missing: pip install 'fastnn[oracles]'")
+
+# Keras's own warnings are its affair.
+pytestmark = [pytest.mark.oracles, pytest.mark.filterwarnings("ignore")]
 
 MODULES = ("layers", "losses", "metrics", "optimizers", "regularizers", "constraints")
 SCHEDULES = "optimizers.schedules"
@@ -16,8 +21,6 @@ WITHOUT = {"lora_rank", "lora_alpha", "quantization_config", "kwargs", "input_ax
 OTHER_DEFAULTS = {
     ("F1Score", "average"),  # one number, not one a class
     ("F1Score", "threshold"),
-    ("Input", "shape"),
-    ("InputLayer", "shape"),
 }
 
 

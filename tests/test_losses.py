@@ -360,6 +360,7 @@ def test_arguments_of_keras_that_there_are_not(make, words):
 
 def test_arguments_of_keras_that_ask_for_nothing():
     loss = losses.CategoricalCrossentropy(False, 0.1, -1, "sum_over_batch_size", "mine", None)
-    assert loss.get_config() == losses.CategoricalCrossentropy(
-        label_smoothing=0.1, name="mine"
-    ).get_config()
+    assert (
+        loss.get_config()
+        == losses.CategoricalCrossentropy(label_smoothing=0.1, name="mine").get_config()
+    )

@@ -164,7 +164,11 @@ def test_values(dtype):
             losses.CategoricalCrossentropy(label_smoothing=0.2)(one_hot, rows),
         ),
         (metrics.AUC(), (BINARY, q), truth.roc_auc_score(BINARY.ravel(), q.ravel())),
-        (metrics.AUC(curve="PR"), (BINARY, q), truth.average_precision_score(BINARY.ravel(), q.ravel())),
+        (
+            metrics.AUC(curve="PR"),
+            (BINARY, q),
+            truth.average_precision_score(BINARY.ravel(), q.ravel()),
+        ),
     ):
         assert metric(*arguments) == pytest.approx(expected, rel=1e-4), metric
 

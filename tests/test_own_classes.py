@@ -3,7 +3,7 @@ are made: trained with, they would do nothing."""
 
 import pytest
 
-from fastnn import losses, metrics, optimizers, regularizers
+from fastnn import activations, initializers, losses, metrics, optimizers, regularizers
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,8 @@ def test_other_subclasses_go():
             super().__init__(1e-6)
 
     assert regularizers.get(Small()).l2 == 1e-6
+
+
+def test_names_in_small_letters():
+    assert initializers.get(initializers.glorot_uniform).get_config() == {"seed": None}
+    assert activations.get(activations.swish) is activations.silu
