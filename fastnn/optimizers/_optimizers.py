@@ -98,7 +98,8 @@ class Optimizer(Configurable):
     loss_scale_factor : None
         Keras's other values are not supported: float32 sums need none.
     gradient_accumulation_steps : int >= 2, optional
-        Steps that an update takes the mean gradient of. Schedules go by steps, all else by updates.
+        Steps that an update takes the mean gradient of. Schedules go by steps, all else by updates;
+        the gradients of penalties are those at the weights of the update.
     name : str, optional
 
     Attributes
