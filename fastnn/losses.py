@@ -663,6 +663,18 @@ class FunctionLoss(Loss):
         return {"function": self.function, **super().get_config()}
 
 
+# Keras's functions, as compile(loss=...) takes them; on arrays, call a loss of the class.
+mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
+mean_absolute_percentage_error = MeanAbsolutePercentageError
+mean_squared_logarithmic_error = MeanSquaredLogarithmicError
+huber, log_cosh, poisson, kl_divergence = Huber, LogCosh, Poisson, KLDivergence
+hinge, squared_hinge, categorical_hinge = Hinge, SquaredHinge, CategoricalHinge
+cosine_similarity = CosineSimilarity
+binary_crossentropy, binary_focal_crossentropy = BinaryCrossentropy, BinaryFocalCrossentropy
+categorical_crossentropy = CategoricalCrossentropy
+categorical_focal_crossentropy = CategoricalFocalCrossentropy
+sparse_categorical_crossentropy = SparseCategoricalCrossentropy
+
 _CLASSES = (
     MeanSquaredError,
     MeanAbsoluteError,

@@ -910,6 +910,19 @@ class FunctionMetric(OutputMetric):
         return {"function": self.function, **super().get_config()}
 
 
+# Keras's functions, as compile(metrics=[...]) takes them; on arrays, call a metric of the class.
+mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
+mean_absolute_percentage_error = MeanAbsolutePercentageError
+mean_squared_logarithmic_error = MeanSquaredLogarithmicError
+log_cosh, poisson, kl_divergence = LogCoshError, Poisson, KLDivergence
+hinge, squared_hinge, categorical_hinge = Hinge, SquaredHinge, CategoricalHinge
+binary_accuracy, categorical_accuracy = BinaryAccuracy, CategoricalAccuracy
+sparse_categorical_accuracy = SparseCategoricalAccuracy
+top_k_categorical_accuracy = TopKCategoricalAccuracy
+sparse_top_k_categorical_accuracy = SparseTopKCategoricalAccuracy
+binary_crossentropy, categorical_crossentropy = BinaryCrossentropy, CategoricalCrossentropy
+sparse_categorical_crossentropy = SparseCategoricalCrossentropy
+
 _CLASSES = (
     MeanSquaredError,
     MeanAbsoluteError,

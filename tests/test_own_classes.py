@@ -32,5 +32,9 @@ def test_other_subclasses_go():
 
 
 def test_names_in_small_letters():
+    assert losses.get(losses.categorical_crossentropy).name == "categorical_crossentropy"
+    with pytest.raises(ValueError, match="reduction"):
+        losses.mean_squared_error([[1.0]], [[2.0]])
+    assert metrics.get(metrics.mean_absolute_error).name == "mean_absolute_error"
     assert initializers.get(initializers.glorot_uniform).get_config() == {"seed": None}
     assert activations.get(activations.swish) is activations.silu
