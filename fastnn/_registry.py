@@ -67,6 +67,13 @@ class Configurable(metaclass=_Sealing):
         return f"{type(self).__name__}({arguments})"
 
 
+def refuse_methods(cls: type, names: tuple[str, ...], why: str) -> None:
+    """Refuse a class with methods of its own that Keras would call and nothing here does."""
+    for name in names:
+        if name in vars(cls):
+            raise TypeError(f"{cls.__name__}: expected no {name}() of its own; {why}")
+
+
 def serialize(item: Configurable) -> dict[str, Any]:
     """`item` as {"class_name": ..., "config": ...}."""
     return {"class_name": type(item).__name__, "config": item.get_config()}

@@ -354,6 +354,8 @@ ENGINE_NAMES: dict[Activation, str] = {
     softmax: "softmax",
     log_softmax: "log_softmax",
 }
+swish, hard_swish = silu, hard_silu  # as in Keras
+
 _KNOWN: dict[str, Activation] = {function.__name__: function for function in ENGINE_NAMES}
 _KNOWN |= {"swish": silu, "hard_swish": hard_silu, "exp": exponential}
 

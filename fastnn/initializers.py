@@ -391,6 +391,13 @@ class Identity(Initializer):
         return {"gain": self.gain}
 
 
+zeros, ones, constant = Zeros, Ones, Constant  # as in Keras, and those below
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling, orthogonal, identity = VarianceScaling, Orthogonal, Identity
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+he_uniform, he_normal = HeUniform, HeNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+
 _KNOWN: dict[str, type[Initializer]] = {
     "zeros": Zeros,
     "ones": Ones,

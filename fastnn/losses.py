@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastnn import _judge
-from fastnn._data import Shape, as_bool, as_int, as_number
-from fastnn._registry import Configurable, resolve
+from fastnn._data import Shape, as_bool, as_int, as_number, check_neutral
+from fastnn._registry import Configurable, refuse_methods, resolve
+
+# Keras's arguments that fastnn does not support, at the values that ask for nothing
+_NEUTRAL = {"reduction": ("sum_over_batch_size", "mean"), "dtype": (None,), "axis": (-1, 1)}
+
+_OWN = "the engine computes losses; give compile a function, see fastnn.losses.FunctionLoss"
 
 
 class Loss(Configurable):
@@ -16,6 +21,13 @@ class Loss(Configurable):
 
     `engine_name` is the engine's word for it and `params` are the numbers that it takes; `sparse`
     says that targets are class ids; `ignored` is the one of them that does not count.
+
+    Parameters
+    ----------
+    reduction, dtype, axis
+        Keras's, at the values that ask for nothing: "sum_over_batch_size" (or "mean", which is the
+        same without masks), None and -1 (or 1).
+    name : str, optional
 
     Examples
     --------
@@ -29,7 +41,20 @@ class Loss(Configurable):
     ignored: int | None = None
     _name: str
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        refuse_methods(cls, ("call",), _OWN)
+
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: None = None,
+        **keras: Any,
+    ) -> None:
+        check_neutral(
+            type(self).__name__, {"reduction": reduction, "dtype": dtype, **keras}, _NEUTRAL
+        )
         self.name = self._name if name is None else str(name)
 
     @property
@@ -130,7 +155,8 @@ class Huber(Loss):
     ----------
     delta : float > 0
         The error e = prediction - target from which on the loss is linear.
-    name : str, optional
+    reduction, name, dtype
+        As for `Loss`.
 
     Examples
     --------
@@ -142,8 +168,14 @@ class Huber(Loss):
     engine_name = "huber"
     _name = "huber_loss"
 
-    def __init__(self, delta: float = 1.0, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: None = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
         self.delta = as_number(delta, "delta", 0, bounds="()")
 
     @property
@@ -190,7 +222,7 @@ class Quantile(Loss):
     _name = "quantile"
 
     def __init__(self, quantile: float = 0.5, name: str | None = None) -> None:
-        super().__init__(name)
+        super().__init__(name=name)
         self.quantile = as_number(quantile, "quantile", 0, 1, bounds="()")
 
     @property
@@ -240,7 +272,7 @@ class GaussianNLL(Loss):
     _name = "gaussian_nll"
 
     def __init__(self, full: bool = False, eps: float = 1e-6, name: str | None = None) -> None:
-        super().__init__(name)
+        super().__init__(name=name)
         self.full = as_bool(full, "full")
         self.eps = as_number(eps, "eps", 0, bounds="()")
 
@@ -335,6 +367,11 @@ class CategoricalHinge(Loss):
 class CosineSimilarity(Loss):
     """Minus the cosine of the angle between the prediction and the target of a sample.
 
+    Parameters
+    ----------
+    axis, reduction, name, dtype
+        As for `Loss`.
+
     Examples
     --------
     >>> from fastnn.losses import CosineSimilarity
@@ -345,14 +382,23 @@ class CosineSimilarity(Loss):
     engine_name = "cosine"
     _name = "cosine_similarity"
 
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: None = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype, axis=axis)
+
 
 class _CrossEntropy(Loss):
     """A cross-entropy of probabilities or, with `from_logits`, of a linear last layer's outputs."""
 
     _engine: str
 
-    def __init__(self, from_logits: bool = False, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, from_logits: bool, name: str | None, **keras: Any) -> None:
+        super().__init__(name=name, **keras)
         self.from_logits = as_bool(from_logits, "from_logits")
 
     @property
@@ -367,9 +413,15 @@ class _SmoothedCrossEntropy(_CrossEntropy):
     """One whose targets may be moved by a part `label_smoothing` of the way to no preference."""
 
     def __init__(
-        self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: None = None,
     ) -> None:
-        super().__init__(from_logits, name)
+        super().__init__(from_logits, name, axis=axis, reduction=reduction, dtype=dtype)
         self.label_smoothing = as_number(label_smoothing, "label_smoothing", 0, 1, bounds="[]")
 
     @property
@@ -387,7 +439,8 @@ class BinaryCrossentropy(_SmoothedCrossEntropy):
     ----------
     from_logits : bool
     label_smoothing : float in [0, 1]
-    name : str, optional
+    axis, reduction, name, dtype
+        As for `Loss`.
 
     Examples
     --------
@@ -412,7 +465,8 @@ class BinaryFocalCrossentropy(_SmoothedCrossEntropy):
         How much less weight what is already right has.
     from_logits : bool
     label_smoothing : float in [0, 1]
-    name : str, optional
+    axis, reduction, name, dtype
+        As for `Loss`.
 
     Examples
     --------
@@ -431,9 +485,12 @@ class BinaryFocalCrossentropy(_SmoothedCrossEntropy):
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
         name: str | None = None,
+        dtype: None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
         self.apply_class_balancing = as_bool(apply_class_balancing, "apply_class_balancing")
         self.alpha = as_number(alpha, "alpha", 0, 1, bounds="[]")
         self.gamma = as_number(gamma, "gamma", 0)
@@ -459,7 +516,8 @@ class CategoricalCrossentropy(_SmoothedCrossEntropy):
     ----------
     from_logits : bool
     label_smoothing : float in [0, 1]
-    name : str, optional
+    axis, reduction, name, dtype
+        As for `Loss`.
 
     Examples
     --------
@@ -483,7 +541,8 @@ class CategoricalFocalCrossentropy(_SmoothedCrossEntropy):
         How much less weight what is already right has.
     from_logits : bool
     label_smoothing : float in [0, 1]
-    name : str, optional
+    axis, reduction, name, dtype
+        As for `Loss`.
 
     Examples
     --------
@@ -501,9 +560,12 @@ class CategoricalFocalCrossentropy(_SmoothedCrossEntropy):
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
         name: str | None = None,
+        dtype: None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
         self.alpha = as_number(alpha, "alpha", 0)
         self.gamma = as_number(gamma, "gamma", 0)
 
@@ -525,7 +587,8 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         Samples of this class, which need not be an output's, have loss and gradient 0 and do not
         count where losses are averaged, over a batch as in Keras; in `evaluate` over all samples.
         Metrics count them.
-    name : str, optional
+    reduction, axis, name, dtype
+        As for `Loss`.
 
     Examples
     --------
@@ -540,9 +603,15 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
     sparse = True
 
     def __init__(
-        self, from_logits: bool = False, ignore_class: int | None = None, name: str | None = None
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str = "sum_over_batch_size",
+        axis: int = -1,
+        name: str | None = None,
+        dtype: None = None,
     ) -> None:
-        super().__init__(from_logits, name)
+        super().__init__(from_logits, name, axis=axis, reduction=reduction, dtype=dtype)
         known = ignore_class is None
         self.ignore_class = None if known else as_int(ignore_class, "ignore_class", -(2**31))
 
@@ -581,7 +650,7 @@ class FunctionLoss(Loss):
     _name = "function"
 
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
-        super().__init__(getattr(function, "__name__", None) if name is None else name)
+        super().__init__(name=getattr(function, "__name__", None) if name is None else name)
         self.function = function
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
@@ -593,6 +662,18 @@ class FunctionLoss(Loss):
     def get_config(self) -> dict[str, Any]:
         return {"function": self.function, **super().get_config()}
 
+
+# Keras's functions, as compile(loss=...) takes them; on arrays, call a loss of the class.
+mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
+mean_absolute_percentage_error = MeanAbsolutePercentageError
+mean_squared_logarithmic_error = MeanSquaredLogarithmicError
+huber, log_cosh, poisson, kl_divergence = Huber, LogCosh, Poisson, KLDivergence
+hinge, squared_hinge, categorical_hinge = Hinge, SquaredHinge, CategoricalHinge
+cosine_similarity = CosineSimilarity
+binary_crossentropy, binary_focal_crossentropy = BinaryCrossentropy, BinaryFocalCrossentropy
+categorical_crossentropy = CategoricalCrossentropy
+categorical_focal_crossentropy = CategoricalFocalCrossentropy
+sparse_categorical_crossentropy = SparseCategoricalCrossentropy
 
 _CLASSES = (
     MeanSquaredError,

@@ -9,11 +9,28 @@ from typing import Any
 import numpy as np
 
 from fastnn import _judge
-from fastnn._data import as_bool, as_int, as_number, as_rows, numeric
+from fastnn._data import as_bool, as_int, as_number, as_rows, check_neutral, numeric
 from fastnn._measures import Measure
-from fastnn._registry import Configurable, resolve
+from fastnn._registry import Configurable, refuse_methods, resolve
 from fastnn.losses import Loss
 from fastnn.losses import SparseCategoricalCrossentropy as SparseLoss
+
+# Keras's arguments that fastnn does not support, at the values that ask for nothing
+_NEUTRAL = {
+    "dtype": (None,),
+    "axis": (-1, 1),
+    "ignore_class": (None,),
+    "from_sorted_ids": (False,),
+    "top_k": (None,),
+    "class_id": (None,),
+    "average": ("micro",),
+    "summation_method": ("interpolation",),
+    "thresholds": (None,),
+    "multi_label": (False,),
+    "num_labels": (None,),
+    "label_weights": (None,),
+}
+_OWN = "the engine computes metrics; give compile a function, see fastnn.metrics.FunctionMetric"
 
 
 class Metric(Configurable):
@@ -21,6 +38,12 @@ class Metric(Configurable):
 
     `sparse` says whether targets are class ids; None takes both. `rises` says whether more is
     better; None: unknown.
+
+    Parameters
+    ----------
+    name : str, optional
+    dtype, **keras
+        Keras's other arguments, at the values that ask for nothing.
 
     Examples
     --------
@@ -34,7 +57,12 @@ class Metric(Configurable):
     _name: str
     _engine_name: str
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        refuse_methods(cls, ("update_state",), _OWN)
+
+    def __init__(self, name: str | None = None, dtype: None = None, **keras: Any) -> None:
+        check_neutral(type(self).__name__, {"dtype": dtype, **keras}, _NEUTRAL)
         self.name = self._name if name is None else str(name)
 
     def __call__(self, y_true: Any, y_pred: Any) -> float:
@@ -198,6 +226,51 @@ class Poisson(Metric):
     _engine_name = "poisson"
 
 
+class Hinge(Metric):
+    """The loss of that name, as a metric.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import Hinge
+    >>> Hinge()([1.0, 0.0], [0.5, 0.5])
+    1.0
+    """
+
+    rises = False
+    _name = "hinge"
+    _engine_name = "hinge"
+
+
+class SquaredHinge(Metric):
+    """The loss of that name, as a metric.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import SquaredHinge
+    >>> SquaredHinge()([1.0, 0.0], [0.5, 0.5])
+    1.25
+    """
+
+    rises = False
+    _name = "squared_hinge"
+    _engine_name = "squared_hinge"
+
+
+class CategoricalHinge(Metric):
+    """The loss of that name, as a metric.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import CategoricalHinge
+    >>> CategoricalHinge()([[0.0, 1.0]], [[0.5, 0.25]])
+    1.25
+    """
+
+    rises = False
+    _name = "categorical_hinge"
+    _engine_name = "categorical_hinge"
+
+
 class CosineSimilarity(Metric):
     """The cosine of the angle between a sample's prediction and its target.
 
@@ -214,6 +287,9 @@ class CosineSimilarity(Metric):
     _name = "cosine_similarity"
     _engine_name = "cosine"
 
+    def __init__(self, name: str | None = None, dtype: None = None, axis: int = -1) -> None:
+        super().__init__(name, dtype, axis=axis)
+
     def result(self, means: list[float]) -> float:
         return -means[0]
 
@@ -224,8 +300,8 @@ class _CrossEntropy(Metric):
     rises = False
     _engine: str
 
-    def __init__(self, name: str | None = None, from_logits: bool = False) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None, dtype: None, from_logits: bool, **keras: Any) -> None:
+        super().__init__(name, dtype, **keras)
         self.from_logits = as_bool(from_logits, "from_logits")
 
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
@@ -239,9 +315,14 @@ class _SmoothedCrossEntropy(_CrossEntropy):
     """One whose targets may be moved by a part `label_smoothing` of the way to no preference."""
 
     def __init__(
-        self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0
+        self,
+        name: str | None = None,
+        dtype: None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        **keras: Any,
     ) -> None:
-        super().__init__(name, from_logits)
+        super().__init__(name, dtype, from_logits, **keras)
         self.label_smoothing = as_number(label_smoothing, "label_smoothing", 0, 1, bounds="[]")
 
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
@@ -257,7 +338,8 @@ class BinaryCrossentropy(_SmoothedCrossEntropy):
 
     Parameters
     ----------
-    name : str, optional
+    name, dtype
+        As for `Metric`.
     from_logits : bool
     label_smoothing : float in [0, 1]
 
@@ -277,7 +359,8 @@ class CategoricalCrossentropy(_SmoothedCrossEntropy):
 
     Parameters
     ----------
-    name : str, optional
+    name, dtype, axis
+        As for `Metric`.
     from_logits : bool
     label_smoothing : float in [0, 1]
 
@@ -291,13 +374,24 @@ class CategoricalCrossentropy(_SmoothedCrossEntropy):
     _name = "categorical_crossentropy"
     _engine = "xent"
 
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name, dtype, from_logits, label_smoothing, axis=axis)
+
 
 class SparseCategoricalCrossentropy(_CrossEntropy):
     """The loss of that name, as a metric, for class ids (samples,).
 
     Parameters
     ----------
-    name : str, optional
+    name, dtype, ignore_class, axis
+        As for `Metric`.
     from_logits : bool
 
     Examples
@@ -310,6 +404,16 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
     sparse = True
     _name = "sparse_categorical_crossentropy"
     _engine = "xent"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: None = None,
+        from_logits: bool = False,
+        ignore_class: None = None,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name, dtype, from_logits, ignore_class=ignore_class, axis=axis)
 
 
 def _threshold(thresholds: Any, name: str) -> float:
@@ -342,8 +446,15 @@ class _Positives(Metric):
 class _PositivesAbove(_Positives):
     """Those of predictions above a threshold of one's own."""
 
-    def __init__(self, thresholds: Any = None, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(
+        self,
+        thresholds: Any = None,
+        top_k: None = None,
+        class_id: None = None,
+        name: str | None = None,
+        dtype: None = None,
+    ) -> None:
+        super().__init__(name, dtype, top_k=top_k, class_id=class_id)
         self.thresholds = None if thresholds is None else _threshold(thresholds, "thresholds")
         self._threshold = _threshold(thresholds, "thresholds")
 
@@ -360,7 +471,8 @@ class Precision(_PositivesAbove):
     ----------
     thresholds : float in [0, 1] or list of one, optional
         A larger prediction is positive; by default than 1/2.
-    name : str, optional
+    top_k, class_id, name, dtype
+        As for `Metric`.
 
     Examples
     --------
@@ -382,7 +494,8 @@ class Recall(_PositivesAbove):
     ----------
     thresholds : float in [0, 1] or list of one, optional
         A larger prediction is positive; by default than 1/2.
-    name : str, optional
+    top_k, class_id, name, dtype
+        As for `Metric`.
 
     Examples
     --------
@@ -400,6 +513,15 @@ class F1Score(_Positives):
 
     For one output what Keras and scikit-learn give; for several their average="micro".
 
+    Parameters
+    ----------
+    average : "micro"
+        Keras's other values, None among them, are not supported.
+    threshold : float in [0, 1]
+        A larger prediction is positive. Keras's None, for the largest of a row, is not supported.
+    name, dtype
+        As for `Metric`.
+
     Examples
     --------
     >>> from fastnn.metrics import F1Score
@@ -410,13 +532,27 @@ class F1Score(_Positives):
     _name = "f1_score"
     _parts = ("predicted_positive", "actual_positive")
 
+    def __init__(
+        self,
+        average: str = "micro",
+        threshold: float = 0.5,
+        name: str | None = None,
+        dtype: None = None,
+    ) -> None:
+        super().__init__(name, dtype, average=average)
+        self._threshold = self.threshold = as_number(threshold, "threshold", 0, 1, bounds="[]")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"threshold": self.threshold, **super().get_config()}
+
 
 class BinaryAccuracy(Metric):
     """How often (prediction > threshold) is the target, 0 or 1.
 
     Parameters
     ----------
-    name : str, optional
+    name, dtype
+        As for `Metric`.
     threshold : float in [0, 1]
 
     Examples
@@ -429,8 +565,8 @@ class BinaryAccuracy(Metric):
     rises = True
     _name = "binary_accuracy"
 
-    def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = None, dtype: None = None, threshold: float = 0.5) -> None:
+        super().__init__(name, dtype)
         self.threshold = as_number(threshold, "threshold", 0, 1, bounds="[]")
 
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
@@ -479,7 +615,8 @@ class TopKCategoricalAccuracy(Metric):
     Parameters
     ----------
     k : int >= 1
-    name : str, optional
+    name, dtype
+        As for `Metric`.
 
     Examples
     --------
@@ -491,8 +628,10 @@ class TopKCategoricalAccuracy(Metric):
     rises = True
     _name = "top_k_categorical_accuracy"
 
-    def __init__(self, k: int = 5, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(
+        self, k: int = 5, name: str | None = None, dtype: None = None, **keras: Any
+    ) -> None:
+        super().__init__(name, dtype, **keras)
         self.k = as_int(k, "k", 1)
 
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
@@ -510,7 +649,8 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     Parameters
     ----------
     k : int >= 1
-    name : str, optional
+    name, dtype, from_sorted_ids
+        As for `Metric`.
 
     Examples
     --------
@@ -521,6 +661,15 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
 
     sparse = True
     _name = "sparse_top_k_categorical_accuracy"
+
+    def __init__(
+        self,
+        k: int = 5,
+        name: str | None = None,
+        dtype: None = None,
+        from_sorted_ids: bool = False,
+    ) -> None:
+        super().__init__(k, name, dtype, from_sorted_ids=from_sorted_ids)
 
 
 class _AutoAccuracy(Metric):
@@ -564,7 +713,8 @@ class R2Score(OutputMetric):
         What several outputs' scores are made one by.
     num_regressors : int >= 0
         Where it is not 0, the score is adjusted for so many regressors, as in Keras.
-    name : str, optional
+    name, dtype
+        As for `Metric`.
 
     Examples
     --------
@@ -581,8 +731,9 @@ class R2Score(OutputMetric):
         class_aggregation: str = "uniform_average",
         num_regressors: int = 0,
         name: str | None = None,
+        dtype: None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, dtype)
         if class_aggregation not in ("uniform_average", "variance_weighted_average"):
             raise ValueError(
                 "class_aggregation: expected 'uniform_average' or 'variance_weighted_average', got "
@@ -630,8 +781,15 @@ class AUC(OutputMetric):
 
     Parameters
     ----------
+    num_thresholds : int >= 2
+        Taken for Keras's sake: the area is exact.
     curve : {"ROC", "PR"}
-    name : str, optional
+    summation_method, thresholds, multi_label, num_labels, label_weights
+        Keras's, at the values that ask for nothing.
+    name, dtype
+        As for `Metric`.
+    from_logits : bool
+        Taken for Keras's sake: only the order of the predictions counts.
 
     Raises
     ------
@@ -648,8 +806,30 @@ class AUC(OutputMetric):
     rises = True
     _name = "auc"
 
-    def __init__(self, curve: str = "ROC", name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(
+        self,
+        num_thresholds: int = 200,
+        curve: str = "ROC",
+        summation_method: str = "interpolation",
+        name: str | None = None,
+        dtype: None = None,
+        thresholds: None = None,
+        multi_label: bool = False,
+        num_labels: None = None,
+        label_weights: None = None,
+        from_logits: bool = False,
+    ) -> None:
+        super().__init__(
+            name,
+            dtype,
+            summation_method=summation_method,
+            thresholds=thresholds,
+            multi_label=multi_label,
+            num_labels=num_labels,
+            label_weights=label_weights,
+        )
+        as_int(num_thresholds, "num_thresholds", 2)
+        as_bool(from_logits, "from_logits")
         if curve not in ("ROC", "PR"):
             raise ValueError(f"curve: expected 'ROC' or 'PR', got {curve!r}")
         self.curve = curve
@@ -730,6 +910,19 @@ class FunctionMetric(OutputMetric):
         return {"function": self.function, **super().get_config()}
 
 
+# Keras's functions, as compile(metrics=[...]) takes them; on arrays, call a metric of the class.
+mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
+mean_absolute_percentage_error = MeanAbsolutePercentageError
+mean_squared_logarithmic_error = MeanSquaredLogarithmicError
+log_cosh, poisson, kl_divergence = LogCoshError, Poisson, KLDivergence
+hinge, squared_hinge, categorical_hinge = Hinge, SquaredHinge, CategoricalHinge
+binary_accuracy, categorical_accuracy = BinaryAccuracy, CategoricalAccuracy
+sparse_categorical_accuracy = SparseCategoricalAccuracy
+top_k_categorical_accuracy = TopKCategoricalAccuracy
+sparse_top_k_categorical_accuracy = SparseTopKCategoricalAccuracy
+binary_crossentropy, categorical_crossentropy = BinaryCrossentropy, CategoricalCrossentropy
+sparse_categorical_crossentropy = SparseCategoricalCrossentropy
+
 _CLASSES = (
     MeanSquaredError,
     MeanAbsoluteError,
@@ -739,6 +932,9 @@ _CLASSES = (
     LogCoshError,
     KLDivergence,
     Poisson,
+    Hinge,
+    SquaredHinge,
+    CategoricalHinge,
     CosineSimilarity,
     BinaryCrossentropy,
     CategoricalCrossentropy,

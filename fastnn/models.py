@@ -18,6 +18,8 @@ from fastnn.layers import Dense, InputLayer, Layer
 from fastnn.layers._base import as_name, shapes_through
 from fastnn.trainer import Trainer
 
+_NO_CUSTOM_OBJECTS: Mapping[str, tuple[Any, ...]] = {"custom_objects": (None, {})}
+
 
 class Sequential(Trainer):
     """A stack of layers.
@@ -27,6 +29,8 @@ class Sequential(Trainer):
     layers : list of Layer, optional
         An `Input` may stand first. Without one, and without `input_shape` on the first layer,
         the model is built at its first data.
+    trainable : bool
+        False sets `trainable` of these layers to it.
     name : str, optional
 
     Raises
@@ -44,7 +48,13 @@ class Sequential(Trainer):
     49
     """
 
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Layer] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        frozen = not as_bool(trainable, "trainable")
         super().__init__()
         self.name = as_name(name, "sequential")
         self._layers: list[Layer] = []
@@ -53,6 +63,8 @@ class Sequential(Trainer):
         self._shapes: tuple[Shape, Shape] = ((), ())  # of the network's inputs and outputs
         self._has_axes = False  # whether one of them is of more than one axis
         self._append(list(layers or ()))
+        if frozen:
+            self.trainable = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -224,8 +236,10 @@ class Sequential(Trainer):
         """Whether the weights exist."""
         return self._network is not None
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         """Make the weights, for inputs of shape (None, features), or (None, ...) of more axes.
+
+        A model with an `Input` needs no shape.
 
         Raises
         ------
@@ -240,6 +254,8 @@ class Sequential(Trainer):
         >>> model.count_params()
         9
         """
+        if input_shape is None and self._sample_shape is not None:
+            input_shape = (None, *self._sample_shape)
         if not isinstance(input_shape, (tuple, list)) or len(input_shape) < 2:
             raise ValueError(f"input_shape: expected (None, features), got {input_shape!r}")
         shape = as_shape(input_shape[1:], "input_shape")
@@ -487,8 +503,12 @@ class Sequential(Trainer):
         }
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Sequential":
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> "Sequential":
         """A new model, with new weights, from what `get_config` returned.
+
+        `custom_objects` is Keras's, at the values that ask for nothing: None or {}.
 
         Examples
         --------
@@ -497,19 +517,20 @@ class Sequential(Trainer):
         >>> Sequential.from_config(config).output_shape
         (None, 3)
         """
+        check_neutral("from_config", {"custom_objects": custom_objects}, _NO_CUSTOM_OBJECTS)
         model = cls([layers_module.get(layer) for layer in config["layers"]], name=config["name"])
         if config.get("build_input_shape"):
             model.build(config["build_input_shape"])
         return model
 
-    def save(self, path: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
+    def save(self, filepath: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
         """Write the model, its weights and the optimizer's state to a file.
 
-        The file is a safetensors file; it appears at `path` whole or not at all.
+        The file is a safetensors file; it appears at `filepath` whole or not at all.
 
         Parameters
         ----------
-        path : str, bytes or path
+        filepath : str, bytes or path
         overwrite : bool
             Whether a file that is there is replaced.
 
@@ -518,9 +539,9 @@ class Sequential(Trainer):
         FileExistsError
             If there is a file and `overwrite` is False.
         OSError
-            If it cannot be written; the message names `path`.
+            If it cannot be written; the message names `filepath`.
         TypeError
-            If `path` is no path, or the model has layers or the like of classes of one's own.
+            If `filepath` is no path, or the model has layers or the like of classes of one's own.
 
         Examples
         --------
@@ -533,16 +554,16 @@ class Sequential(Trainer):
         """
         from fastnn.io import save_model
 
-        save_model(self, path, overwrite=overwrite)
+        save_model(self, filepath, overwrite=overwrite)
 
-    def save_weights(self, path: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
+    def save_weights(self, filepath: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
         """Write the weights and the optimizer's state to a file, as `save` does.
 
         The file is the same as `save`'s: `load_model` reads it, too.
 
         Parameters
         ----------
-        path : str, bytes or path
+        filepath : str, bytes or path
         overwrite : bool
             Whether a file that is there is replaced.
 
@@ -559,16 +580,20 @@ class Sequential(Trainer):
         >>> model.load_weights("weights.fastnn")
         """
         self._built_network("save_weights")
-        self.save(path, overwrite)
+        self.save(filepath, overwrite)
 
-    def load_weights(self, path: "str | bytes | PathLike[str]") -> None:
+    def load_weights(
+        self, filepath: "str | bytes | PathLike[str]", skip_mismatch: bool = False
+    ) -> None:
         """Take the weights of a file that `save_weights` or `save` wrote for such layers.
 
         One that is compiled with such an optimizer gets the optimizer's state, too.
 
         Parameters
         ----------
-        path : str, bytes or path
+        filepath : str, bytes or path
+        skip_mismatch : bool
+            Only False: all layers must fit.
 
         Raises
         ------
@@ -588,7 +613,8 @@ class Sequential(Trainer):
         """
         from fastnn.io import load_weights
 
-        load_weights(self, path)
+        check_neutral("load_weights", {"skip_mismatch": skip_mismatch}, {"skip_mismatch": (False,)})
+        load_weights(self, filepath)
 
     def __copy__(self) -> "Sequential":
         from copy import deepcopy  # rarely needed, and not loaded by anything else
@@ -706,8 +732,23 @@ def clone_model(model: Sequential) -> Sequential:
     return type(model).from_config(model.get_config())
 
 
-def load_model(path: "str | bytes | PathLike[str]") -> Sequential:
+def load_model(
+    filepath: "str | bytes | PathLike[str]",
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Sequential:
     """The model in a file that `Sequential.save` wrote, with the optimizer's state.
+
+    Parameters
+    ----------
+    filepath : str, bytes or path
+    custom_objects : None or {}
+        Keras's other values are not supported: a file holds no classes of one's own.
+    compile : bool
+        Whether the model is compiled as the one that was saved.
+    safe_mode : bool
+        Taken for Keras's sake: there is never code in a file.
 
     Raises
     ------
@@ -716,7 +757,7 @@ def load_model(path: "str | bytes | PathLike[str]") -> Sequential:
     ValueError
         If the file is damaged or no such file; the message names the path.
     TypeError
-        If `path` is no path.
+        If `filepath` is no path.
 
     Examples
     --------
@@ -728,4 +769,6 @@ def load_model(path: "str | bytes | PathLike[str]") -> Sequential:
     """
     from fastnn.io import load_model as load
 
-    return load(path)
+    check_neutral("load_model", {"custom_objects": custom_objects}, _NO_CUSTOM_OBJECTS)
+    as_bool(safe_mode, "safe_mode")
+    return load(filepath, compile=compile)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastnn._data import as_number
-from fastnn._registry import Configurable, resolve
+from fastnn._registry import Configurable, refuse_methods, resolve
 
 
 class Regularizer(Configurable):
@@ -18,6 +18,10 @@ class Regularizer(Configurable):
 
     l1: float = 0.0
     l2: float = 0.0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        refuse_methods(cls, ("__call__",), "compiled code computes penalties, those of L1 and L2")
 
 
 class L1L2(Regularizer):

@@ -483,7 +483,8 @@ class Trainer(Compiled):
             self._check_compiled("train_on_batch")
             self._refuse_full_batch("train_on_batch")
             data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
-            data = data if class_weight is None else weighted(self, data, class_weight)
+            if class_weight is not None:
+                data = weighted(self, data, class_weight)
             data, rows = self._enter_data(data), len(data[0])
             self._send_hyper()
             self._forget_rows()

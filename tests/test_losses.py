@@ -341,3 +341,26 @@ def test_a_file_leaves_the_function_out(tmp_path):
         np.testing.assert_array_equal(each.predict(X), model.predict(X))
     model.compile_from_config(model.get_compile_config())
     assert model.loss.function is squared
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: losses.MeanSquaredError("sum"), "reduction: expected .*, got 'sum'"),
+        (lambda: losses.Huber(1.0, "sum"), "reduction: expected .*, got 'sum'"),
+        (lambda: losses.BinaryCrossentropy(axis=0), "axis: expected -1 or 1, got 0"),
+        (lambda: losses.MeanAbsoluteError(dtype="float64"), "dtype: expected None"),
+        (lambda: losses.SparseCategoricalCrossentropy(False, None, "sum"), "reduction"),
+    ],
+)
+def test_arguments_of_keras_that_there_are_not(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_arguments_of_keras_that_ask_for_nothing():
+    loss = losses.CategoricalCrossentropy(False, 0.1, -1, "sum_over_batch_size", "mine", None)
+    assert (
+        loss.get_config()
+        == losses.CategoricalCrossentropy(label_smoothing=0.1, name="mine").get_config()
+    )

@@ -164,7 +164,11 @@ def test_values(dtype):
             losses.CategoricalCrossentropy(label_smoothing=0.2)(one_hot, rows),
         ),
         (metrics.AUC(), (BINARY, q), truth.roc_auc_score(BINARY.ravel(), q.ravel())),
-        (metrics.AUC("PR"), (BINARY, q), truth.average_precision_score(BINARY.ravel(), q.ravel())),
+        (
+            metrics.AUC(curve="PR"),
+            (BINARY, q),
+            truth.average_precision_score(BINARY.ravel(), q.ravel()),
+        ),
     ):
         assert metric(*arguments) == pytest.approx(expected, rel=1e-4), metric
 
@@ -378,8 +382,13 @@ def test_auc_without_scikit_learn(monkeypatch):
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: metrics.AUC("auc"), ValueError, "curve: expected 'ROC' or 'PR'"),
-        (lambda: metrics.AUC(200), ValueError, "curve: expected 'ROC' or 'PR', got 200"),
+        (lambda: metrics.AUC(curve="auc"), ValueError, "curve: expected 'ROC' or 'PR'"),
+        (lambda: metrics.AUC("PR"), TypeError, "num_thresholds: expected an integer >= 2"),
+        (lambda: metrics.AUC(multi_label=True), ValueError, "multi_label: expected False"),
+        (lambda: metrics.F1Score("macro"), ValueError, "average: expected 'micro', got 'macro'"),
+        (lambda: metrics.F1Score(threshold=None), TypeError, "threshold: expected a number"),
+        (lambda: metrics.Precision(0.5, 3), ValueError, "top_k: expected None, got 3"),
+        (lambda: metrics.MeanSquaredError(mean=1), TypeError, "unknown one: mean"),
         (lambda: metrics.TopKCategoricalAccuracy(0), ValueError, "k: expected an integer >= 1"),
         (lambda: metrics.TopKCategoricalAccuracy(2.5), TypeError, "k: expected an integer"),
         (lambda: metrics.BinaryAccuracy(threshold=2), ValueError, "threshold"),
@@ -399,15 +408,16 @@ def test_bad_settings(make, error, words):
 SETTINGS = [
     metrics.TopKCategoricalAccuracy(3, name="top3"),
     metrics.SparseTopKCategoricalAccuracy(2),
-    metrics.BinaryAccuracy("hits", 0.3),
+    metrics.BinaryAccuracy("hits", threshold=0.3),
     metrics.Precision(0.3),
     metrics.Recall([0.3], name="found"),
     metrics.R2Score("variance_weighted_average", 3),
-    metrics.AUC("PR", name="pr"),
+    metrics.AUC(curve="PR", name="pr"),
     metrics.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
     metrics.SparseCategoricalCrossentropy(from_logits=True),
     metrics.CosineSimilarity(),
     metrics.LogCoshError(),
+    metrics.F1Score("micro", 0.3),
 ]
 
 

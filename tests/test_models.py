@@ -9,7 +9,7 @@ import pytest
 import fastnn
 from fastnn import initializers
 from fastnn.layers import Activation, Dense, Input, Normalization
-from fastnn.models import Model, Sequential
+from fastnn.models import Model, Sequential, clone_model
 from fastnn.optimizers import SGD
 from fastnn.utils import set_random_seed, to_categorical
 
@@ -386,3 +386,33 @@ def test_to_categorical():
     for wrong, classes in (([-1], None), ([0.5], None), ([3], 3), ([np.nan], 3), ([np.inf], 3)):
         with pytest.raises(ValueError, match="expected"):
             to_categorical(wrong, classes)
+
+
+def test_sequential_takes_keras_arguments():
+    frozen = Sequential([Input((2,)), Dense(3), Dense(1)], trainable=False, name="frozen")
+    assert frozen.name == "frozen"
+    assert not frozen.trainable_weights
+    with pytest.raises(TypeError, match="trainable: expected True or False"):
+        Sequential([Dense(1)], "name")
+    frozen.build()
+    assert Sequential([Input(batch_shape=(None, 4)), Dense(1)]).input_shape == (None, 4)
+    with pytest.raises(ValueError, match="batch_shape: expected"):
+        Input(batch_shape=(32, 4))
+    with pytest.raises(ValueError, match="shape, batch_shape: expected one of them"):
+        Input((4,), batch_shape=(None, 4))
+    with pytest.raises(ValueError, match="input_shape"):
+        Sequential([Dense(1)]).build()
+    same = Sequential.from_config(frozen.get_config(), custom_objects=None)
+    assert same.get_config() == frozen.get_config()
+
+
+def test_train_on_batch_weighs_classes():
+    x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 1, 0])
+    first = Sequential([Input((4,)), Dense(2, activation="softmax")])
+    second = clone_model(first)
+    for model in (first, second):
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.set_weights([np.ones((4, 2)), np.zeros(2)])
+    loss = first.train_on_batch(x, y, None, {0: 1.0, 1: 3.0}, True)
+    assert loss == second.train_on_batch(x, y, [1.0, 3.0, 3.0, 1.0], return_dict=True)
+    np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])

@@ -12,6 +12,7 @@ from fastnn import reference
 from fastnn._native import network as native
 from fastnn.layers import (
     Activation,
+    BatchNormalization,
     Dense,
     Dropout,
     Flatten,
@@ -376,3 +377,16 @@ def test_a_layer_is_in_one_place():
         Sequential([block])
     assert layer.owner is block
     assert model.get_layer(layer.name) is layer
+
+
+def test_a_layer_inside_that_the_optimizer_does_not_step():
+    inner = [BatchNormalization(center=False, scale=False), Dense(4)]
+    model = Sequential([Input((4,)), Residual(inner), Dense(1)])
+    model.compile("adam", "mse")
+    x = np.arange(32.0).reshape(8, 4)
+    model.fit(x, x[:, :1], verbose=0)
+    twin = pickle.loads(pickle.dumps(model))
+    for each in (model, twin):
+        each.fit(x, x[:, :1], verbose=0)
+    for mine, other in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)

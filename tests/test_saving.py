@@ -331,3 +331,18 @@ def test_a_deep_config_is_refused(tmp_path):
     texts, arrays = parts(path)
     save_file(arrays, path, {**texts, "config": "[" * 100_000})
     assert_refused(path)
+
+
+def test_load_without_compiling(tmp_path):
+    model = Sequential([Input((2,)), Dense(3), Dense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(np.ones((8, 2)), np.ones(8), verbose=0)
+    model.save(filepath=tmp_path / "m")
+    loaded = fastnn.load_model(tmp_path / "m", custom_objects=None, compile=False, safe_mode=True)
+    assert loaded.optimizer is None
+    assert loaded.iterations == 0
+    np.testing.assert_array_equal(loaded.predict(np.ones((1, 2))), model.predict(np.ones((1, 2))))
+    with pytest.raises(ValueError, match="custom_objects"):
+        fastnn.load_model(tmp_path / "m", custom_objects={"A": Dense})
+    with pytest.raises(ValueError, match="skip_mismatch"):
+        loaded.load_weights(tmp_path / "m", skip_mismatch=True)

@@ -150,6 +150,8 @@ def _set_weights(
     for number, layer in enumerate(layers):
         names = _names(number, layer)
         if not built:
+            if names and names[0] in rest and not layer.weights_need_input:
+                layer.set_weights([rest.pop(name) for name in names])
             shape = None
             if names and names[0] in rest:
                 shape = as_shape(known[number] or [len(rest[names[0]])], "input_shapes")
@@ -232,8 +234,14 @@ def _write(target: str, data: bytes) -> None:
         raise
 
 
-def load_model(path: str | bytes | PathLike[str]) -> Sequential:
+def load_model(path: str | bytes | PathLike[str], *, compile: bool = True) -> Sequential:
     """The model in a file that `save_model` wrote.
+
+    Parameters
+    ----------
+    path : str, bytes or path
+    compile : bool
+        Whether the model is compiled as the one that was saved, with the optimizer's state.
 
     Raises
     ------
@@ -253,10 +261,14 @@ def load_model(path: str | bytes | PathLike[str]) -> Sequential:
     >>> load_model("a.fastnn").output_shape
     (None, 3)
     """
+    compiled = as_bool(compile, "compile")
     with _opened(path) as (texts, file):
         config = json.loads(texts["config"])
         arrays = _arrays(file)
         _check_dtypes(config, arrays)
+        if not compiled:
+            config |= {"compile": None, "iterations": 0}
+            arrays = {n: a for n, a in arrays.items() if not n.startswith("optimizer.")}
         return _model_from_state(config, arrays)
 
 

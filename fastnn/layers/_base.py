@@ -76,8 +76,9 @@ class Layer(Configurable):
     weight_names: tuple[str, ...] = ()
     takes_ids = False  # of the model's inputs, which check_values looks at
     keeps_numbers = False  # what comes out is what goes in, number for number
+    weights_need_input = True  # its shape, to have their own
     # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
-    _neutral: Mapping[str, tuple[Any, ...]] = {}
+    _neutral: Mapping[str, tuple[Any, ...]] = {"autocast": (True,)}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -168,7 +169,7 @@ class Layer(Configurable):
 
     def check_input(self, input_shape: Shape) -> None:
         """Refuse an input that this layer was not made for."""
-        fixed = self.built and self.weight_names
+        fixed = self.built and self.weight_names and self.weights_need_input
         known = self._shape if fixed else self.input_shape_argument
         if known is not None and known != input_shape:
             raise ValueError(
@@ -273,8 +274,10 @@ class Layer(Configurable):
 
     @property
     def shapes(self) -> list[Shape]:
-        """Shapes of the weights; [] while the input is unknown."""
-        return [] if self._shape is None else self.weight_shapes(self._shape)
+        """Shapes of the weights; [] while an input that they need is unknown."""
+        if self._shape is None and self.weights_need_input:
+            return []
+        return self.weight_shapes(self._shape or ())
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the weights, in Keras's order; [] before the layer is built."""
@@ -327,7 +330,7 @@ class Layer(Configurable):
 
     def count_params(self) -> int:
         """How many numbers the weights are."""
-        if self._shape is None:
+        if self._shape is None and self.weights_need_input:
             raise ValueError(f"layer {self.name!r} is not built yet: its input is unknown")
         return sum(prod(shape) for shape in self.shapes)
 

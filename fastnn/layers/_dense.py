@@ -58,6 +58,8 @@ class Dense(WeightedLayer):
         **Layer._neutral,
         "activity_regularizer": (None,),
         "lora_rank": (None,),
+        "lora_alpha": (None,),
+        "quantization_config": (None,),
     }
 
     def __init__(

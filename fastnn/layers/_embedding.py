@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import constraints, initializers, regularizers
-from fastnn._data import Shape, as_int, as_shape, numeric
+from fastnn._data import Shape, as_int, as_shape
 from fastnn._registry import serialize
 from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
@@ -97,6 +97,7 @@ class Embedding(_Lookup):
 
     weight_names = ("embeddings",)
     tensors = ("embeddings", None)
+    weights_need_input = False
     _neutral: Mapping[str, tuple[Any, ...]] = {
         **Layer._neutral,
         "mask_zero": (False,),
@@ -131,17 +132,9 @@ class Embedding(_Lookup):
             **keras,
         )
         self._check_size(self.input_dim, "input_dim")
-        self._given: np.ndarray | None = None
         if weights is not None:
-            table = (
-                weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights
-            )
-            self._given = numeric(table, "weights").astype(self.dtype)
-            if self._given.shape != (self.input_dim, self.output_dim):
-                raise ValueError(
-                    f"weights: expected shape {(self.input_dim, self.output_dim)}, got shape "
-                    f"{self._given.shape}"
-                )
+            one = isinstance(weights, (list, tuple)) and len(weights) == 1
+            self.set_weights([weights[0] if one else weights])
 
     def ops(self, input_shape: Shape) -> list[tuple[Any, ...]]:
         columns = tuple(range(int(np.prod(input_shape))))
@@ -152,13 +145,6 @@ class Embedding(_Lookup):
 
     def weight_shapes(self, input_shape: Shape) -> list[Shape]:
         return [(self.input_dim, self.output_dim)]
-
-    def _initial_weights(self, input_shape: Shape) -> list[np.ndarray]:
-        return [self._given] if self._given is not None else super()._initial_weights(input_shape)
-
-    def attach(self, network: Any, op: int, input_shape: Shape, weights: list[np.ndarray]) -> None:
-        super().attach(network, op, input_shape, weights)
-        self._given = None
 
     def check_values(self, x: np.ndarray, name: str) -> None:
         _check_ids(x, self.input_dim, f"{name}: expected ids of layer {self.name!r}")

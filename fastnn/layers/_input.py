@@ -10,7 +10,9 @@ from fastnn.layers._base import Layer
 
 
 class InputLayer(Layer):
-    """Says what shape a sample has. Not listed in `model.layers`.
+    """Says what shape a sample has, `shape` or (None, *shape) as `batch_shape`.
+
+    Not listed in `model.layers`.
 
     Examples
     --------
@@ -21,7 +23,6 @@ class InputLayer(Layer):
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
         "batch_size": (None,),
-        "batch_shape": (None,),
         "sparse": (None, False),
         "ragged": (None, False),
         "tensor": (None,),
@@ -29,8 +30,26 @@ class InputLayer(Layer):
     }
 
     def __init__(
-        self, shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None, **keras: Any
+        self,
+        shape: tuple[int, ...] | None = None,
+        *,
+        batch_shape: tuple[int | None, ...] | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        **keras: Any,
     ) -> None:
+        if (shape is None) == (batch_shape is None):
+            raise ValueError(
+                f"shape, batch_shape: expected one of them, got {shape!r} and {batch_shape!r}"
+            )
+        if batch_shape is not None:
+            sized = not isinstance(batch_shape, (tuple, list)) or list(batch_shape[:1]) != [None]
+            if sized:
+                raise ValueError(
+                    f"batch_shape: expected (None, ...), as batches are of any size, got "
+                    f"{batch_shape!r}"
+                )
+            shape = tuple(batch_shape[1:])  # type: ignore[arg-type]
         super().__init__(name=name, dtype=dtype, **keras)
         self._shape = self.input_shape_argument = as_shape(shape, "shape")
 
@@ -44,7 +63,12 @@ class InputLayer(Layer):
 
 
 def Input(
-    shape: tuple[int, ...], *, name: str | None = None, dtype: Any = None, **keras: Any
+    shape: tuple[int, ...] | None = None,
+    *,
+    batch_shape: tuple[int | None, ...] | None = None,
+    name: str | None = None,
+    dtype: Any = None,
+    **keras: Any,
 ) -> InputLayer:
     """The start of a model: what shape a sample has.
 
@@ -52,13 +76,15 @@ def Input(
     ----------
     shape : tuple of int
         Such as (10,) or (28, 28), without the batch axis.
+    batch_shape : tuple of None and int
+        In place of `shape`: with the batch axis, such as (None, 10).
     name, dtype, **keras
         As for every layer.
 
     Raises
     ------
     ValueError
-        If `shape` is anything else.
+        If they are anything else, or both are given.
 
     Examples
     --------
@@ -67,4 +93,4 @@ def Input(
     >>> Sequential([Input((4,)), Dense(1)]).input_shape
     (None, 4)
     """
-    return InputLayer(shape, name=name, dtype=dtype, **keras)
+    return InputLayer(shape, batch_shape=batch_shape, name=name, dtype=dtype, **keras)

@@ -198,7 +198,8 @@ class Residual(Layer):
                 layer.trainable = value
 
     def get_slot(self, slot: str) -> list[np.ndarray]:
-        return [array for layer in self._layers for array in layer.get_slot(slot)]
+        stepped = [layer for layer in self._layers if layer.stepped_names]
+        return [array for layer in stepped for array in layer.get_slot(slot)]
 
     def set_slot(self, slot: str, arrays: list[np.ndarray]) -> None:
         rest = iter(arrays)

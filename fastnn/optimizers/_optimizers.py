@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 
 from fastnn._data import as_bool, as_int, as_number, check_neutral
-from fastnn._registry import Configurable
+from fastnn._registry import Configurable, refuse_methods
 from fastnn.optimizers.schedules import LearningRateSchedule, as_rate, rate_config
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Optimizer(Configurable):
     loss_scale_factor : None
         Keras's other values are not supported: float32 sums need none.
     gradient_accumulation_steps : int >= 2, optional
-        Steps that an update takes the mean gradient of. Schedules go by steps, all else by updates.
+        Steps that an update takes the mean gradient of. Schedules go by steps, all else by updates;
+        the gradients of penalties are those at the weights of the update.
     name : str, optional
 
     Attributes
@@ -133,6 +134,14 @@ class Optimizer(Configurable):
     ema_momentum: Any = _Hyper(_part, "How much of the average is kept.")
     ema_overwrite_frequency: Any = _Hyper(_count(1), "Updates between two overwritings of weights.")
     gradient_accumulation_steps: Any = _Hyper(_count(2), "Steps an update takes the mean of.")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        refuse_methods(
+            cls,
+            ("build", "update_step", "apply", "apply_gradients"),
+            "the engine does the steps; one of your own changes the weights with set_weights",
+        )
 
     @classmethod
     def _signature(cls) -> "Signature":
