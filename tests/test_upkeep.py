@@ -136,6 +136,19 @@ def test_a_sum_is_the_gradient_of_the_mean_over_all(build, problem):
             np.testing.assert_allclose(third, one, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize(("dtype", "huge"), [("float32", 1e25), ("float64", 1e200)])
+def test_gradients_whose_squares_overflow_are_clipped(build, compile_with, dtype, huge, clip):
+    ops = [("dense", 3, "linear", True)]
+    net = build(native.Network, dtype, 4, ops)
+    compile_with(net, "mse", "sgd", **{"learning_rate": 0.1, clip: 1.0})
+    before = net.get_kernel(0)
+    x, y = np.ones((8, 4), dtype), np.full((8, 3), huge, dtype)
+    net.train(x, y, None, np.arange(8), 8, 0, 1e9, None)
+    assert np.linalg.norm(net.get_kernel(0) - before) <= 0.1 * (1 + 1e-5)
+    assert np.isfinite(net.get_bias(0)).all()
+
+
 def test_a_frozen_op_keeps_no_sums_of_old_gradients(engine, build, compile_with, problem):
     """Updates while it is frozen are not its own: what was summed before must not come back."""
     x, y, _ = problem(64, 20, 4, "xent", "float64", labels=True)
