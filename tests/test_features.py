@@ -244,3 +244,16 @@ def test_rows_propagate_their_own_nan(build):
     y = net.forward(x)
     assert np.isnan(y[[3, 7]]).all()
     assert np.isfinite(np.delete(y, [3, 7], axis=0)).all()
+
+
+def test_no_rows_have_no_gradients(build, compile_with):
+    """A step on none after one on some: nothing of those is left."""
+    ops = STACKS["parts"]
+    net = build(native.Network, "float64", 6, ops)
+    compile_with(net, None, "sgd")
+    x = np.random.default_rng(0).normal(size=(9, 6))
+    for training in (True, False):
+        net.backward(net.forward(x, training=training))
+        assert net.flat_gradients.any()
+        net.backward(net.forward(x[:0], training=training))
+        assert not net.flat_gradients.any()

@@ -9,6 +9,7 @@ import pytest
 
 from fastnn import load_model, reference
 from fastnn._native import network as native
+from fastnn._sparse import CSR
 from fastnn.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from fastnn.layers import Dense
 from fastnn.models import Sequential, clone_model
@@ -133,6 +134,59 @@ def test_a_sum_is_the_gradient_of_the_mean_over_all(build, problem):
         ):
             np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(third, one, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize(("dtype", "huge"), [("float32", 1e25), ("float64", 1e200)])
+def test_gradients_whose_squares_overflow_are_clipped(build, compile_with, dtype, huge, clip):
+    ops = [("dense", 3, "linear", True)]
+    net = build(native.Network, dtype, 4, ops)
+    compile_with(net, "mse", "sgd", **{"learning_rate": 0.1, clip: 1.0})
+    before = net.get_kernel(0)
+    x, y = np.ones((8, 4), dtype), np.full((8, 3), huge, dtype)
+    net.train(x, y, None, np.arange(8), 8, 0, 1e9, None)
+    assert np.linalg.norm(net.get_kernel(0) - before) <= 0.1 * (1 + 1e-5)
+    assert np.isfinite(net.get_bias(0)).all()
+
+
+def test_a_frozen_op_keeps_no_sums_of_old_gradients(engine, build, compile_with, problem):
+    """Updates while it is frozen are not its own: what was summed before must not come back."""
+    x, y, _ = problem(64, 20, 4, "xent", "float64", labels=True)
+    net = build(engine, "float64", 20, OPS)
+    compile_with(net, "xent", "sgd", gradient_accumulation_steps=2)
+    step = [(x, y, None, np.arange(16 * i, 16 * i + 16), 16, 0, 1e9, None) for i in range(4)]
+    net.train(*step[0])
+    assert net.get_slot("sums", 0)[0].any()
+    net.set_trainable(0, False)
+    net.train(*step[1])
+    net.set_trainable(0, True)
+    for sums in net.get_slot("sums", 0):
+        assert not sums.any()
+    net.set_trainable(0, True)  # says nothing new
+    net.train(*step[2])
+    before = net.get_slot("sums", 0)
+    net.set_trainable(0, True)
+    for kept, sums in zip(before, net.get_slot("sums", 0), strict=True):
+        assert sums.any()
+        np.testing.assert_array_equal(sums, kept)
+
+
+def test_backward_does_not_read_what_forward_did_not_keep(build, compile_with):
+    x = np.random.default_rng(0).normal(size=(9, 6))
+    dy = np.ones((9, 3))
+    ops = [("dense", 3, "linear", True), ("batch_norm", 0.9, 1e-3, True, True)]
+    net = build(native.Network, "float64", 6, ops)
+    compile_with(net, None, "sgd")
+    rows = CSR(np.arange(10), np.arange(9) % 6, x[:, 0].copy(), 6)
+    for op, data in ((1, x), (0, rows)):
+        for value in (False, True):
+            net.forward(data, training=True)
+            net.set_trainable(op, value)
+            with pytest.raises(RuntimeError, match="call forward first"):
+                net.backward(dy)
+    net.forward(x, training=True)
+    net.set_trainable(0, False)  # of a dense op it reads no more than its rows
+    assert net.backward(dy).shape == x.shape
 
 
 X = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)

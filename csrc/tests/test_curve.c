@@ -74,6 +74,7 @@ static void curve_grad_case(kernels k, const char *name, fnn_curve_grad f, const
     array *dx = new_reals(n), *cut = new_reals(n), *in_place = new_reals(n);
     for (ptrdiff_t j = 0; j < n; j++) {
         if (j % 7 == 3) put(s, j, j % 2 ? NAN : c[1]);
+        if (j % 7 == 5) put(s, j, c[2]);
         put(in_place, j, get(dy, j));
         const double slope = isnan(get(s, j)) ? NAN : (double)spec->f(c, get(s, j)), g = get(dy, j);
         const double bound = epsilon(k) * (spec->ulp * fabs(slope) + spec->absolute);

@@ -51,11 +51,18 @@ static double gaussian_dropout(const fnn_noise_args *g, uint32_t h, double x, do
 const noise_spec spec_dropout = {dropout}, spec_alpha_dropout = {alpha_dropout};
 const noise_spec spec_gaussian_noise = {gaussian_noise}, spec_gaussian_dropout = {gaussian_dropout};
 
+/* of element i */
+static uint32_t hash_of(uint64_t key, ptrdiff_t i) {
+    return hash((uint32_t)key + (uint32_t)i * ((uint32_t)(key >> 32) | 1));
+}
+
+/* rate < 0: that at which the first element is just kept */
 static void noise_case(kernels k, const char *name, fnn_noise f, const noise_spec *spec,
                        enum side side, ptrdiff_t rows, ptrdiff_t cols, double rate) {
+    const uint64_t key = 0x123456789abcdef0u + (uint64_t)(rows * 1000 + cols);
+    if (rate < 0) rate = hash_of(key, (3 + rows) * cols) * 0x1p-32;
     begin_case(k, side, "%s %td x %td rate %g", name, rows, cols, rate);
     const layout l = panels(k, rows, cols, 1);
-    const uint64_t key = 0x123456789abcdef0u + (uint64_t)(rows * 1000 + cols);
     array *x = random_matrix(&l, -1, 1), *y = new_matrix(&l), *in_place = new_matrix(&l);
     fnn_noise_args g = {.rows = rows, .cols = cols, .row0 = 3 + rows, .panel = l.panel, .key = key,
                         .rate = rate, .scale = 1 / (1 - rate), .shift = rate / 3, .low = -rate,
@@ -63,8 +70,7 @@ static void noise_case(kernels k, const char *name, fnn_noise f, const noise_spe
     for (ptrdiff_t r = 0; r < rows; r++) {
         for (ptrdiff_t c = 0; c < cols; c++) {
             const ptrdiff_t i = where(&l, r, c);
-            const uint32_t h = hash((uint32_t)key
-                                    + (uint32_t)((g.row0 + r) * cols + c) * ((uint32_t)(key >> 32) | 1));
+            const uint32_t h = hash_of(key, (g.row0 + r) * cols + c);
             double bound;
             const double want = spec->f(&g, h, get(x, i), &bound);
             put(in_place, i, get(x, i));
@@ -88,7 +94,7 @@ static void noise_case(kernels k, const char *name, fnn_noise f, const noise_spe
 void test_noise(kernels k, const char *name, fnn_noise f, const noise_spec *spec) {
     const ptrdiff_t p = k->panel;
     const ptrdiff_t rows[] = {0, 1, 2, 7}, cols[] = {0, 1, p - 1, p, p + 1, 2 * p + 3};
-    const double rates[] = {0, 0.3, 0.999};
+    const double rates[] = {0, 0.3, 0.999, -1};
     for (int side = 0; side < SIDES; side++)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
             for (size_t c = 0; c < sizeof cols / sizeof *cols; c++)

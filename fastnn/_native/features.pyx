@@ -111,7 +111,9 @@ cdef void features_gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char
     cdef char *db = dw + s.kernel_rows * row
     cdef fnn_layer_norm_args sums
     cdef fnn_prelu_args prelu
-    if s.kind == BATCH_NORM:
+    if s.kind == BATCH_NORM and rows == 0:
+        memset(dw, 0, (s.kernel_rows + s.bias) * row)
+    elif s.kind == BATCH_NORM:
         if s.kernel_rows:
             memcpy(dw, state_of(p, s, u.j, FNN_DGAMMA), row)
         if s.bias:

@@ -633,10 +633,19 @@ cdef class Network:
         self.refresh_input_weights()    # another layer may become the first that is trained
         if value and s.frozen and s.average != NULL:    # no average was taken meanwhile
             self.set_slot("average", op, self.get_kernel(op), self.get_bias(op))
+        if value == s.frozen and s.sums != NULL:    # updates of others would leave them as they are
+            memset(s.sums, 0, ceil_div(s.w_cols, self.plan.k.panel) * s.w_panel * self.plan.k.itemsize)
+        if value == s.frozen and self.reads_forward(s):
+            self.forward_rows = -1
         s.frozen = not value
         self.find_trained()
         self.make_units()
         self.params["g"][:] = 0
+
+    cdef bint reads_forward(self, Step *s):
+        """Whether backward reads of a step what a forward does not keep where it is not trained."""
+        cdef Memory memory = self.memory
+        return s.kind == BATCH_NORM or (s == self.plan.steps and memory is not None and memory.w.sparse)
 
     def set_penalty(self, int op, kernel, bias):
         """l1 and l2 of an op's kernel and of its bias: the loss has l1 |w| + l2 w^2 of each more."""

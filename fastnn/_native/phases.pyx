@@ -8,6 +8,7 @@ A result depends neither on how rows are cut into blocks nor on which thread doe
 promise it (csrc/fnn.h), and sums over rows are taken in the order of rows.
 """
 
+from libc.float cimport DBL_MIN
 from libc.math cimport pow, sqrt
 from libc.string cimport memcpy, memset
 
@@ -522,9 +523,11 @@ cdef void unit_norms(Plan *p, Unit *u, bint squares) noexcept nogil:
 
 
 cdef double clipped(double squares, double most) noexcept nogil:
-    """What a gradient of that norm, squared, is multiplied by to be no longer than `most`."""
+    """What a gradient of that norm, squared, is multiplied by to be no longer than `most`.
+
+    Squares of large numbers are infinite: then next to nothing, as 0 is no factor (fnn_hyper)."""
     cdef double norm = sqrt(squares)
-    return most / norm if norm > most else 1
+    return max(most / norm, DBL_MIN) if norm > most else 1
 
 
 cdef void choose_factors(Plan *p) noexcept nogil:

@@ -561,6 +561,9 @@ class Network:
         layer = self._weighted(op)
         if value and not layer.trainable and "average" in self._slots:
             self.set_slot("average", op, layer.kernel, layer.bias)  # none was taken meanwhile
+        if value != layer.trainable and "sums" in self._slots:
+            for sums in self._views(self._slots["sums"])[op]:
+                sums[:] = 0
         layer.trainable = value
         self._gradients[:] = 0
 
