@@ -300,7 +300,12 @@ typedef void (*fnn_embed_gradient)(const fnn_embed_gradient_args *args);
  *                focal_xent_logits  the same of q = softmax(p), no clipping, stable
  *   gaussian_nll mean over the k = cols / 2 columns of t of (s + (m - t)^2 exp(-s)) / 2 + base, p being
  *                k means m, then k logarithms of variances; s is such a one, but at least `low`
- * param: {smoothing} of bce, xent and their logits, {smoothing, gamma, positive, negative} of focal,
+ *   half_squared sum over columns of factor (p - t)^2, dp being scale weight (p - t), whatever the factor
+ *   half_poisson_logits  sum over columns of q - t log q + t log t - t, q = exp(p)
+ *   log_loss_logits  sum over columns of -t log c - (1-t) log(1-c), c = clip(q, eps, 1-eps), of
+ *                q = 1 / (1 + exp(-p)) as it is rounded; dp goes by q
+ * param: {smoothing} of bce, xent and bce_logits, {smoothing, most} of xent_logits (a row's unweighted
+ * loss is at most that, but for 0, and dp goes on), {factor} of half_squared, {eps} of log_loss_logits, {smoothing, gamma, positive, negative} of focal,
  * {smoothing, gamma, alpha} of focal_xent, {delta} of huber, {tau} of quantile, {low, base} of
  * gaussian_nll. Smoothing s takes t to t + s (1/2 - t), for xent and focal_xent 1/cols - t.
  * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label (of

@@ -233,6 +233,29 @@ INLINE vreal cross_entropy_logits(vreal p, vreal t, const double *param, vreal *
     return v_add(v_fnma(p, t, v_max(zero, p)), v_log1p(e)); /* zero first: max keeps a NaN p */
 }
 
+/* -t log c - (1-t) log(1-c), c = clip(q, eps, 1-eps), q = 1 / (1 + exp(-p)); d = q - t, not clipped.
+ * scikit-learn's, step by step: where q is close to 1, what 1-c is goes by how q was rounded. */
+INLINE vreal log_loss(vreal p, vreal t, const double *param, vreal *d) {
+    const vreal one = v_set1(1), q = v_div(one, v_add(one, v_exp(v_neg(p))));
+    vmask moved;
+    const vreal c = clip(q, v_set1((real)param[0]), v_set1((real)(1 - param[0])), &moved);
+    *d = v_sub(q, t);
+    return v_neg(v_fma(t, v_log(c), v_mul(v_sub(one, t), v_log(v_sub(one, c)))));
+}
+
+INLINE vreal half_squared_error(vreal p, vreal t, const double *param, vreal *d) {
+    *d = v_sub(p, t);
+    return v_mul(v_mul(v_set1((real)param[0]), *d), *d);
+}
+
+/* exp(p) - t p + (t log t - t) */
+INLINE vreal half_poisson(vreal p, vreal t, const double *param, vreal *d) {
+    const vreal q = v_exp(p), own = v_fma(t, v_log(t), v_neg(t));
+    (void)param;
+    *d = v_sub(q, t);
+    return v_add(v_fnma(t, p, q), v_select(v_eq(t, v_zero()), v_zero(), own));
+}
+
 /* a x^gamma bce of x = 1 - r = t (1-q) + (1-t) q and r' = slope (2t - 1), given bce and in *d bce':
  * d = a x^gamma (bce' - gamma bce r' / x) */
 INLINE vreal focus(vreal q, vreal rest, vreal slope, vreal bce, vreal t, const double *param, vreal *d) {
@@ -273,6 +296,9 @@ static void FNN_NAME(quantile)(const fnn_loss_args *args) { mean_loss(quantile_l
 static void FNN_NAME(poisson)(const fnn_loss_args *args) { mean_loss(poisson_loss, args); }
 static void FNN_NAME(hinge)(const fnn_loss_args *args) { mean_loss(hinge_loss, args); }
 static void FNN_NAME(squared_hinge)(const fnn_loss_args *args) { mean_loss(squared_hinge_loss, args); }
+static void FNN_NAME(half_squared)(const fnn_loss_args *args) { sum_loss(half_squared_error, args, 1); }
+static void FNN_NAME(half_poisson_logits)(const fnn_loss_args *args) { sum_loss(half_poisson, args, 1); }
+static void FNN_NAME(log_loss_logits)(const fnn_loss_args *args) { sum_loss(log_loss, args, 1); }
 static void FNN_NAME(kld)(const fnn_loss_args *args) { sum_loss(divergence, args, 1); }
 static void FNN_NAME(focal)(const fnn_loss_args *args) { mean_loss(focal_loss, args); }
 static void FNN_NAME(focal_logits)(const fnn_loss_args *args) { mean_loss(focal_loss_logits, args); }
@@ -288,10 +314,12 @@ INLINE ptrdiff_t load_smooth_t(const fnn_loss_args *args, const loss_rows *rows,
     return cols;
 }
 
-/* top = max p;  e = exp(p - top);  loss = (sum t) log(sum e) - sum t (p - top)
+/* top = max p;  e = exp(p - top);  loss = (sum t) log(sum e) - sum t (p - top),
+ * at most param[1], where that is not 0, which does not stop dp
  * dp = scale weight (e (sum t) / (sum e) - t) */
 static void FNN_NAME(xent_logits)(const fnn_loss_args *args) {
     const int again = args->cols > P;
+    const vreal most = v_set1(args->param[1] > 0 ? (real)args->param[1] : (real)INFINITY);
     if (args->cols <= 0) return;
     for (ptrdiff_t r = 0; r < args->rows; r += VL) {
         const loss_rows rows = LOSS_ROWS(args, r);
@@ -317,7 +345,7 @@ static void FNN_NAME(xent_logits)(const fnn_loss_args *args) {
             }
         }
         const vreal loss = v_sub(v_mul(sum_t, v_log(sum_e)), picked);
-        store_first(rows.n, (real *)args->loss + r, v_mul(weight, loss));
+        store_first(rows.n, (real *)args->loss + r, v_mul(weight, v_min(most, loss))); /* NaN stays */
         if (!args->dp) continue;
 
         const vreal ratio = v_div(sum_t, sum_e);

@@ -60,6 +60,7 @@ class OwnLossEngine:
         sums: np.ndarray | None = None,
         learning_rates: np.ndarray | None = None,
         outputs: np.ndarray | None = None,
+        penalty_scales: np.ndarray | None = None,
     ) -> tuple[int, float, list[float]]:
         """Steps on batches of rows `index` from position `start` on, for about `max_seconds`."""
         sums = np.zeros(1 + len(self._metrics)) if sums is None else sums
@@ -73,9 +74,10 @@ class OwnLossEngine:
             losses, dp = self._judge(p, y, sample_weight, rows, sums)
             if outputs is not None:
                 outputs[start : start + len(rows)] = p
-            sums[0] += losses.sum() + len(rows) * self._network.penalty()
+            scale = 1.0 if penalty_scales is None else float(penalty_scales[start // batch_size])
+            sums[0] += losses.sum() + len(rows) * scale * self._network.penalty()
             self._network.backward(dp / p.dtype.type(len(rows)), num_threads)
-            self._network.apply_gradients(num_threads)
+            self._network.apply_gradients(num_threads, scale)
             start += len(rows)
             if start >= len(index) or perf_counter() >= deadline:
                 return start, sums[0], sums[1:].tolist()

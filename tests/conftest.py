@@ -61,6 +61,8 @@ LOSS_PARAMS = {
     "focal_xent": (0.1, 1.5, 0.25),
     "focal_xent_logits": (0.1, 1.5, 0.25),
     "gaussian_nll": (-3.0, 0.9),
+    "half_squared": (0.1,),
+    "log_loss": (1e-3,),
 }
 ENGINE_NAMES = {
     "momentum": "sgd",
@@ -192,13 +194,13 @@ def problem() -> Callable[..., tuple[Array, Array, Array]]:
             y = rng.uniform(1, 3, (n, outputs)).astype(dtype)
         elif loss == "gaussian_nll":
             y = rng.normal(size=(n, outputs // 2)).astype(dtype)
-        elif loss in ("mse", "mae", "huber", "log_cosh", "quantile", "cosine"):
+        elif loss in ("mse", "mae", "huber", "log_cosh", "quantile", "cosine", "half_squared"):
             y = rng.normal(size=(n, outputs)).astype(dtype)
-        elif loss in ("msle", "poisson"):
+        elif loss in ("msle", "poisson", "half_poisson"):
             y = rng.poisson(3, (n, outputs)).astype(dtype)
         elif loss == "categorical_hinge":
             y = np.eye(outputs, dtype=dtype)[rng.integers(0, outputs, n)]
-        elif loss in ("bce", "focal", "focal_logits", "hinge", "squared_hinge"):
+        elif loss in ("bce", "focal", "focal_logits", "hinge", "squared_hinge", "log_loss"):
             y = (rng.random((n, outputs)) > 0.5).astype(dtype)
         else:
             y = rng.dirichlet(np.ones(outputs), n).astype(dtype)

@@ -121,6 +121,9 @@ MORE_LOSSES = [
     ("focal_xent", "softmax"),
     ("focal_xent", "sigmoid"),
     ("focal_xent_logits", "linear"),
+    ("half_squared", "tanh"),
+    ("half_poisson", "exp"),
+    ("log_loss", "sigmoid"),
 ]
 
 
@@ -132,6 +135,63 @@ def test_train_more_losses(both, problem, dtype, loss, last, outputs):
     nets = both(dtype, 9, ops, loss, "sgd", ("squared_error",))
     x, y, weight = problem(53, 9, outputs, loss, dtype)
     assert_trains_alike(nets, x, y, weight, np.arange(53), 16)
+
+
+@pytest.mark.parametrize("name", ["half_poisson", "log_loss"])
+def test_losses_of_logits_need_their_activation(both, name):
+    net = both("float32", 3, [("dense", 2, "tanh", True)], "mse", "sgd")[0]
+    with pytest.raises(ValueError, match=f"loss: unknown '{name}'"):
+        net.compile(name, "sgd", [], {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False})
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_loss_of_a_class_has_a_limit(both, problem, labels):
+    """Its gradient has none."""
+    nets = both("float64", 9, [("dense", 5, "softmax", True)], "xent", "sgd")
+    x, y, weight = problem(53, 9, 5, "xent", "float64", labels)
+    open_end = [net.evaluate(100 * x, y, weight, np.arange(53), 0, np.inf)[1] for net in nets]
+    for net in nets:
+        net.compile(
+            "xent",
+            "sgd",
+            [],
+            {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False},
+            (0.0, 2.0),
+        )
+    assert_trains_alike(nets, x, y, weight, np.arange(53), 16)
+    for net, most in zip(nets, open_end, strict=True):
+        limited = net.evaluate(100 * x, y, weight, np.arange(53), 0, np.inf)[1]
+        assert limited <= 2 * weight.sum() < most
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "global_clipnorm", "adagrad"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_penalties_have_a_scale_for_each_step(both, problem, dtype, optimizer, threads):
+    ops = [("dense", 40, "tanh", True), ("dense", 5, "softmax", True)]
+    nets = both(dtype, 9, ops, "xent", optimizer)
+    x, y, weight = problem(53, 9, 5, "xent", dtype, True)
+    scales, index = np.array([0.5, 3.0, 0.0, 1.0]), np.arange(53)
+    for net in nets:
+        net.set_penalty(0, (0.02, 0.1), (0.0, 0.3))
+        net.set_penalty(1, (0.0, 0.2), (0.1, 0.0))
+    sums = [
+        net.train(x, y, weight, index, 16, 0, np.inf, threads, penalty_scales=scales)[1]
+        for net in nets
+    ]
+    assert sums[0] == pytest.approx(sums[1], rel=1e-5)
+    assert_same_weights(*nets)
+    with pytest.raises(ValueError, match="penalty_scales: expected 4, one a step, got 3"):
+        nets[0].train(x, y, weight, index, 16, 0, np.inf, threads, penalty_scales=np.ones(3))
+
+
+def test_penalties_without_scales_are_as_with_ones(both, problem):
+    nets = [both("float32", 9, [("dense", 5, "softmax", True)], "xent", "adam")[0] for _ in "ab"]
+    x, y, weight = problem(53, 9, 5, "xent", "float32", True)
+    for net, scales in zip(nets, (np.ones(4), None), strict=True):
+        net.set_penalty(0, (0.02, 0.1), (0.0, 0.3))
+        net.train(x, y, weight, np.arange(53), 16, 0, np.inf, 1, penalty_scales=scales)
+    np.testing.assert_array_equal(nets[0].get_kernel(0), nets[1].get_kernel(0))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -117,7 +117,7 @@ static void xent_logits(kernels k, ptrdiff_t cols, const double *param, const do
         out->d_bound[c] = (double)(terms * q * sum_t) + 2 * fabs(s) + unsure * (double)(cols * q + 1);
     }
     for (ptrdiff_t c = 0; c < cols; c++) bound += unsure * (logl(total) + fabsl(p[c] - top));
-    out->loss = isnan(total) ? NAN : (double)sum;
+    out->loss = isnan(total) ? NAN : (double)fminl(sum, param[1]);
     out->loss_bound = (double)bound + (double)cols * fabs(out->loss);
 }
 
@@ -148,6 +148,27 @@ static void sum_up(element_reference *f, kernels k, ptrdiff_t cols, ptrdiff_t pa
                      const double *t, row_loss *out) {                                             \
         sum_up(name##_element, k, cols, parts, param, p, t, out);                                  \
     }
+
+static element half_squared_element(kernels k, const double *param, long double p, long double t) {
+    (void)k;
+    const long double e = p - t;
+    return (element){param[0] * e * e, 4 * param[0] * e * e, e, fabsl(e)};
+}
+
+static element half_poisson_logits_element(kernels k, const double *param, long double p, long double t) {
+    (void)k, (void)param;
+    const long double q = expl(p), own = t > 0 ? t * logl(t) : 0;
+    const long double size = q + fabsl(t * p) + fabsl(own) + t;
+    return (element){q - t * p + own - t, 8 * size, q - t, 4 * q + t};
+}
+
+static element log_loss_logits_element(kernels k, const double *param, long double p, long double t) {
+    const long double q = 1 / (1 + expl(-p)), low = rounded(k, param[0]), high = rounded(k, 1 - param[0]);
+    const long double c = q < low ? low : q > high ? high : q, rest = 1 - c;
+    const long double loss = -t * logl(c) - (1 - t) * logl(rest);
+    const long double bound = 8 * (fabsl(logl(c)) + fabsl(logl(rest))) + 8 * t + 8 * (1 - t) / rest;
+    return (element){loss, bound, q - t, 8 * q + t};
+}
 
 static long double sign(long double x) { return isnan(x) ? x : (x > 0) - (x < 0); }
 
@@ -259,6 +280,9 @@ ELEMENTS(squared_hinge, cols)
 ELEMENTS(kld, 1)
 ELEMENTS(focal, cols)
 ELEMENTS(focal_logits, cols)
+ELEMENTS(half_squared, 1)
+ELEMENTS(half_poisson_logits, 1)
+ELEMENTS(log_loss_logits, 1)
 
 static void categorical_hinge(kernels k, ptrdiff_t cols, const double *param, const double *p,
                               const double *t, row_loss *out) {
@@ -395,7 +419,7 @@ const loss_spec spec_mse = {mse, -3, 3, 1, 0, 0, {0}, 0};
 const loss_spec spec_bce = {bce, 0, 1, 1, 0, 1, {0}, 0};
 const loss_spec spec_bce_logits = {bce_logits, -6, 6, 1, 0, 1, {0}, 0};
 const loss_spec spec_xent = {xent, 0.01, 1, 0, 1, 1, {0}, 0};
-const loss_spec spec_xent_logits = {xent_logits, -6, 6, 1, 1, 1, {0}, 0};
+const loss_spec spec_xent_logits = {xent_logits, -6, 6, 1, 1, 1, {0, 5}, 0};
 const loss_spec spec_mae = {mae, -3, 3, 1, 0, 0, {0}, 0};
 const loss_spec spec_mape = {mape, -3, 3, 1, 0, 0, {0}, 0};
 const loss_spec spec_msle = {msle, -1, 9, 1, 0, 0, {0}, 0};
@@ -412,6 +436,9 @@ const loss_spec spec_focal = {focal, 0, 1, 1, 0, 1, {0, 1.5, 0.25, 0.75}, 0};
 const loss_spec spec_focal_logits = {focal_logits, -6, 6, 1, 0, 1, {0, 1.5, 0.25, 0.75}, 0};
 const loss_spec spec_focal_xent = {focal_xent, 0.01, 1, 0, 0, 1, {0, 1.5, 0.25}, 0};
 const loss_spec spec_focal_xent_logits = {focal_xent_logits, -6, 6, 1, 0, 1, {0, 1.5, 0.25}, 0};
+const loss_spec spec_half_squared = {half_squared, -3, 3, 1, 0, 0, {0.25}, 0};
+const loss_spec spec_half_poisson_logits = {half_poisson_logits, -3, 3, 0, 0, 0, {0}, 0};
+const loss_spec spec_log_loss_logits = {log_loss_logits, -6, 6, 1, 0, 0, {1e-3}, 0};
 const loss_spec spec_gaussian_nll = {gaussian_nll, -3, 3, 1, 0, 0, {-4, 0.9}, 1};
 
 /* Targets of a loss or a metric: rows of t, or class ids. */

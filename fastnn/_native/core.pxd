@@ -235,7 +235,8 @@ cdef extern from "fnn.h" nogil:
         fnn_embed_gradient embed_gradient
         fnn_loss mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile
         fnn_loss poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits
-        fnn_loss focal_xent, focal_xent_logits, gaussian_nll
+        fnn_loss focal_xent, focal_xent_logits, gaussian_nll, half_squared
+        fnn_loss half_poisson_logits, log_loss_logits
         fnn_metric argmax_match, in_top_k, threshold_match, squared_error, absolute_error
         fnn_metric true_positive, predicted_positive, actual_positive
         fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average

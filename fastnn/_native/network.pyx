@@ -34,11 +34,12 @@ from fastnn._native.lookups cimport stand_for_rows
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
     Job, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
-    rows_worker, run, train_worker, update_worker,
+    of_step, rows_worker, run, train_worker, update_worker,
 )
 
 cdef object empty = np.empty
 
+cdef tuple OF_SIGMOID = ("bce", "focal", "log_loss")     # losses that are fused with one
 cdef tuple NOISES = ("dropout", "alpha_dropout", "gaussian_noise", "gaussian_dropout")
 # Ops that are one step without an activation.
 cdef dict ONE_STEP = {"layer_norm": LAYER_NORM, "batch_norm": BATCH_NORM, "prelu": PRELU,
@@ -419,10 +420,11 @@ cdef class Network:
             raise ValueError("ops: expected a join for each fork")
 
     cdef bint stands_apart(self, ptrdiff_t i, name) except -1:
-        """Whether op i's activation cannot ride in a product's epilogue. A last sigmoid could, but
-        losses are fused from what enters it, as with softmax."""
+        """Whether op i's activation cannot ride in a product's epilogue. A last sigmoid or exponential
+        could, but losses are fused from what enters it, as with softmax."""
         cdef Activation f = activation(self.plan.k, name)
-        return f.rows != NULL or f.of_input or (name == "sigmoid" and i == len(self.ops) - 1)
+        return f.rows != NULL or f.of_input or (
+            name in ("sigmoid", "exp") and i == len(self.ops) - 1)
 
     cdef bint in_bfloat16(self, op) except -1:
         if len(op) == 4:
@@ -741,8 +743,10 @@ cdef class Network:
         cdef Step *s
         cdef int l
         cdef int32_t ignored_class = 0 if ignored is None else ignored
-        cdef bint fused = ((loss in ("bce", "focal") and last.kind == ACTIVATE
+        cdef bint fused = ((loss in OF_SIGMOID and last.kind == ACTIVATE
                             and last.f.act == p.k.sigmoid)
+                           or (loss == "half_poisson" and last.kind == ACTIVATE
+                               and last.f.act == p.k.exp)
                            or (loss in ("xent", "focal_xent") and last.f.rows == p.k.softmax))
         cdef fnn_loss loss_kernel = loss_of(p.k, loss + "_logits" if fused else loss)
         cdef fnn_optim optim = optim_of(p.k, optimizer)
@@ -759,7 +763,7 @@ cdef class Network:
         # The order of the classes, and a sigmoid's side of 1/2, can be read off the logits.
         on_logits = fused and all(
             name in ("argmax_match", "in_top_k")
-            or (loss in ("bce", "focal") and name in THRESHOLDED and numbers == (0.5,))
+            or (loss in OF_SIGMOID and name in THRESHOLDED and numbers == (0.5,))
             for name, numbers in measures)
         measure_memory = zeros(len(measures), sizeof(Measure))
         for l, (name, numbers) in enumerate(measures):
@@ -881,9 +885,8 @@ cdef class Network:
 
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
               double max_seconds, num_threads=None, sums=None, learning_rates=None,
-              outputs=None):
+              outputs=None, penalty_scales=None):
         cdef Job job
-        cdef const double[::1] rates
         cdef ptrdiff_t n = len(index), steps, rows
         cdef double began = fnn_now(), now = began, then
         cdef int threads, team
@@ -894,13 +897,9 @@ cdef class Network:
         if y is None or batch_size < 1:
             raise ValueError("train: expected y and batch_size >= 1")
         batch_size = min(batch_size, max(n, 1))
-        job.rates = NULL
-        if learning_rates is not None and n > 0:
-            rates = learning_rates
-            if rates.shape[0] != ceil_div(n, batch_size):
-                raise ValueError(f"learning_rates: expected {ceil_div(n, batch_size)}, one a step, "
-                                 f"got {rates.shape[0]}")
-            job.rates = &rates[0]
+        steps = ceil_div(n, batch_size)
+        job.rates = one_a_step(learning_rates, steps, "learning_rates")
+        job.penalty_scales = one_a_step(penalty_scales, steps, "penalty_scales")
         threads = self.train_threads(batch_size, num_threads, x)
         flops = self.flops(batch_size, 6, x)
         in_parts = flops > self.slice_flops(threads) and self.plan.n_couplings == 0
@@ -968,7 +967,8 @@ cdef class Network:
                     run(worker, job, threads)
                 job.part0 = job.part1
                 PyErr_CheckSignals()
-        job.rate = job.rates[job.start // job.batch] if job.rates != NULL else self.plan.hyper.lr
+        job.rate = of_step(job.rates, job, job.start, self.plan.hyper.lr)
+        job.penalty_scale = of_step(job.penalty_scales, job, job.start, 1)
         with nogil:
             run(update_worker, job, threads)
         add_rows(&self.plan, job.w, rows, job.sums)
@@ -1179,18 +1179,29 @@ cdef class Network:
             for j in range(ceil_div(s.outputs, self.plan.k.panel) if s.kind == DENSE else 0):
                 transpose_weights(&self.plan, s, j, 0, s.inputs)
 
-    def apply_gradients(self, num_threads=None):
+    def apply_gradients(self, num_threads=None, double penalty_scale=1):
         cdef Job job
         cdef int threads = self.threads(UPDATE_ROWS, 6, num_threads)
         if self.plan.optim == NULL:
             raise RuntimeError("apply_gradients: compile with an optimizer first")
         job.plan, job.w, job.iteration = &self.plan, NULL, self.iterations
-        job.rate = self.plan.hyper.lr
+        job.rate, job.penalty_scale = self.plan.hyper.lr, penalty_scale
         job.start, job.stop, job.rows_in_all = 0, 1, 1
         with nogil:
             run(update_worker, &job, threads)
         self.iterations += 1
         self.stale = True
+
+
+cdef const double *one_a_step(numbers, ptrdiff_t steps, str name) except? NULL:
+    """Where they lie; NULL without any."""
+    cdef const double[::1] view
+    if numbers is None or steps == 0:
+        return NULL
+    view = numbers
+    if view.shape[0] != steps:
+        raise ValueError(f"{name}: expected {steps}, one a step, got {view.shape[0]}")
+    return &view[0]
 
 
 cdef int check_index(Job *job, ptrdiff_t n) except -1:
@@ -1317,6 +1328,12 @@ cdef fnn_loss loss_of(const fnn_kernels *k, name) except? NULL:
         return k.focal_xent_logits
     if name == "gaussian_nll":
         return k.gaussian_nll
+    if name == "half_squared":
+        return k.half_squared
+    if name == "half_poisson_logits":
+        return k.half_poisson_logits
+    if name == "log_loss_logits":
+        return k.log_loss_logits
     raise ValueError(f"loss: unknown {name!r}")
 
 

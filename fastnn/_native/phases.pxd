@@ -159,6 +159,7 @@ ctypedef struct Turn:
     double share            # of this step's gradients in a sum
     double average_kept
     bint overwrites         # weights by their averages
+    double penalty_scale    # of all penalties
 
 # Where a step's gradients are: nowhere yet; in `g`, to be summed up where that is asked for; or where
 # the update reads them.
@@ -242,7 +243,8 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
 cdef void pair_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void refresh_operands(Plan *p, int l, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
 cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t i1) noexcept nogil
-cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double share) noexcept nogil
+cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
+                  double share) noexcept nogil
 cdef void measure_penalties(Plan *p) noexcept nogil
 cdef void choose_factors(Plan *p) noexcept nogil
 cdef double penalty(Plan *p) noexcept nogil

@@ -396,13 +396,13 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
         bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
 
-cdef const fnn_hyper *with_terms(const fnn_hyper *hyper, const Terms *terms,
-                                 fnn_hyper *own) noexcept nogil:
+cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, fnn_hyper *own) noexcept nogil:
     """What the optimizer's step on a tensor reads: `own`, where the tensor asks for anything."""
     if terms.l1 == 0 and terms.l2 == 0 and terms.factor == 0 and terms.rate == 1:
-        return hyper
-    own[0] = hyper[0]
-    own.l1, own.l2, own.factor = terms.l1, terms.l2, terms.factor
+        return &turn.hyper
+    own[0] = turn.hyper
+    own.l1, own.l2 = turn.penalty_scale * terms.l1, turn.penalty_scale * terms.l2
+    own.factor = terms.factor
     own.lr *= terms.rate
     own.decay *= terms.rate
     return own
@@ -418,19 +418,19 @@ cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, const fnn
             s.u + at if s.u != NULL else NULL)
 
 
-cdef void update(Plan *p, Unit *u, ptrdiff_t row, fnn_hyper *hyper, char *g) noexcept nogil:
+cdef void update(Plan *p, Unit *u, ptrdiff_t row, const Turn *turn, char *g) noexcept nogil:
     """The same on the unit's weights from that row on; the bias is the last row of the last unit."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t rows = min(u.i1, s.kernel_rows) - row
     cdef fnn_hyper own
     if rows > 0:
-        update_rows(p, u, row, rows, with_terms(hyper, &s.of_kernel, &own), g)
+        update_rows(p, u, row, rows, with_terms(turn, &s.of_kernel, &own), g)
     if u.i1 > s.kernel_rows:
-        update_rows(p, u, s.kernel_rows, 1, with_terms(hyper, &s.of_bias, &own),
+        update_rows(p, u, s.kernel_rows, 1, with_terms(turn, &s.of_bias, &own),
                     g + rows * p.k.panel * p.k.itemsize)
 
 
-cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fnn_hyper *hyper,
+cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const Turn *turn,
                               bint keeps) noexcept nogil:
     """Both of a unit, side by side; the gradient goes to memory only if it is to be kept: writing
     all of them took a tenth of the memory traffic of a step."""
@@ -447,10 +447,10 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
             or (w.sparse and u.l == 0)):
         to = s.g + at if keeps else <char *>dw
         gradient(p, w, rows, u, to)
-        update(p, u, u.i0, hyper, to)
+        update(p, u, u.i0, turn, to)
         return
     unit_operands(p, w, rows, u, &g)
-    g.hyper = with_terms(hyper, &s.of_kernel, &own)
+    g.hyper = with_terms(turn, &s.of_kernel, &own)
     g.g = s.g + at if keeps else NULL
     g.far = p.parameter_bytes > FAR_BYTES
     g.w = s.w + at
@@ -461,7 +461,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, fn
         if keeps:
             db = s.g + weights_at(p, u, s.kernel_rows)
         bias_gradient(p, w, rows, u, db)
-        update(p, u, s.kernel_rows, hyper, db)
+        update(p, u, s.kernel_rows, turn, db)
 
 
 cdef void add_up(Plan *p, Unit *u, double share, char *g) noexcept nogil:
@@ -486,7 +486,7 @@ cdef void sum_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, Turn *t
     if gradients != READY:
         add_up(p, u, turn.share, g)
     if turn.updates:
-        update(p, u, u.i0, &turn.hyper, s.sums + at)
+        update(p, u, u.i0, turn, s.sums + at)
         memset(s.sums + at, 0, (u.i1 - u.i0) * p.k.panel * p.k.itemsize)
 
 
@@ -503,23 +503,24 @@ cdef void average(Plan *p, Unit *u, const Turn *turn) noexcept nogil:
         memcpy(s.w + at, s.average + at, rows * p.k.panel * p.k.itemsize)
 
 
-cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, bint squares,
-                      double *sum) noexcept nogil:
+cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, double scale,
+                      bint squares, double *sum) noexcept nogil:
     """What some rows of a unit, of one tensor, add to the penalty and to the squares."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
     if squares or terms.l1 != 0 or terms.l2 != 0:
-        p.k.norm(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), terms.l1, terms.l2, s.w + at,
-                 (s.g if s.sums == NULL else s.sums) + at if squares else NULL, sum, &u.penalty)
+        p.k.norm(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), scale * terms.l1, scale * terms.l2,
+                 s.w + at, (s.g if s.sums == NULL else s.sums) + at if squares else NULL, sum, &u.penalty)
 
 
-cdef void unit_norms(Plan *p, Unit *u, bint squares) noexcept nogil:
+cdef void unit_norms(Plan *p, Unit *u, double scale, bint squares) noexcept nogil:
     """The penalty on a unit's weights and, if asked for, its gradients' squares."""
     cdef Step *s = &p.steps[u.l]
     u.squares[0] = u.squares[1] = u.penalty = 0
-    tensor_norm(p, u, u.i0, min(u.i1, s.kernel_rows) - u.i0, &s.of_kernel, squares, &u.squares[0])
+    tensor_norm(p, u, u.i0, min(u.i1, s.kernel_rows) - u.i0, &s.of_kernel, scale, squares,
+                &u.squares[0])
     if u.i1 > s.kernel_rows:
-        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, squares, &u.squares[1])
+        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, squares, &u.squares[1])
 
 
 cdef double clipped(double squares, double most) noexcept nogil:
@@ -555,7 +556,7 @@ cdef void measure_penalties(Plan *p) noexcept nogil:
     """The penalties of all units, for weights as they are."""
     cdef int i
     for i in range(p.n_units):
-        unit_norms(p, &p.units[i], False)
+        unit_norms(p, &p.units[i], 1, False)
 
 
 cdef double penalty(Plan *p) noexcept nogil:
@@ -596,16 +597,16 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
             if norms:
                 if s.sums != NULL:
                     add_up(p, u, turn.share, s.g + weights_at(p, u, u.i0))
-                unit_norms(p, u, True)
+                unit_norms(p, u, turn.penalty_scale, True)
             continue
         if norms:
-            unit_norms(p, u, False)
+            unit_norms(p, u, turn.penalty_scale, False)
         if s.sums != NULL:
             sum_and_update(p, w, rows, u, turn, gradients, keeps)
         elif gradients == TO_COMPUTE:
-            gradient_and_update(p, w, rows, u, &turn.hyper, keeps)
+            gradient_and_update(p, w, rows, u, turn, keeps)
         else:
-            update(p, u, u.i0, &turn.hyper, s.g + weights_at(p, u, u.i0))
+            update(p, u, u.i0, turn, s.g + weights_at(p, u, u.i0))
         if s.average != NULL:
             average(p, u, turn)
         if (turn.updates or turn.overwrites) and not is_bound(s):
@@ -627,10 +628,12 @@ cdef void make_nadam_factors() noexcept:
 make_nadam_factors()
 
 
-cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double share) noexcept nogil:
+cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
+                  double share) noexcept nogil:
     """What step `iteration` = 1, 2, ... does; `share` is its part of all, where no update follows."""
     cdef Turn turn
     cdef int64_t update = iteration
+    turn.penalty_scale = penalty_scale
     turn.updates, turn.share, turn.overwrites = p.summed > 0, share, False
     if p.summed > 0:
         turn.updates, turn.share = iteration % p.summed == 0, 1.0 / p.summed

@@ -14,7 +14,8 @@ ctypedef struct Job:
     ptrdiff_t rows_in_all           # of one pass
     int64_t iteration
     const double *rates             # learning rates of the steps from position 0 on; NULL: hyper's
-    double rate                     # of one step that is run in parts
+    const double *penalty_scales    # of the steps, likewise; NULL: 1
+    double rate, penalty_scale      # of one step that is run in parts
     double *sums
     double factor                   # evaluate: weight_factor of all rows
     char *out                       # predict; train and evaluate: NULL, or takes each position's outputs
@@ -37,4 +38,5 @@ cdef void predict_worker(void *job, int tid, int size) noexcept nogil
 cdef void forward_worker(void *job, int tid, int size) noexcept nogil
 cdef void backward_worker(void *job, int tid, int size) noexcept nogil
 cdef void update_worker(void *job, int tid, int size) noexcept nogil
+cdef double of_step(const double *numbers, Job *job, ptrdiff_t at, double usual) noexcept nogil
 cdef void run(Part worker, Job *job, int threads) noexcept nogil

@@ -166,6 +166,11 @@ cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradi
                          p.n_units, begin, end)
 
 
+cdef double of_step(const double *numbers, Job *job, ptrdiff_t at, double usual) noexcept nogil:
+    """The number of the step at position `at`, where each has its own."""
+    return usual if numbers == NULL else numbers[at // job.batch]
+
+
 cdef void after_update(Job *job, int tid, int size) noexcept nogil:
     """Once all units have had their update: what holds weights in bounds."""
     if job.plan.bound:
@@ -214,8 +219,8 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         maybe_delay(tid)
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
-        turn = turn_at(p, iteration, p.hyper.lr if job.rates == NULL else job.rates[at // job.batch],
-                       rows / <double>job.rows_in_all)
+        turn = turn_at(p, iteration, of_step(job.rates, job, at, p.hyper.lr),
+                       of_step(job.penalty_scales, job, at, 1), rows / <double>job.rows_in_all)
         begin, end = begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size)
         # Of the last step the gradients stay, to be looked at.
         part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end, tid, size)
@@ -358,7 +363,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
 cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     """One optimizer step from the gradients there are."""
     cdef Job *job = <Job *>what
-    cdef Turn turn = turn_at(job.plan, job.iteration + 1, job.rate,
+    cdef Turn turn = turn_at(job.plan, job.iteration + 1, job.rate, job.penalty_scale,
                              (job.stop - job.start) / <double>job.rows_in_all)
     cdef uint64_t fp = flush_subnormals()
     cdef Plan *p = job.plan

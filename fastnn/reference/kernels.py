@@ -732,9 +732,17 @@ def xent(
 
 
 def xent_logits(
-    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, smoothing: float = 0.0
+    p: Array,
+    t: Array,
+    weight: Array | None = None,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    most: float = 0.0,
 ) -> tuple[Array, Array]:
-    """Return the cross-entropy of q = softmax(p), fused so that nothing overflows, and dp."""
+    """Return the cross-entropy of q = softmax(p), fused so that nothing overflows, and dp.
+
+    A row's loss is at most `most`, where that is not 0; dp goes on.
+    """
     z = p - p.max(axis=1, keepdims=True)
     dp = np.exp(z)
     total = dp.sum(axis=1, keepdims=True)
@@ -750,7 +758,39 @@ def xent_logits(
         loss = mass * log_total - np.einsum("nm,nm->n", t, z)
         dp *= mass[:, None]
         dp -= t
+    loss = np.minimum(loss, loss.dtype.type(most or np.inf))
     return _weighted(loss, dp, weight, scale)
+
+
+def log_loss_logits(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, eps: float = 1e-7
+) -> tuple[Array, Array]:
+    """Return scikit-learn's binary log loss of q = sigmoid(p), summed over columns, and dp = q - t.
+
+    The loss is that of q clipped to [eps, 1 - eps], and 1 - q that of q as it is rounded.
+    """
+    with np.errstate(over="ignore"):
+        q = 1 / (1 + np.exp(-p))
+    c = q.clip(q.dtype.type(eps), q.dtype.type(1 - eps))
+    loss = -(t * np.log(c) + (1 - t) * np.log(1 - c))
+    return _weighted(loss.sum(axis=1), q - t, weight, scale)
+
+
+def half_squared(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0, factor: float = 0.5
+) -> tuple[Array, Array]:
+    """Return the sum over columns of factor (p - t)^2, and dp = p - t, whatever the factor."""
+    e = p - t
+    return _weighted(e.dtype.type(factor) * (e * e).sum(axis=1), e, weight, scale)
+
+
+def half_poisson_logits(
+    p: Array, t: Array, weight: Array | None = None, scale: float = 1.0
+) -> tuple[Array, Array]:
+    """Return the sum over columns of q - t log q + t log t - t, q = exp(p), and dp = q - t."""
+    q = np.exp(p)
+    own = t * np.log(np.where(t == 0, 1, t)) - t
+    return _weighted((q - t * p + own).sum(axis=1), q - t, weight, scale)
 
 
 def _from_zero(x: Array) -> Array:
@@ -1411,7 +1451,8 @@ LOSSES: dict[str, Callable[..., Any]] = {
     for kernel in (
         mse, bce, bce_logits, xent, xent_logits, mae, mape, msle, huber, log_cosh, quantile,
         poisson, hinge, squared_hinge, categorical_hinge, kld, cosine, focal, focal_logits,
-        focal_xent, focal_xent_logits, gaussian_nll,
+        focal_xent, focal_xent_logits, gaussian_nll, half_squared, half_poisson_logits,
+        log_loss_logits,
     )
 }  # fmt: skip
 KERNELS: dict[str, Callable[..., Any]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from time import perf_counter
 from typing import Any
 
@@ -26,6 +26,8 @@ Batch = tuple[Array, Array, Array | None]  # x, y, sample weights
 BLOCK_ROWS = 1024  # rows of one forward pass in evaluate and predict
 FUSED: dict[tuple[str | None, str], Callable[..., tuple[Array, Array]]] = {
     ("bce", "sigmoid"): kernels.bce_logits,
+    ("log_loss", "sigmoid"): kernels.log_loss_logits,
+    ("half_poisson", "exp"): kernels.half_poisson_logits,
     ("focal", "sigmoid"): kernels.focal_logits,
     ("xent", "softmax"): kernels.xent_logits,
     ("focal_xent", "softmax"): kernels.focal_xent_logits,
@@ -669,10 +671,12 @@ class Network:
         sums: Array | None = None,
         learning_rates: Array | None = None,
         outputs: Array | None = None,
+        penalty_scales: Array | None = None,
     ) -> tuple[int, float, list[float]]:
         """Train on batches of rows `index` from position `start` on.
 
-        `learning_rates` are those of the steps from position 0 on, instead of the optimizer's.
+        `learning_rates` are those of the steps from position 0 on, instead of the optimizer's;
+        `penalty_scales`, likewise, what the penalties on weights are multiplied by.
         `outputs` (len(index), output_size) takes what the network gives for each position.
 
         Returns
@@ -686,13 +690,16 @@ class Network:
         """
         batches = self._batches(x, y, sample_weight, index, batch_size, start, max_seconds)
         self._rows_in_all = len(index)
-        if learning_rates is None:
-            return self._run(self._step, batches, sums, start, outputs)
-        hyper, rates = self._hyper, iter(learning_rates[start // batch_size :])
+        hyper, first = self._hyper, start // batch_size
+        rates = repeat(None) if learning_rates is None else learning_rates[first:]
+        scales = repeat(1.0) if penalty_scales is None else penalty_scales[first:]
+        numbers = zip(rates, scales, strict=False)
 
-        def step(*batch: Any) -> tuple[list[float], Array]:
-            self._hyper = {**hyper, "learning_rate": float(next(rates))}
-            return self._step(*batch)
+        def step(x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
+            rate, scale = next(numbers)
+            if rate is not None:
+                self._hyper = {**hyper, "learning_rate": float(rate)}
+            return self._step(x, y, weight, float(scale))
 
         try:
             return self._run(step, batches, sums, start, outputs)
@@ -769,16 +776,18 @@ class Network:
             start += len(x)
         return start, float(sums[0]), sums[1:].tolist()
 
-    def _step(self, x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
+    def _step(
+        self, x: Array, y: Array, weight: Array | None, penalty_scale: float
+    ) -> tuple[list[float], Array]:
         """Take one optimizer step on a batch; return sums of losses and metrics, and outputs."""
         if self._ignored is not None and y.ndim == 1:
             weight = self._counted(y, weight, y)
         output, kept = self._forward(x, activate_last=not self._fused, step=self.iterations + 1)
         loss, dp = self._loss(output, self._any(y), weight, 1.0 / len(x), *self._loss_params)
-        total = float(loss.sum()) + len(x) * self.penalty()
+        total = float(loss.sum()) + len(x) * penalty_scale * self.penalty()
         sums, p = self._metric_sums(output, y)
         self._backward(kept, dp, need_dx=False)
-        self._change_weights(len(x) / self._rows_in_all)
+        self._change_weights(len(x) / self._rows_in_all, penalty_scale)
         return [total, *sums], p
 
     def _measure(self, x: Array, y: Array, weight: Array | None) -> tuple[list[float], Array]:
@@ -819,13 +828,13 @@ class Network:
             raise ValueError(f"dy must have the shape of the last forward's output: {dy.shape}")
         return self._backward(self._kept, dy, need_dx=True)
 
-    def apply_gradients(self, num_threads: int | None = None) -> None:
+    def apply_gradients(self, num_threads: int | None = None, penalty_scale: float = 1) -> None:
         """Take one optimizer step with the stored gradients."""
         if self._optimizer is None:
             raise ValueError("apply_gradients needs an optimizer: call compile with one")
-        self._change_weights(1.0)
+        self._change_weights(1.0, penalty_scale)
 
-    def _change_weights(self, share: float) -> None:
+    def _change_weights(self, share: float, penalty_scale: float) -> None:
         """Do a step with its gradients, `share` of those of a pass that are summed."""
         self.iterations += 1
         hyper, gradients = self._hyper, self._gradients
@@ -840,7 +849,7 @@ class Network:
                 for target, g in zip(sums, given, strict=True):
                     target += part * g
         if summed and self.iterations % summed == 0:
-            self._update(gradients, update)
+            self._update(gradients, update, penalty_scale)
             if "sums" in self._slots:
                 gradients[:] = 0
         if "average" in self._slots:
@@ -861,11 +870,12 @@ class Network:
                 if every and update % every == 0:
                     w[...] = mean
 
-    def _update(self, gradients: Array, update: int) -> None:
+    def _update(self, gradients: Array, update: int, penalty_scale: float) -> None:
         """Take optimizer step number `update` with these gradients."""
         hyper, optimizer = self._hyper, str(self._optimizer)
         numbers = _corrected(optimizer, hyper, update)
-        g = gradients + self._l1 * np.sign(self._weights) + 2 * self._l2 * self._weights
+        penalty = self._l1 * np.sign(self._weights) + 2 * self._l2 * self._weights
+        g = gradients + self._weights.dtype.type(penalty_scale) * penalty
         _clip(self._trained(g), hyper)
         slots = {name: self._trained(slot) for name, slot in self._slots.items()}
         rates = [op.rate for op in self._ops if isinstance(op, _Weighted) and op.trainable]
