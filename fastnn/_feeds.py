@@ -108,6 +108,8 @@ class ArrayFeed:
         self._is = {"samples": samples, "rows": rows, "batch_size": size, "shuffle": shuffle}
         self.orders = Orders(samples, rows, shuffle)
         self.samples = self.batch = 0
+        self._threads: int | None = None
+        self._penalty_scales: np.ndarray | None = None  # of each step
 
     def begin(self, samples: int, batch: int, iterations: int) -> None:
         """Begin an epoch, whose first step was or is the optimizer's step `iterations`."""
@@ -126,14 +128,16 @@ class ArrayFeed:
     def train(self, sums: np.ndarray, batches: int | None, seconds: float) -> None:
         """Steps for about so long, not on more than so many batches."""
         index, rates, outputs = self._index, self._rates, self._outputs
+        scales = self._penalty_scales
         if batches is not None:
             stop = self.batch + batches
             index = index[: stop * self._size]
             rates = None if rates is None else rates[:stop]
+            scales = None if scales is None else scales[:stop]
             outputs = None if outputs is None else outputs[: len(index)]
-        self.samples, *_ = self._train(
-            *self._data, index, self._size, self.samples, seconds, None, sums, rates, outputs
-        )
+        arguments = (index, self._size, self.samples, seconds, self._threads, sums, rates, outputs)
+        more = {} if scales is None else {"penalty_scales": scales}
+        self.samples, *_ = self._train(*self._data, *arguments, **more)
         self.batch = ceil(self.samples / self._size)
 
     def end(self, failed: bool) -> None:

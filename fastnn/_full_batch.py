@@ -101,38 +101,85 @@ class Search:
         return None if kind == "iteration" else answer
 
 
+class Objective:
+    """The sums over all samples of a model's losses and metrics, and the gradients of its weights.
+
+    Parameters
+    ----------
+    model : Sequential
+        Compiled with an `LBFGS`, whose steps only add gradients up.
+    engine
+        What evaluates: the network or an `OwnLossEngine`.
+    num_threads : int, optional
+    """
+
+    def __init__(self, model: Any, engine: Any, num_threads: int | None = None) -> None:
+        self._model, self._engine, self._threads = model, engine, num_threads
+        self.layers = trained_layers(model)
+        self._whole = isinstance(model.loss, FunctionLoss)  # its gradients are means over batches
+
+    def sums(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        index: np.ndarray,
+        outputs: np.ndarray | None = None,
+    ) -> tuple[int, float, list[float]]:
+        """What `train` of an engine returns for all rows `index`; the optimizer's step stays."""
+        for layer in self.layers:
+            layer.set_slot("sums", [np.zeros_like(w) for w in layer.trainable_weights])
+        rows = len(index) if self._whole else BLOCK_ROWS
+        stop, sums = 0, self._model._sums()
+        iterations = self._model._network.iterations
+        try:
+            while stop < len(index):
+                stop, loss, values = self._engine.train(
+                    x, y, sample_weight, index, rows, stop, SLICE_SECONDS, self._threads, sums,
+                    outputs=outputs,
+                )  # fmt: skip
+        finally:
+            self._model._network.iterations = iterations
+        return stop, loss, values
+
+    def gradients(self) -> list[tuple[WeightedLayer, str, np.ndarray, np.ndarray]]:
+        """Layer, name, weight and gradient of the mean loss at the last `sums`, no penalties."""
+        return [
+            (layer, name, w, g)
+            for layer in self.layers
+            for name, w, g in zip(
+                layer.stepped_names, layer.trainable_weights, layer.get_slot("sums"), strict=True
+            )
+        ]
+
+
 class FullBatchEngine:
     """`train` of an engine, as docs/architecture.md has it, of which a call is an iteration.
 
     Parameters
     ----------
-    model : Sequential
-        Compiled with an `LBFGS`.
-    engine
-        What evaluates: the network or an `OwnLossEngine`, with an optimizer that sums gradients up.
+    model, engine
+        As of `Objective`.
+    optimizer : LBFGS
     """
 
     def __init__(self, model: Any, engine: Any, optimizer: LBFGS) -> None:
-        self._model, self._engine = model, engine
-        self._layers = self._trained()
-        self._whole = isinstance(model.loss, FunctionLoss)  # its gradients are means over batches
+        self._model, self._objective = model, Objective(model, engine)
         self._search = Search(self._vector(), optimizer.options)
         self._accepted = self._vector()
         self._under_way = False  # whether the weights may be others than the accepted ones
         self._result: tuple[int, float, list[float]] | None = None
 
-    def _trained(self) -> list[WeightedLayer]:
-        return [layer for layer in weighted_layers(self._model) if layer.trainable]
-
     def _vector(self) -> np.ndarray:
         """The weights that are trained, one after the other."""
-        parts = [np.ravel(w) for layer in self._layers for w in layer.trainable_weights]
+        layers = self._objective.layers
+        parts = [np.ravel(w) for layer in layers for w in layer.trainable_weights]
         return np.concatenate([np.empty(0), *parts])
 
     def _put(self, vector: np.ndarray) -> None:
         """Write them back."""
         start = 0
-        for layer in self._layers:
+        for layer in self._objective.layers:
             weights = layer.get_weights()
             for i, weight in enumerate(layer.trainable_weights):
                 part = vector[start : start + weight.size]
@@ -155,30 +202,25 @@ class FullBatchEngine:
         outputs: np.ndarray | None = None,
     ) -> tuple[int, float, list[float]]:
         """An iteration on the rows `index`; the results are those of the weights it ends with."""
-        if self._trained() != self._layers:
+        if trained_layers(self._model) != self._objective.layers:
             raise ValueError("trainable: expected no change while LBFGS is in fit, got one")
         order = np.argsort(index)  # any order of them gives the same bits
         seen = None if outputs is None else np.empty_like(outputs)
         data = (x, y, sample_weight, index[order], seen)
-        network = self._model._network
-        iterations = network.iterations
 
         def evaluate(vector: np.ndarray) -> tuple[float, np.ndarray]:
             self._put(vector)
-            self._result = self._evaluate(*data)
+            self._result = self._objective.sums(*data)
             return self._result[1] / len(index), self._gradient()
 
         self._under_way = True
-        try:
-            if self._search.iterate(evaluate):
-                self._accepted = self._vector()
-                iterations += 1
-            else:
-                self._put(self._accepted)
-                self._result = self._evaluate(*data)
-                self._model.stop_training = True
-        finally:
-            network.iterations = iterations
+        if self._search.iterate(evaluate):
+            self._accepted = self._vector()
+            self._model._network.iterations += 1
+        else:
+            self._put(self._accepted)
+            self._result = self._objective.sums(*data)
+            self._model.stop_training = True
         self._under_way = False
         assert self._result is not None
         stop, loss, values = self._result
@@ -188,36 +230,14 @@ class FullBatchEngine:
             outputs[order] = seen
         return stop, loss, values
 
-    def _evaluate(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        sample_weight: np.ndarray | None,
-        index: np.ndarray,
-        outputs: np.ndarray | None,
-    ) -> tuple[int, float, list[float]]:
-        """Sums of loss and metrics; the gradient of the mean loss goes into the slot."""
-        for layer in self._layers:
-            layer.set_slot("sums", [np.zeros_like(w) for w in layer.trainable_weights])
-        rows = len(index) if self._whole else BLOCK_ROWS
-        stop, sums = 0, self._model._sums()
-        while stop < len(index):
-            stop, loss, values = self._engine.train(
-                x, y, sample_weight, index, rows, stop, SLICE_SECONDS, None, sums, None, outputs
-            )
-        return stop, loss, values
-
     def _gradient(self) -> np.ndarray:
         """That of the loss with the penalties on weights."""
         parts = []
-        for layer in self._layers:
-            for name, w, g in zip(
-                layer.stepped_names, layer.trainable_weights, layer.get_slot("sums"), strict=True
-            ):
-                part = g.astype(np.float64)
-                if penalty := layer._setting_of(name, "regularizer"):
-                    part += penalty.l1 * np.sign(w) + 2 * penalty.l2 * w.astype(np.float64)
-                parts.append(np.ravel(part))
+        for layer, name, w, g in self._objective.gradients():
+            part = g.astype(np.float64)
+            if penalty := layer._setting_of(name, "regularizer"):
+                part += penalty.l1 * np.sign(w) + 2 * penalty.l2 * w.astype(np.float64)
+            parts.append(np.ravel(part))
         return np.concatenate([np.empty(0), *parts])
 
     def close(self) -> None:
@@ -231,6 +251,11 @@ def weighted_layers(model: Any) -> list[WeightedLayer]:
     """The layers that have weights to step, also those inside of others."""
     every = [each for layer in model.layers for each in layer.leaves()]
     return [each for each in every if isinstance(each, WeightedLayer) and each.stepped_names]
+
+
+def trained_layers(model: Any) -> list[WeightedLayer]:
+    """Those of them that are trained."""
+    return [layer for layer in weighted_layers(model) if layer.trainable]
 
 
 def check_model(model: Any) -> None:

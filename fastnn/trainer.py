@@ -1,5 +1,6 @@
 """Training, evaluation and prediction of a model: everything that takes data."""
 
+from collections.abc import Callable
 from math import ceil
 from typing import Any
 
@@ -29,6 +30,7 @@ from fastnn._data import (
 )
 from fastnn._feeds import ArrayFeed, SourceFeed
 from fastnn._loops import Fit, evaluate
+from fastnn._native.core import Training
 from fastnn._seen import Seen
 from fastnn._sources import is_source
 from fastnn.callbacks import CallbackList, EpochLines, History, ProgressBar, results_line
@@ -202,17 +204,30 @@ class Trainer(Compiled):
                 chosen.append(ProgressBar() if shown == 1 else EpochLines())
             hooks = CallbackList(chosen if given else [*chosen, history], self, params)
             span = range(initial_epoch, epochs)
-            try:
-                self._lock.fitting = True
-                self._run = Fit(self, feed, span, hooks, validation, test_size, frequency)
-                self._run.run()
-            finally:
-                self._lock.fitting, self._run = False, None
-                search, self._search = self._search, None
-                if search is not None:
-                    search.close()
-                hooks.close()
+            self._run_epochs(feed, span, hooks, validation, test_size, frequency)
             return history
+
+    def _run_epochs(
+        self,
+        feed: ArrayFeed | SourceFeed,
+        epochs: range,
+        hooks: CallbackList,
+        validation: Data | SourceFeed | None = None,
+        test_size: int = 32,
+        validated: Callable[[int], bool] = bool,
+    ) -> None:
+        """What `fit` does with data that are checked; the lock is held."""
+        try:
+            self._lock.fitting = True
+            self._run = Fit(self, feed, epochs, hooks, validation, test_size, validated)
+            with Training():
+                self._run.run()
+        finally:
+            self._lock.fitting, self._run = False, None
+            search, self._search = self._search, None
+            if search is not None:
+                search.close()
+            hooks.close()
 
     def _validation(
         self, data: Any, kept_out: Data | None, steps: int | None, batch_size: int, shape: Shape
@@ -403,7 +418,7 @@ class Trainer(Compiled):
             raise ValueError("x: expected at least one batch, got none")
         return np.concatenate(parts)
 
-    def _predict_rows(self, x: Any) -> np.ndarray:
+    def _predict_rows(self, x: Any, num_threads: int | None = None) -> np.ndarray:
         """Outputs for checked rows, in slices of time."""
         network = self._network
         out = np.empty((len(x), network.output_size), self._dtype)
@@ -411,7 +426,7 @@ class Trainer(Compiled):
         if len(x) > step:
             step = max(step, SLICE_WORK // max(1, self._row_work()))
         for start in range(0, len(x), step):
-            network.predict(x[start : start + step], out[start : start + step], None)
+            network.predict(x[start : start + step], out[start : start + step], num_threads)
         return self._outputs(out)
 
     def _predict_few(self, x: Any) -> np.ndarray | None:

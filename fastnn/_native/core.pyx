@@ -24,6 +24,7 @@ cdef const fnn_kernels *in_use[FNN_DTYPES]
 cdef str isa_in_use
 cdef int chosen_threads = 0     # 0: not set by the user
 cdef int cpu_limit = 1          # of the affinity mask and the cgroup's quota
+cdef int trainings = 0          # under way, which share the threads
 cdef bint forked = False
 cdef int delayed_thread = -1    # see set_test_delay
 cdef long delay_us = 0
@@ -58,7 +59,27 @@ def set_num_threads(n):
 
 def get_num_threads():
     """Threads that work is divided among."""
-    return n_threads(None)
+    return usual_threads()
+
+
+cdef class Training:
+    """`with Training():` around one; those under way at a time, in several threads, share the cores.
+
+    Compiled code, so that Ctrl-C comes before or after it."""
+
+    def __enter__(self):
+        global trainings
+        trainings += 1
+
+    def __exit__(self, kind, error, traceback):
+        global trainings
+        trainings -= 1
+
+
+cdef int usual_threads() noexcept:
+    """Where the caller has no wish and nothing else is going on."""
+    cdef int most = 1 if forked or not fnn_has_openmp() else MOST_THREADS
+    return min(most, chosen_threads or max(1, min(fnn_max_threads(), cpu_limit)))
 
 
 cdef const fnn_kernels *kernels(int dtype) noexcept:
@@ -68,7 +89,7 @@ cdef const fnn_kernels *kernels(int dtype) noexcept:
 cdef int n_threads(object num_threads) except -1:
     cdef int most = 1 if forked or not fnn_has_openmp() else MOST_THREADS
     if num_threads is None:
-        return min(most, chosen_threads or max(1, min(fnn_max_threads(), cpu_limit)))
+        return max(1, usual_threads() // max(1, trainings))
     if type(num_threads) is not int and (
             isinstance(num_threads, bool) or not hasattr(num_threads, "__index__")):
         raise TypeError(f"num_threads must be an integer >= 1 or None, got {num_threads!r}")
