@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     )
     from fastnn.layers import Input
     from fastnn.models import Sequential, load_model
+    from fastnn.sklearn import MLPClassifier, MLPRegressor
 
 _HOMES = {
+    "MLPClassifier": "sklearn",
+    "MLPRegressor": "sklearn",
     "Sequential": "models",
     "load_model": "models",
     "Input": "layers",
@@ -43,11 +46,14 @@ _MODULES = (
     "optimizers",
     "reference",
     "regularizers",
+    "sklearn",
     "utils",
 )
 
 __all__ = [
     "Input",
+    "MLPClassifier",
+    "MLPRegressor",
     "Sequential",
     "__version__",
     "available_isas",

@@ -28,7 +28,7 @@ def test_examples(name, tmp_path, monkeypatch):
     [
         *("activations", "callbacks", "config", "constraints", "initializers", "io", "kernels"),
         *("layers", "losses", "metrics", "models", "optimizers", "optimizers.schedules"),
-        *("regularizers", "utils"),
+        *("regularizers", "sklearn", "utils"),
     ],
 )
 def test_every_public_name_has_an_example(name):

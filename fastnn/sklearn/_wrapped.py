@@ -1,0 +1,316 @@
+"""A compiled Sequential as an estimator of scikit-learn."""
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastnn import activations, losses
+from fastnn.models import Sequential
+
+# whose outputs stand for classes: probabilities or logits of them; margins
+_OF_PROBABILITIES = (
+    losses.BinaryCrossentropy,
+    losses.BinaryFocalCrossentropy,
+    losses.CategoricalCrossentropy,
+    losses.CategoricalFocalCrossentropy,
+    losses.SparseCategoricalCrossentropy,
+)
+_OF_MARGINS = (losses.Hinge, losses.SquaredHinge, losses.CategoricalHinge)
+
+
+class _Wrapped(BaseEstimator):  # type: ignore[misc]
+    """The part of both kinds."""
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        epochs: Any = 1,
+        batch_size: Any = 32,
+        validation_split: Any = 0.0,
+        shuffle: Any = True,
+        callbacks: Any = None,
+        verbose: Any = 0,
+    ) -> None:
+        self.model = model
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_split = validation_split
+        self.shuffle = shuffle
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "model_" in vars(self) or (isinstance(self.model, Sequential) and self.model.built)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _trained(self) -> Sequential:
+        """The model that predicts: the fitted copy or, before a fit, the one that was given."""
+        check_is_fitted(self)
+        model: Sequential = vars(self).get("model_", self.model)
+        return model
+
+    def _check_x(self, X: Any, y: Any = None, **more: Any) -> Any:
+        checked = {"accept_sparse": "csr", "allow_nd": True, **more}
+        if y is None:
+            reset = "n_features_in_" not in vars(self)  # a model that came trained
+            return validate_data(self, X, reset=reset, **checked)
+        return validate_data(self, X, y, **checked)
+
+    def _train(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
+        if not isinstance(self.model, Sequential) or self.model.loss is None:
+            raise TypeError(f"model: expected a compiled Sequential, got {self.model!r}")
+        model = deepcopy(self.model)
+        model.fit(
+            X,
+            y,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            verbose=self.verbose,
+            callbacks=self.callbacks,
+            validation_split=self.validation_split,
+            validation_data=validation_data,
+            shuffle=self.shuffle,
+            sample_weight=sample_weight,
+        )
+        self.model_ = model
+
+    @property
+    def history_(self) -> dict[str, list[float]]:
+        """The results of each epoch of `fit`."""
+        history: dict[str, list[float]] = self.model_.history.history  # type: ignore[union-attr]
+        return history
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        model = self._trained()
+        return model.predict(self._check_x(X))
+
+
+class SequentialRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
+    """A Sequential as a regressor; made by `from_keras_model`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> from fastnn.sklearn import SequentialRegressor
+    >>> X = np.linspace(-1, 1, 64)[:, None]
+    >>> model = Sequential([Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> SequentialRegressor(model, epochs=50).fit(X, 3 * X[:, 0]).predict(X).shape
+    (64,)
+    """
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> "SequentialRegressor":
+        """Train a copy of the model, from the weights that it has.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (samples, features), or of the model's input
+        y : array_like of shape (samples,) or (samples, outputs)
+        sample_weight : array_like of shape (samples,), optional
+        validation_data : tuple, optional
+            As of `Sequential.fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is wrong or the model is not compiled.
+        """
+        X, y = self._check_x(X, y, multi_output=True, y_numeric=True)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        self._train(X, y, sample_weight, validation_data)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Numbers (samples,), or (samples, outputs) where there are several."""
+        outputs = self._outputs(X)
+        return outputs[:, 0] if outputs.shape[1:] == (1,) else outputs
+
+
+class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
+    """A Sequential as a classifier; made by `from_keras_model`.
+
+    A model of one output tells two classes apart, others one class an output.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> from fastnn.sklearn import SequentialClassifier
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> model = Sequential([Dense(16, "relu"), Dense(3, "softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> clf = SequentialClassifier(model, epochs=2).fit(X, y)
+    >>> clf.predict_proba(X).shape
+    (150, 3)
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        epochs: Any = 1,
+        batch_size: Any = 32,
+        validation_split: Any = 0.0,
+        shuffle: Any = True,
+        callbacks: Any = None,
+        verbose: Any = 0,
+        class_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            model,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, in the order of the outputs; of a model that came trained their numbers."""
+        if "_binarizer" in vars(self):
+            classes: np.ndarray = self._binarizer.classes_
+            return classes
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError("classes_: expected a fitted classifier, got one that is not")
+        return np.arange(max(2, self.model.output_shape[1]))
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> "SequentialClassifier":
+        """Train a copy of the model, from the weights that it has.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (samples, features), or of the model's input
+        y : array_like of shape (samples,), or (samples, labels) of 0 and 1
+        sample_weight : array_like of shape (samples,), optional
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is wrong, the model is not compiled or has no output for each class.
+        """
+        X, y = self._check_x(X, y, multi_output=True)
+        check_classification_targets(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y.ravel()
+        binarizer = LabelBinarizer().fit(y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        if self.class_weight is not None:
+            by_class = compute_sample_weight(self.class_weight, y)
+            sample_weight = by_class if sample_weight is None else sample_weight * by_class
+        if validation_data is not None:
+            X_val, y_val, *weight = validation_data
+            validation_data = (X_val, self._targets(binarizer, y_val), *weight)
+        self._train(X, self._targets(binarizer, y), sample_weight, validation_data)
+        self._binarizer = binarizer
+        return self
+
+    def _targets(self, binarizer: LabelBinarizer, y: Any) -> np.ndarray:
+        """Labels as the model's loss takes them."""
+        targets: np.ndarray = binarizer.transform(y)
+        if self.model is not None and self.model.loss is not None and self.model.loss.sparse:
+            return targets.argmax(axis=1) if targets.shape[1] > 1 else targets[:, 0]
+        return targets
+
+    def _gives_probabilities(self) -> bool:
+        if not isinstance(self.model.loss, _OF_PROBABILITIES):
+            raise AttributeError(
+                f"predict_proba: the loss {self.model.loss!r} is not of probabilities"
+            )
+        return True
+
+    def _scores(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes, or what stands for them."""
+        outputs, loss = self._outputs(X), self.model.loss
+        if not getattr(loss, "from_logits", False):
+            return outputs
+        binary = isinstance(loss, (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy))
+        return (activations.sigmoid if binary else activations.softmax)(outputs)
+
+    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities (samples, classes)."""
+        scores = self._scores(X)
+        return np.concatenate((1 - scores, scores), axis=1) if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most likely classes (samples,); of several labels 0 or 1 each."""
+        scores = self._scores(X)
+        several = "_binarizer" in vars(self) and self._binarizer.y_type_.startswith("multilabel")
+        threshold = 0 if isinstance(self.model.loss, _OF_MARGINS) else 0.5
+        if several:
+            return (scores > threshold).astype(int)
+        one = scores.shape[1] == 1
+        labels: np.ndarray = self.classes_[
+            (scores[:, 0] > threshold).astype(int) if one else scores.argmax(axis=1)
+        ]
+        return labels
+
+
+def from_keras_model(model: Sequential, **parameters: Any) -> Any:
+    """A compiled `Sequential` as an estimator: for pipelines, searches and cross-validation.
+
+    Its loss says which: cross-entropies and hinges are a classifier's. A model that is trained
+    already predicts at once; `fit` trains a copy, from the weights that the model has.
+
+    Parameters
+    ----------
+    model : Sequential
+        Compiled with a loss.
+    **parameters
+        `epochs`, `batch_size`, `validation_split`, `shuffle`, `callbacks` and `verbose` as of
+        `Sequential.fit`; of a classifier `class_weight`, too.
+
+    Returns
+    -------
+    SequentialClassifier or SequentialRegressor
+
+    Raises
+    ------
+    TypeError
+        If `model` is no compiled Sequential, or there is no such parameter.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> from fastnn.sklearn import from_keras_model
+    >>> model = Sequential([Dense(1, input_shape=(2,))])
+    >>> model.compile("sgd", "mse")
+    >>> type(from_keras_model(model, epochs=3)).__name__
+    'SequentialRegressor'
+    """
+    if not isinstance(model, Sequential) or model.loss is None:
+        raise TypeError(f"model: expected a Sequential compiled with a loss, got {model!r}")
+    of_classes = isinstance(model.loss, (*_OF_PROBABILITIES, *_OF_MARGINS))
+    return (SequentialClassifier if of_classes else SequentialRegressor)(model, **parameters)
