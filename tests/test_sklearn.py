@@ -499,7 +499,7 @@ def test_a_grid_search_gives_the_same_in_threads_and_processes(backend):
     pipeline = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=5, random_state=0))
     grid = {"mlpclassifier__alpha": [1e-4, 1.0], "mlpclassifier__dropout": [0.0, 0.5]}
     alone = GridSearchCV(pipeline, grid, cv=2, n_jobs=1).fit(x, y)
-    with joblib.parallel_backend(backend, n_jobs=2):
+    with joblib.parallel_config(backend, n_jobs=2):
         search = GridSearchCV(pipeline, grid, cv=2).fit(x, y)
     np.testing.assert_array_equal(
         search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
