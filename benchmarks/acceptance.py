@@ -1,6 +1,6 @@
 """Measure the speeds that fastnn promises, and exit with 1 where one is not reached.
 
-    python benchmarks/acceptance.py [--only matmul sigmoid fit sparse threads loss]
+    python benchmarks/acceptance.py [--only matmul sigmoid fit sparse estimator threads loss]
 
 The contenders of a bar take turns; a round in which the machine's multiply-add peak, measured
 before and after it, is a tenth below the best of the run had a busy neighbour and is measured anew.
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ from workloads import (
 import fastnn
 from fastnn import kernels, reference
 from fastnn._native.network import Network
-from fastnn.cli.workloads import Workload, matmul_operands, train_epoch
+from fastnn.cli.workloads import W1, W3, W5, W6, Workload, matmul_operands, train_epoch
 
 BLOCK_SECONDS = 0.02  # a contender repeats its work for about that long in a round
 
@@ -264,6 +265,70 @@ def sparse_bars(arena: Arena) -> Iterator[Bar]:
         yield Bar(name, ratio, 5.0, "times")
 
 
+def estimator_pair(workload: Workload, epochs: int) -> tuple[Any, Any]:
+    """fastnn's estimator for a workload and scikit-learn's, which both go through all epochs."""
+    from sklearn import neural_network
+
+    *hidden, _ = workload.layers
+    kind = "MLPClassifier" if workload.loss == "xent" else "MLPRegressor"
+    settings = {
+        "hidden_layer_sizes": [units for units, _ in hidden],
+        "activation": hidden[0][1],
+        "batch_size": workload.batch_size,
+        "max_iter": epochs,
+        "n_iter_no_change": 10**9,
+        "random_state": 0,
+    }
+    return getattr(fastnn, kind)(**settings), getattr(neural_network, kind)(**settings)
+
+
+def estimator_model(workload: Workload) -> Any:
+    """The same network as a Sequential."""
+    from fastnn.layers import Dense, Input
+    from fastnn.models import Sequential
+    from fastnn.optimizers import Adam
+
+    layers = [Dense(units, activation) for units, activation in workload.layers]
+    model = Sequential([Input((workload.inputs,)), *layers])
+    loss = "sparse_categorical_crossentropy" if workload.loss == "xent" else "mse"
+    model.compile(Adam(epsilon=1e-8), loss)
+    return model
+
+
+def estimator_bars(
+    arena: Arena, workload: Workload, rival: str, limit: float, epochs: int
+) -> Iterator[Bar]:
+    """The estimator's `fit` beside scikit-learn's, or beside that of a Sequential."""
+    x, y = workload.data()
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    ours, theirs = estimator_pair(workload, epochs)
+    model = estimator_model(workload)
+    fits: dict[str, Function] = {
+        "scikit-learn": lambda: theirs.fit(x, y),
+        "Sequential": lambda: model.fit(
+            x, y, epochs=epochs, batch_size=workload.batch_size, verbose=0
+        ),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the epochs were too few to converge
+        contenders = {"ours": lambda: ours.fit(x, y), rival: fits[rival]}
+        seconds, _ = arena.contest(contenders, max(THREADS))
+    ratio = seconds[rival] / seconds["ours"]
+    yield Bar(f"estimator, {workload.title}: {rival}'s speed", ratio, limit, "times")
+
+
+def row_bars(arena: Arena) -> Iterator[Bar]:
+    """One row through `predict_proba`."""
+    x, y = DIGITS.data()
+    ours, _ = estimator_pair(DIGITS, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours.fit(x, y)
+    row = x[:1]
+    seconds, _ = arena.contest({"ours": lambda: ours.predict_proba(row)}, 1)
+    yield Bar("estimator, one row of digits", seconds["ours"] * 1e6, 15.0, "us", at_most=True)
+
+
 def loss_bars(arena: Arena, workload: Workload) -> Iterator[Bar]:
     """After three epochs both engines are at the same loss."""
     x, y = workload.data()
@@ -358,6 +423,14 @@ SUITES: dict[str, list[Callable[[Arena], Iterator[Bar]]]] = {
     ],
     "fit": [fit_bars],
     "sparse": [sparse_bars],
+    "estimator": [
+        partial(estimator_bars, workload=W1, rival="scikit-learn", limit=20, epochs=200),
+        partial(estimator_bars, workload=DIGITS, rival="scikit-learn", limit=12, epochs=20),
+        partial(estimator_bars, workload=W6, rival="scikit-learn", limit=20, epochs=20),
+        partial(estimator_bars, workload=W3, rival="Sequential", limit=0.9, epochs=2),
+        partial(estimator_bars, workload=W5, rival="Sequential", limit=0.9, epochs=2),
+        row_bars,
+    ],
     "threads": [
         *(partial(thread_bars, workload=workload) for workload in WORKLOADS),
         partial(pause_bars, size=512),

@@ -229,7 +229,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         """Refuse wrong ones before anything changes."""
         for name in self._hidden_activations(hidden):
             activations.get(_network.ACTIVATIONS.get(name, name))
-        if self.solver != "lbfgs":
+        if self.solver not in ("lbfgs", "sgd", "adam"):
             self._new_optimizer()
         if self.loss not in ("log_loss", "squared_error", "poisson"):
             losses.get(self.loss)
