@@ -167,7 +167,9 @@ static element log_loss_logits_element(kernels k, const double *param, long doub
     const long double c = q < low ? low : q > high ? high : q, rest = 1 - c;
     const long double loss = -t * logl(c) - (1 - t) * logl(rest);
     const long double bound = 8 * (fabsl(logl(c)) + fabsl(logl(rest))) + 8 * t + 8 * (1 - t) / rest;
-    return (element){loss, bound, q - t, 8 * q + t};
+    /* 1 / q may overflow where q is subnormal, which is 0 then */
+    const long double gone = q < 4 * smallest(k) / epsilon(k) ? q / epsilon(k) : 0;
+    return (element){loss, bound, q - t, 8 * q + t + gone};
 }
 
 static long double sign(long double x) { return isnan(x) ? x : (x > 0) - (x < 0); }
