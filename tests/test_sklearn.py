@@ -662,6 +662,34 @@ def test_scores_in_training_are_of_the_weights_in_training():
     np.testing.assert_array_equal(held.coefs_[0], free.coefs_[0])
 
 
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_training_that_fails_leaves_what_it_has_trained(looks):
+    x, y = load("wine")
+    clf = MLPClassifier((8,), max_iter=4, random_state=0, warm_start=True).fit(x, y)
+    before = copy.deepcopy(clf)
+    if looks:
+        held = clf.coefs_[0]
+
+    class Fail(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise ZeroDivisionError
+
+    clf.set_params(callbacks=[Fail()])
+    with pytest.raises(ZeroDivisionError):
+        clf.fit(x, y)
+    before.set_params(max_iter=2).fit(x, y)
+    np.testing.assert_array_equal(clf.coefs_[0], before.coefs_[0])
+    assert not looks or clf.coefs_[0] is held
+
+
+def test_lbfgs_leaves_the_short_way_open():
+    x, y = load("wine")
+    clf = MLPClassifier((8,), solver="lbfgs", max_iter=5, random_state=0).fit(x, y)
+    assert clf._lists is None
+    np.testing.assert_array_equal(clf.predict_proba(x[:1]), clf.predict_proba(x)[:1])
+
+
 def test_another_solver_may_go_on():
     x, y = load("wine")
     x = scale(x)

@@ -200,17 +200,21 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
             sample_weight = _check_sample_weight(sample_weight, X)
         y = y.reshape(len(y), -1)
         sample_weight = self._weigh_classes(y, sample_weight)
+        if self.solver == "lbfgs" and validation_data is not None:
+            raise ValueError("validation_data: expected None with solver='lbfgs'")
         self._random_state = check_random_state(self.random_state)
         self.n_outputs_ = y.shape[1]
         if first:
             self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
-        if self.solver == "lbfgs":
-            if validation_data is not None:
-                raise ValueError("validation_data: expected None with solver='lbfgs'")
-            self._fit_lbfgs(X, y, sample_weight, None, None, None, None, self._layer_sizes())
-        else:
-            self._fit_stochastic(X, y, sample_weight, incremental, validation_data)
-        self._take_over()
+        held = vars(self).get("_lists")
+        try:
+            if self.solver == "lbfgs":
+                sizes = [X.shape[1], *hidden, self.n_outputs_]
+                self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
+            else:
+                self._fit_stochastic(X, y, sample_weight, incremental, validation_data)
+        finally:
+            self._take_over(held)
         if not all(np.isfinite(weight).all() for weight in self._model.get_weights()):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
@@ -233,9 +237,6 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
             self._new_optimizer()
         if self.loss not in ("log_loss", "squared_error", "poisson"):
             losses.get(self.loss)
-
-    def _layer_sizes(self) -> list[int]:
-        return _network.layer_sizes(self._model)
 
     def _weigh_classes(self, y: np.ndarray, sample_weight: Any) -> Any:
         return sample_weight
@@ -270,15 +271,15 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self._best_weights = self._model.get_weights() if self.early_stopping else None
 
-    def _take_over(self) -> None:
-        """After training the model's weights count; lists that were handed out follow them."""
-        lists, self._lists = self._lists, None
-        if lists is None:
+    def _take_over(self, held: dict[str, list[Any]] | None) -> None:
+        """After training the model's weights count; lists that were out before follow them."""
+        self._lists = None
+        if held is None or "_model" not in vars(self):
             return
         for name in _LISTS:
-            for old, new in zip(lists[name], self._list_out(name), strict=True):
+            for old, new in zip(held[name], self._list_out(name), strict=True):
                 old[...] = new
-        self._lists = lists
+        self._lists = held
 
     def _data(self, model: Sequential, X: Any, y: np.ndarray, sample_weight: Any) -> Data:
         """What the engine trains on."""
