@@ -139,9 +139,9 @@ def test_train_more_losses(both, problem, dtype, loss, last, outputs):
 
 @pytest.mark.parametrize("name", ["half_poisson", "log_loss"])
 def test_losses_of_logits_need_their_activation(both, name):
-    net = both("float32", 3, [("dense", 2, "tanh", True)], "mse", "sgd")[0]
-    with pytest.raises(ValueError, match=f"loss: unknown '{name}'"):
-        net.compile(name, "sgd", [], {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False})
+    for net in both("float32", 3, [("dense", 2, "tanh", True)], "mse", "sgd"):
+        with pytest.raises(ValueError, match=f"loss: unknown '{name}'"):
+            net.compile(name, "sgd", [], {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False})
 
 
 @pytest.mark.parametrize("labels", [False, True])

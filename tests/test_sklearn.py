@@ -236,6 +236,24 @@ def test_weights_of_classes_that_are_not_there_are_refused():
         MLPClassifier(class_weight={7: 2.0}).fit(x, y)
 
 
+def test_class_weight_in_partial_fit_goes_by_all_classes():
+    x, y = load("wine")
+    clf = MLPClassifier((4,), class_weight={2: 3.0}, random_state=0)
+    clf.partial_fit(x[y < 2], y[y < 2], classes=[0, 1, 2])
+    other = MLPClassifier((4,), random_state=0).partial_fit(x[y < 2], y[y < 2], classes=[0, 1, 2])
+    np.testing.assert_array_equal(clf.coefs_[0], other.coefs_[0])
+    with pytest.raises(ValueError, match="class_weight: expected 'balanced' or None for several"):
+        MLPClassifier(class_weight={0: 2.0}).fit(x, np.eye(3)[y])
+
+
+def test_without_a_hidden_layer_the_samples_are_the_transform():
+    x, y = load("wine")
+    clf = MLPClassifier((), max_iter=2).fit(x, y)
+    np.testing.assert_array_equal(clf.transform(x), x)
+    np.testing.assert_array_equal(clf.transform(sparse.csr_matrix(x)), x)
+    assert len(clf.get_feature_names_out()) == x.shape[1]
+
+
 def test_layers_have_activations_of_their_own():
     x, y = load("wine")
     clf = MLPClassifier((8, 6), ["gelu", "tanh"], max_iter=2, random_state=0).fit(x, y)
@@ -602,6 +620,21 @@ def test_a_trained_model_predicts_at_once_and_stays_as_it_is():
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_wrapped_classifier_has_an_output_for_each_class():
+    x, y = load("wine")
+    few = from_keras_model(wine_model())
+    with pytest.raises(ValueError, match=r"model: expected an output for each of 2 classes, got"):
+        few.fit(x[y < 2], y[y < 2])
+    with pytest.raises(ValueError, match="validation_data: expected labels that are among those"):
+        few.fit(x, y, validation_data=(x, y + 1))
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        few.fit(x, None)
+    two = Sequential([layers.Dense(2, "softmax")])
+    two.compile(optimizers.Adam(0.1), "categorical_crossentropy")
+    clf = from_keras_model(two, epochs=30).fit(scale(x[y < 2]), y[y < 2])
+    assert clf.score(scale(x[y < 2]), y[y < 2]) > 0.95
+
+
 def test_only_compiled_models_are_wrapped():
     for wrong in (Sequential([layers.Dense(1)]), MLPClassifier()):
         with pytest.raises(TypeError, match="model: expected a Sequential compiled with a loss"):
@@ -623,6 +656,13 @@ def test_only_compiled_models_are_wrapped():
         ({"solver": optimizers.LBFGS()}, "solver: expected 'lbfgs'"),
         ({"loss": "nothing"}, "loss: expected one of"),
         ({"solver": "lbfgs", "dropout": 0.5}, "LBFGS: expected layers that do the same"),
+        ({"solver": "lbfgs", "callbacks": [Callback()]}, "callbacks: expected none"),
+        ({"solver": "lbfgs", "verbose": "progress"}, "verbose: expected a number"),
+        ({"solver": "LBFGS"}, "solver: expected 'lbfgs'"),
+        (
+            {"solver": optimizers.SGD(0.1), "learning_rate": ExponentialDecay(0.1, 1, 0.9)},
+            "learning_rate: expected a schedule to be the solver's own",
+        ),
     ],
     ids=str,
 )

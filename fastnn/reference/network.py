@@ -618,6 +618,8 @@ class Network:
                 f"loss: gaussian_nll needs an even number of outputs, got {self.output_size}"
             )
         fused = FUSED.get((loss, self._ops[-1].name))
+        if not fused and loss and loss not in kernels.LOSSES:
+            raise ValueError(f"loss: unknown {loss!r}")
         self._fused = fused is not None
         self._loss = fused or (kernels.KERNELS[loss] if loss else _no_loss)
         self._loss_params = tuple(loss_params)

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -233,7 +234,14 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         """Refuse wrong ones before anything changes."""
         for name in self._hidden_activations(hidden):
             activations.get(_network.ACTIVATIONS.get(name, name))
-        if self.solver not in ("lbfgs", "sgd", "adam"):
+        if self.solver == "lbfgs":
+            if self.callbacks:
+                raise ValueError(
+                    "callbacks: expected none with solver='lbfgs', which has no epochs"
+                )
+            if self.verbose == "progress":
+                raise ValueError("verbose: expected a number with solver='lbfgs', got 'progress'")
+        elif self.solver not in ("sgd", "adam"):
             self._new_optimizer()
         if self.loss not in ("log_loss", "squared_error", "poisson"):
             losses.get(self.loss)
@@ -349,6 +357,11 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         of_init = isinstance(self.learning_rate, str)
         rate = self.learning_rate_init if of_init else self.learning_rate
         if isinstance(self.solver, Optimizer):
+            if not of_init:
+                raise ValueError(
+                    f"learning_rate: expected a schedule to be the solver's own, as that is an "
+                    f"Optimizer; got {rate!r} beside it"
+                )
             new: Optimizer = type(self.solver).from_config(self.solver.get_config())
         elif self.solver == "sgd":
             return SGD(rate, momentum=self.momentum, nesterov=self.nesterovs_momentum)
@@ -356,7 +369,8 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
             return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
         else:
             new = optimizers.get(self.solver)
-            new.learning_rate = rate
+            if not isinstance(new, LBFGS):
+                new.learning_rate = rate
         if isinstance(new, LBFGS):
             raise ValueError("solver: expected 'lbfgs' for L-BFGS, got an LBFGS")
         return new
@@ -475,7 +489,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def transform(self, X: Any) -> np.ndarray:
-        """What the last hidden layer makes of samples.
+        """What the last hidden layer makes of samples; without one, the samples.
 
         Parameters
         ----------
@@ -487,6 +501,8 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        if self.n_layers_ == 2:  # no hidden layer
+            return np.asarray(X.toarray() if issparse(X) else X)
         model = _network.hidden_model(self._current())
         return model._predict_rows(model._inputs(X), self.num_threads)
 

@@ -158,16 +158,24 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
     def _weigh_classes(self, y: np.ndarray, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight
-        labels = self._labels(y)
-        class_weight = self.class_weight
-        if isinstance(class_weight, Mapping) and labels.ndim == 1:
-            unknown = sorted(set(class_weight) - set(self.classes_.tolist()), key=repr)
-            if unknown:
-                raise ValueError(
-                    f"class_weight: expected weights of {self.classes_.tolist()}, got {unknown}"
-                )
-        by_class = compute_sample_weight(class_weight, labels)
+        if isinstance(self.class_weight, str):
+            by_class = compute_sample_weight(self.class_weight, self._labels(y))
+        else:
+            by_class = self._weights_of(self.class_weight, y)
         return by_class if sample_weight is None else sample_weight * by_class
+
+    def _weights_of(self, class_weight: Mapping[Any, float], y: np.ndarray) -> np.ndarray:
+        """A weight for each sample; classes that are not named weigh 1."""
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(
+                f"class_weight: expected 'balanced' or None for several labels, got {class_weight}"
+            )
+        classes = self.classes_.tolist()
+        if unknown := [label for label in class_weight if label not in classes]:
+            raise ValueError(f"class_weight: expected weights of {classes}, got {unknown}")
+        weights = np.array([class_weight.get(label, 1.0) for label in classes])
+        weighed: np.ndarray = weights[y[:, 0].astype(int) if y.shape[1] == 1 else y.argmax(axis=1)]
+        return weighed
 
     def _labels(self, y: np.ndarray) -> np.ndarray:
         labels: np.ndarray = self._label_binarizer.inverse_transform(y)

@@ -62,16 +62,20 @@ class _Wrapped(BaseEstimator):  # type: ignore[misc]
         model: Sequential = vars(self).get("model_", self.model)
         return model
 
-    def _check_x(self, X: Any, y: Any = None, **more: Any) -> Any:
-        checked = {"accept_sparse": "csr", "allow_nd": True, **more}
-        if y is None:
-            reset = "n_features_in_" not in vars(self)  # a model that came trained
-            return validate_data(self, X, reset=reset, **checked)
-        return validate_data(self, X, y, **checked)
+    def _check_x(self, X: Any) -> Any:
+        reset = "n_features_in_" not in vars(self)  # a model that came trained
+        return validate_data(self, X, reset=reset, accept_sparse="csr", allow_nd=True)
 
-    def _train(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
+    def _check_both(self, X: Any, y: Any, **more: Any) -> Any:
+        return validate_data(
+            self, X, y, accept_sparse="csr", allow_nd=True, multi_output=True, **more
+        )
+
+    def _check_model(self) -> None:
         if not isinstance(self.model, Sequential) or self.model.loss is None:
             raise TypeError(f"model: expected a compiled Sequential, got {self.model!r}")
+
+    def _train(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
         model = deepcopy(self.model)
         model.fit(
             X,
@@ -90,7 +94,7 @@ class _Wrapped(BaseEstimator):  # type: ignore[misc]
     @property
     def history_(self) -> dict[str, list[float]]:
         """The results of each epoch of `fit`."""
-        history: dict[str, list[float]] = self.model_.history.history  # type: ignore[union-attr]
+        history: dict[str, list[float]] = self.model_.history.history
         return history
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -132,7 +136,8 @@ class SequentialRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
         ValueError, TypeError
             If an argument is wrong or the model is not compiled.
         """
-        X, y = self._check_x(X, y, multi_output=True, y_numeric=True)
+        self._check_model()
+        X, y = self._check_both(X, y, y_numeric=True)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         self._train(X, y, sample_weight, validation_data)
@@ -218,11 +223,13 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         ValueError, TypeError
             If an argument is wrong, the model is not compiled or has no output for each class.
         """
-        X, y = self._check_x(X, y, multi_output=True)
+        self._check_model()
+        X, y = self._check_both(X, y)
         check_classification_targets(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = y.ravel()
         binarizer = LabelBinarizer().fit(y)
+        outputs = self._check_outputs(X, len(binarizer.classes_), y.ndim == 2)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         if self.class_weight is not None:
@@ -230,17 +237,31 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
             sample_weight = by_class if sample_weight is None else sample_weight * by_class
         if validation_data is not None:
             X_val, y_val, *weight = validation_data
-            validation_data = (X_val, self._targets(binarizer, y_val), *weight)
-        self._train(X, self._targets(binarizer, y), sample_weight, validation_data)
+            if strangers := sorted(set(np.ravel(y_val)) - set(np.ravel(y)), key=repr):
+                raise ValueError(
+                    f"validation_data: expected labels that are among those of y, got {strangers}"
+                )
+            validation_data = (X_val, self._targets(binarizer, y_val, outputs), *weight)
+        self._train(X, self._targets(binarizer, y, outputs), sample_weight, validation_data)
         self._binarizer = binarizer
         return self
 
-    def _targets(self, binarizer: LabelBinarizer, y: Any) -> np.ndarray:
+    def _check_outputs(self, X: Any, classes: int, several: bool) -> int:
+        """How many outputs the model has, which is to be one a class, or one for two classes."""
+        shape = self.model._output_shape_for(X.shape[1:])
+        if shape != (classes,) and (shape != (1,) or classes > 2 or several):
+            raise ValueError(
+                f"model: expected an output for each of {classes} classes, got {shape}"
+            )
+        outputs: int = shape[0]
+        return outputs
+
+    def _targets(self, binarizer: LabelBinarizer, y: Any, outputs: int) -> np.ndarray:
         """Labels as the model's loss takes them."""
         targets: np.ndarray = binarizer.transform(y)
-        if self.model is not None and self.model.loss is not None and self.model.loss.sparse:
+        if self.model.loss.sparse:
             return targets.argmax(axis=1) if targets.shape[1] > 1 else targets[:, 0]
-        return targets
+        return np.hstack([1 - targets, targets]) if targets.shape[1] < outputs else targets
 
     def _gives_probabilities(self) -> bool:
         if not isinstance(self.model.loss, _OF_PROBABILITIES):
