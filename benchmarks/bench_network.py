@@ -40,6 +40,9 @@ LOSSES = {
     "focal_xent": ("focal_xent", "softplus"),
     "focal_xent_logits": ("focal_xent", "softmax"),
     "gaussian_nll": ("gaussian_nll", "linear"),
+    "half_squared": ("half_squared", "linear"),
+    "half_poisson_logits": ("half_poisson", "exp"),
+    "log_loss_logits": ("log_loss", "sigmoid"),
 }
 # the numbers that a loss takes beside predictions and targets
 PARAMS = {
@@ -48,6 +51,8 @@ PARAMS = {
     "focal": (0.0, 2.0, 1.0, 1.0),
     "focal_xent": (0.0, 2.0, 0.25),
     "gaussian_nll": (-13.8, 0.0),
+    "half_squared": (0.05,),
+    "log_loss": (1e-7,),
 }
 # a metric's name and the number that it takes
 NUMBERS = {"in_top_k": 3}
