@@ -672,6 +672,13 @@ def test_a_wrong_parameter_is_named(settings, message):
         MLPClassifier(**settings).fit(x, y)
 
 
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+def test_losses_of_class_ids_want_several_classes(cls):
+    x, y = load("breast cancer")
+    with pytest.raises(ValueError, match="loss: expected one that does not take class ids"):
+        cls(loss="sparse_categorical_crossentropy").fit(x, y)
+
+
 def test_negative_counts_are_refused():
     with pytest.raises(ValueError, match="y: expected numbers >= 0 for loss='poisson', got -1"):
         MLPRegressor("poisson").fit([[1.0], [2.0]], [-1.0, 2.0])

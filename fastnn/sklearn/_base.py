@@ -291,6 +291,11 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
 
     def _data(self, model: Sequential, X: Any, y: np.ndarray, sample_weight: Any) -> Data:
         """What the engine trains on."""
+        if model.loss.sparse and self.out_activation_ != "softmax":  # type: ignore[union-attr]
+            raise ValueError(
+                f"loss: expected one that does not take class ids, as there are not several "
+                f"classes with an output each; got {model.loss!r}"
+            )
         targets = y.argmax(axis=1) if model.loss.sparse else y  # type: ignore[union-attr]
         data = model._check_data(X, targets, sample_weight, shape=model._sample_shape)
         return in_rows(data)
