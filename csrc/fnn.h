@@ -305,8 +305,8 @@ typedef void (*fnn_embed_gradient)(const fnn_embed_gradient_args *args);
  *   log_loss_logits  sum over columns of -t log c - (1-t) log(1-c), c = clip(q, eps, 1-eps), of
  *                q = 1 / (1 + exp(-p)) as it is rounded; dp goes by q
  * param: {smoothing} of bce, xent and bce_logits, {smoothing, most} of xent_logits (a row's unweighted
- * loss is at most that, but for 0, and dp goes on), {factor} of half_squared, {eps} of log_loss_logits, {smoothing, gamma, positive, negative} of focal,
- * {smoothing, gamma, alpha} of focal_xent, {delta} of huber, {tau} of quantile, {low, base} of
+ * loss is at most that, but for 0, and dp goes on), {factor} of half_squared, {eps} of log_loss_logits,
+ * {smoothing, gamma, positive, negative} of focal, {smoothing, gamma, alpha} of focal_xent, {delta} of huber, {tau} of quantile, {low, base} of
  * gaussian_nll. Smoothing s takes t to t + s (1/2 - t), for xent and focal_xent 1/cols - t.
  * The targets are t (dense, panelled with t_panel, row stride P), or for xent class ids in label (of
  * one that is no column all t are 0); the other of the two is NULL. loss[r] = weight[r] * the above (weight NULL: 1). The gradient

@@ -205,12 +205,12 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
             raise ValueError("validation_data: expected None with solver='lbfgs'")
         self._random_state = check_random_state(self.random_state)
         self.n_outputs_ = y.shape[1]
+        sizes = [X.shape[1], *hidden, self.n_outputs_]
         if first:
-            self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
+            self._initialize(sizes, X.dtype)
         held = vars(self).get("_lists")
         try:
             if self.solver == "lbfgs":
-                sizes = [X.shape[1], *hidden, self.n_outputs_]
                 self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
             else:
                 self._fit_stochastic(X, y, sample_weight, incremental, validation_data)
@@ -249,7 +249,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
     def _weigh_classes(self, y: np.ndarray, sample_weight: Any) -> Any:
         return sample_weight
 
-    def _initialize(self, y: np.ndarray, layer_units: list[int], dtype: Any) -> None:
+    def _initialize(self, layer_units: list[int], dtype: Any) -> None:
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(layer_units)
         self.out_activation_ = self._out_activation()
@@ -257,8 +257,8 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
             dtype = np.float64
         self._lists = None
         model = self._model = self._build(layer_units, np.dtype(dtype))
-        names = self._activations(self.n_layers_ - 2)
-        names[-1] = names[-2] if len(names) > 1 else self.activation
+        names = self._hidden_activations(self.n_layers_ - 2)
+        names.append(names[-1] if names else self.activation)
         for layer, name in zip(_network.dense_layers(model), names, strict=True):
             layer.set_weights(self._draw(layer.known_shape()[0], layer.units, name))
         if self.solver != "lbfgs":

@@ -182,13 +182,9 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
         return labels
 
     def _decide(self, outputs: np.ndarray) -> np.ndarray:
-        one = outputs.shape[1] == 1
         if self._label_binarizer.y_type_.startswith("multilabel") or len(self.classes_) == 1:
-            return self._labels(outputs[:, 0] if one else outputs)
-        labels: np.ndarray = self.classes_[
-            (outputs[:, 0] > 0.5).astype(int) if one else outputs.argmax(axis=1)
-        ]
-        return labels
+            return self._labels(super()._decide(outputs))
+        return _network.most_likely(self.classes_, outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes.
@@ -205,9 +201,7 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
         if few is None:
             proba: np.ndarray = super().predict_proba(X)
             return proba
-        if self.n_outputs_ > 1:
-            return few
-        return np.concatenate((1 - few, few), axis=1)
+        return _network.of_both_classes(few)
 
 
 class MLPRegressor(FastMLP, neural_network.MLPRegressor):  # type: ignore[misc]

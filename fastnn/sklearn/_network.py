@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from math import log
 from typing import Any
 
+import numpy as np
+
 from fastnn import losses
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer
 from fastnn.models import Sequential
@@ -93,17 +95,14 @@ def build(
     names = [ACTIVATIONS.get(name, name) if isinstance(name, str) else name for name in activations]
     layers: list[Layer] = [Input((sizes[0],), dtype=dtype)]
     for number, (units, name) in enumerate(zip(sizes[1:], names, strict=True)):
-        normalized = batch_norm and number < len(names) - 1
-        layers.append(_dense(units, None if normalized else name, dtype))
-        if normalized:
+        hidden = number < len(names) - 1
+        first = None if hidden and batch_norm else name
+        layers.append(Dense(units, first, kernel_initializer="zeros", dtype=dtype))
+        if hidden and batch_norm:
             layers += [BatchNormalization(dtype=dtype), Activation(name, dtype=dtype)]
-        if dropout and number < len(names) - 1:
+        if hidden and dropout:
             layers.append(Dropout(dropout, seed=seeds[number], dtype=dtype))
     return Sequential(layers)
-
-
-def _dense(units: int, activation: Any, dtype: str) -> Dense:
-    return Dense(units, activation, kernel_initializer="zeros", dtype=dtype)
 
 
 def dense_layers(model: Sequential) -> list[Dense]:
@@ -130,6 +129,19 @@ def hidden_model(model: Sequential) -> Sequential:
 def copy_model(model: Sequential) -> Sequential:
     """A model of its own with the same layers and weights, not compiled."""
     return _copy(model, model.layers)
+
+
+def of_both_classes(outputs: np.ndarray) -> np.ndarray:
+    """Probabilities of all classes, where one output stands for the second of two."""
+    return np.concatenate((1 - outputs, outputs), axis=1) if outputs.shape[1] == 1 else outputs
+
+
+def most_likely(classes: np.ndarray, outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """The label of each sample, where one output stands for the second of two from above that."""
+    one = outputs.shape[1] == 1
+    number = (outputs[:, 0] > threshold).astype(int) if one else outputs.argmax(axis=1)
+    labels: np.ndarray = classes[number]
+    return labels
 
 
 def _copy(model: Sequential, layers: Sequence[Layer]) -> Sequential:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from fastnn import activations, losses
 from fastnn.models import Sequential
+from fastnn.sklearn._network import most_likely, of_both_classes
 
 # whose outputs stand for classes: probabilities or logits of them; margins
 _OF_PROBABILITIES = (
@@ -261,7 +262,7 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         targets: np.ndarray = binarizer.transform(y)
         if self.model.loss.sparse:
             return targets.argmax(axis=1) if targets.shape[1] > 1 else targets[:, 0]
-        return np.hstack([1 - targets, targets]) if targets.shape[1] < outputs else targets
+        return of_both_classes(targets) if targets.shape[1] < outputs else targets
 
     def _gives_probabilities(self) -> bool:
         if not isinstance(self.model.loss, _OF_PROBABILITIES):
@@ -281,8 +282,7 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
     @available_if(_gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (samples, classes)."""
-        scores = self._scores(X)
-        return np.concatenate((1 - scores, scores), axis=1) if scores.shape[1] == 1 else scores
+        return of_both_classes(self._scores(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely classes (samples,); of several labels 0 or 1 each."""
@@ -291,11 +291,7 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         threshold = 0 if isinstance(self.model.loss, _OF_MARGINS) else 0.5
         if several:
             return (scores > threshold).astype(int)
-        one = scores.shape[1] == 1
-        labels: np.ndarray = self.classes_[
-            (scores[:, 0] > threshold).astype(int) if one else scores.argmax(axis=1)
-        ]
-        return labels
+        return most_likely(self.classes_, scores, threshold)
 
 
 def from_keras_model(model: Sequential, **parameters: Any) -> Any:
