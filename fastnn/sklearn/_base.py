@@ -6,8 +6,6 @@ scikit-learn does not have need, is here.
 """
 
 import warnings
-from collections.abc import Sequence
-from math import isfinite
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -37,19 +35,21 @@ from fastnn.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.sklearn import _network
 from fastnn.sklearn._training import Feed, Rule, train
+from fastnn.sklearn._weights import Weights
 
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 DTYPES = ("float32", "float64", "mixed_bfloat16")
-_LISTS = ("coefs_", "intercepts_")
 
 
-class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerPerceptron):  # type: ignore[misc]
-    """The part of an estimator that is on the engine.
+class FastMLP(
+    Weights,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    BaseMultilayerPerceptron,  # type: ignore[misc]
+):
+    """The part of an estimator that is on the engine."""
 
-    Weights are the model's. `coefs_` and `intercepts_` are lists of copies, made when they are
-    asked for; from then on they may have been changed, and are read again before the model is used.
-    """
-
-    _lists: dict[str, list[Any]] | None
+    _own_losses: ClassVar[tuple[str, ...]]  # which scikit-learn has, too
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMultilayerPerceptron._parameter_constraints,
@@ -67,94 +67,6 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         "num_threads": [Interval(Integral, 1, None, closed="left"), None],
         "dtype": [StrOptions(set(DTYPES)), None],
     }
-
-    # ---- weights ------------------------------------------------------------------------------
-
-    def _lists_out(self) -> dict[str, list[Any]]:
-        """The lists, made of the model's weights where there are none."""
-        own = vars(self)
-        if own.get("_lists") is None:
-            layers = _network.dense_layers(own["_model"]) if "_model" in own else []
-            kernels, biases = [layer.kernel for layer in layers], [layer.bias for layer in layers]
-            self._lists = {"coefs_": kernels, "intercepts_": biases} if layers else {}
-        lists: dict[str, list[Any]] = own["_lists"]
-        return lists
-
-    def _list_out(self, name: str) -> list[Any]:
-        if not self.__sklearn_is_fitted__() or name not in self._lists_out():
-            raise AttributeError(f"{type(self).__name__} has no {name} before it is fitted")
-        return self._lists_out()[name]
-
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """The kernels, (inputs, units) each. They may be changed, item by item or in place."""
-        return self._list_out("coefs_")
-
-    @coefs_.setter
-    def coefs_(self, value: Sequence[np.ndarray]) -> None:
-        self._lists_out()["coefs_"] = list(value)
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """The biases, (units,) each. They may be changed, item by item or in place."""
-        return self._list_out("intercepts_")
-
-    @intercepts_.setter
-    def intercepts_(self, value: Sequence[np.ndarray]) -> None:
-        self._lists_out()["intercepts_"] = list(value)
-
-    def _current(self) -> Sequential:
-        """The model, with what has become of the lists."""
-        model: Sequential | None = vars(self).get("_model")
-        lists = vars(self).get("_lists")
-        if lists is None or vars(self).get("_in_training"):
-            return model  # type: ignore[return-value]
-        coefs = [np.asarray(coef) for coef in lists["coefs_"]]
-        sizes = [coefs[0].shape[0], *(coef.shape[1] for coef in coefs)]
-        if model is None or _network.layer_sizes(model) != sizes:
-            model = self._model = self._build(sizes, coefs[0].dtype)
-        for layer, *weights in zip(
-            _network.dense_layers(model), coefs, lists["intercepts_"], strict=True
-        ):
-            layer.set_weights(weights)
-        return model
-
-    def _build(self, sizes: list[int], dtype: np.dtype[Any]) -> Sequential:
-        seeds = []
-        if self.dropout:
-            seeds = self._random_state.randint(2**31 - 1, size=len(sizes)).tolist()
-        name = self.dtype or ("float32" if dtype == np.float32 else "float64")
-        return _network.build(
-            sizes,
-            self._activations(len(sizes) - 2),
-            name,
-            batch_norm=self.batch_norm,
-            dropout=self.dropout,
-            seeds=seeds,
-        )
-
-    def _activations(self, hidden: int) -> list[Any]:
-        """Those of the hidden layers and of the last."""
-        return [*self._hidden_activations(hidden), self.out_activation_]
-
-    def _hidden_activations(self, hidden: int) -> list[Any]:
-        if not isinstance(self.activation, (list, tuple)):
-            return [self.activation] * hidden
-        if len(self.activation) != hidden:
-            raise ValueError(
-                f"activation: expected one for each of {hidden} hidden layers, got "
-                f"{self.activation}"
-            )
-        return list(self.activation)
-
-    @property
-    def model_(self) -> Sequential:
-        """A `Sequential` with the weights of now: to be saved, looked at, trained on."""
-        check_is_fitted(self)
-        return _network.copy_model(self._current())
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "_model" in vars(self) or "_lists" in vars(self)
 
     # ---- fit ----------------------------------------------------------------------------------
 
@@ -193,29 +105,14 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         incremental: bool = False,
         validation_data: Any = None,
     ) -> "FastMLP":
-        hidden = self._hidden_layer_sizes()
-        self._check_names(len(hidden))
-        first = not self.__sklearn_is_fitted__() or (not self.warm_start and not incremental)
-        X, y = self._validate_input(X, y, incremental, reset=first)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        y = y.reshape(len(y), -1)
-        sample_weight = self._weigh_classes(y, sample_weight)
-        if self.solver == "lbfgs" and validation_data is not None:
-            raise ValueError("validation_data: expected None with solver='lbfgs'")
-        self._random_state = check_random_state(self.random_state)
-        self.n_outputs_ = y.shape[1]
-        sizes = [X.shape[1], *hidden, self.n_outputs_]
-        if first:
-            self._initialize(sizes, X.dtype)
-        held = vars(self).get("_lists")
+        before = dict(vars(self))
+        self._trained = False
         try:
-            if self.solver == "lbfgs":
-                self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
-            else:
-                self._fit_stochastic(X, y, sample_weight, incremental, validation_data)
-        finally:
-            self._take_over(held)
+            self._prepare_and_train(X, y, sample_weight, incremental, validation_data)
+        except BaseException:
+            if not self._trained:  # nothing has changed then
+                self.__dict__ = before
+            raise
         if not all(np.isfinite(weight).all() for weight in self._model.get_weights()):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
@@ -223,28 +120,87 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
             )
         return self
 
+    def _prepare_and_train(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation_data: Any
+    ) -> None:
+        hidden = self._hidden_layer_sizes()
+        self._check_parameters(len(hidden))
+        first = not self.__sklearn_is_fitted__() or (not self.warm_start and not incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        y = y.reshape(len(y), -1)
+        if not first:
+            self._check_goes_on(hidden, y.shape[1])
+        sample_weight = self._weigh_classes(y, sample_weight)
+        self._random_state = check_random_state(self.random_state)
+        self.n_outputs_ = y.shape[1]
+        self.out_activation_ = self._out_activation()
+        sizes = [X.shape[1], *hidden, self.n_outputs_]
+        if first:
+            self._initialize(sizes, X.dtype)
+        else:
+            self._renew(self._next_settings())
+        held = self._lists
+        try:
+            if self.solver == "lbfgs":
+                if validation_data is not None:
+                    raise ValueError("validation_data: expected None with solver='lbfgs'")
+                self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
+            else:
+                self._fit_stochastic(X, y, sample_weight, incremental, validation_data)
+        finally:
+            self._take_over(held)
+
     def _hidden_layer_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise TypeError(f"hidden_layer_sizes: expected integers, got {sizes}")
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
 
-    def _check_names(self, hidden: int) -> None:
+    def _check_goes_on(self, hidden: list[int], outputs: int) -> None:
+        """Refuse to train other layers than those that are there."""
+        if outputs != self.n_outputs_:
+            raise ValueError(
+                f"y: expected {self.n_outputs_} outputs, as in the first fit, got {outputs}"
+            )
+        if "_hidden" not in vars(self):  # not fitted, but with weights that were set
+            return
+        there = _network.layer_sizes(self._current())[1:-1]
+        if hidden not in (self._hidden, there):
+            raise ValueError(
+                f"hidden_layer_sizes: expected {self._hidden}, to go on with the layers that are "
+                f"there, got {hidden}"
+            )
+
+    def _check_parameters(self, hidden: int) -> None:
         """Refuse wrong ones before anything changes."""
-        for name in self._hidden_activations(hidden):
+        for name in _network.hidden_activations(self.activation, hidden):
             activations.get(_network.ACTIVATIONS.get(name, name))
         if self.solver == "lbfgs":
-            if self.callbacks:
-                raise ValueError(
-                    "callbacks: expected none with solver='lbfgs', which has no epochs"
-                )
-            if self.verbose == "progress":
-                raise ValueError("verbose: expected a number with solver='lbfgs', got 'progress'")
+            self._check_lbfgs()
         elif self.solver not in ("sgd", "adam"):
             self._new_optimizer()
-        if self.loss not in ("log_loss", "squared_error", "poisson"):
+        if self.loss not in self._own_losses:
             losses.get(self.loss)
+
+    def _check_lbfgs(self) -> None:
+        for name, without in (("callbacks", None), ("dropout", 0.0), ("batch_norm", False)):
+            if value := getattr(self, name):
+                raise ValueError(
+                    f"{name}: expected {without} with solver='lbfgs', which takes all samples at "
+                    f"once, got {value}"
+                )
+        if self.verbose == "progress":
+            raise ValueError("verbose: expected a number with solver='lbfgs', got 'progress'")
+        if not isinstance(self.learning_rate, str):
+            raise ValueError(
+                f"learning_rate: expected no schedule with solver='lbfgs', which has no steps of "
+                f"such a length, got {self.learning_rate}"
+            )
 
     def _weigh_classes(self, y: np.ndarray, sample_weight: Any) -> Any:
         return sample_weight
@@ -252,14 +208,15 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
     def _initialize(self, layer_units: list[int], dtype: Any) -> None:
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(layer_units)
-        self.out_activation_ = self._out_activation()
-        if self.solver == "lbfgs":  # SciPy searches in float64; as in scikit-learn
-            dtype = np.float64
+        self._hidden = layer_units[1:-1]
         self._lists = None
-        model = self._model = self._build(layer_units, np.dtype(dtype))
-        names = self._hidden_activations(self.n_layers_ - 2)
+        # SciPy searches in float64; as in scikit-learn
+        single = self.solver != "lbfgs" and dtype == np.float32
+        self._settings = self._new_settings("float32" if single else "float64")
+        self._model = _network.build(layer_units, self._settings)
+        names = _network.hidden_activations(self.activation, len(self._hidden))
         names.append(names[-1] if names else self.activation)
-        for layer, name in zip(_network.dense_layers(model), names, strict=True):
+        for layer, name in zip(_network.dense_layers(self._model), names, strict=True):
             layer.set_weights(self._draw(layer.known_shape()[0], layer.units, name))
         if self.solver != "lbfgs":
             self._begin_curves()
@@ -277,17 +234,9 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         self.best_loss_ = None if self.early_stopping else np.inf
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self._best_weights = self._model.get_weights() if self.early_stopping else None
-
-    def _take_over(self, held: dict[str, list[Any]] | None) -> None:
-        """After training the model's weights count; lists that were out before follow them."""
-        self._lists = None
-        if held is None or "_model" not in vars(self):
-            return
-        for name in _LISTS:
-            for old, new in zip(held[name], self._list_out(name), strict=True):
-                old[...] = new
-        self._lists = held
+        self._best_weights: list[np.ndarray] | None = None
+        if self.early_stopping:
+            self._best_weights = self._model.get_weights()
 
     def _data(self, model: Sequential, X: Any, y: np.ndarray, sample_weight: Any) -> Data:
         """What the engine trains on."""
@@ -296,6 +245,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
                 f"loss: expected one that does not take class ids, as there are not several "
                 f"classes with an output each; got {model.loss!r}"
             )
+        _check_range(X, model._dtype)
         targets = y.argmax(axis=1) if model.loss.sparse else y  # type: ignore[union-attr]
         data = model._check_data(X, targets, sample_weight, shape=model._sample_shape)
         return in_rows(data)
@@ -310,11 +260,13 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         model = self._current()
         if not incremental or model.optimizer is None or isinstance(model.optimizer, LBFGS):
             self._optimizer = self._policy()
-            model.compile(self._new_optimizer(), self._engine_loss(model))
+            model.compile(self._new_optimizer(), self._engine_loss(self.loss, model))
         if "loss_curve_" not in vars(self) or (
             self.early_stopping and self.best_validation_score_ is None
         ):  # what went before had another solver, or did not stop early
             self._begin_curves()
+        elif self.t_:  # in a warm start an epoch is to be better than those of all fits before
+            self._best_weights = None
         X_val = None
         if validation_data is not None:
             X_val, y_val, weight_val = self._check_validation(validation_data)
@@ -333,7 +285,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         if self.verbose == "progress":
             callbacks.append(ProgressBar())
         self.n_iter_ = 0
-        self._in_training = True
+        self._trained = self._in_training = True
         try:
             train(model, feed, 1 if incremental else self.max_iter, callbacks)
         except KeyboardInterrupt:
@@ -347,8 +299,8 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        if self.early_stopping:
-            model.set_weights(self._best_weights)  # type: ignore[arg-type]
+        if self.early_stopping and self._best_weights is not None:
+            model.set_weights(self._best_weights)
 
     def _policy(self) -> BaseOptimizer:
         """scikit-learn's optimizer, without weights: how the learning rate goes on."""
@@ -373,12 +325,18 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         elif self.solver == "adam":
             return Adam(rate, self.beta_1, self.beta_2, self.epsilon)
         else:
-            new = optimizers.get(self.solver)
+            new = self._optimizer_of_that_name()
             if not isinstance(new, LBFGS):
                 new.learning_rate = rate
         if isinstance(new, LBFGS):
             raise ValueError("solver: expected 'lbfgs' for L-BFGS, got an LBFGS")
         return new
+
+    def _optimizer_of_that_name(self) -> Optimizer:
+        try:
+            return optimizers.get(self.solver)
+        except ValueError as error:
+            raise ValueError(f"solver: {error}") from None
 
     def _split(self, X: Any, y: np.ndarray, sample_weight: Any) -> tuple[Any, ...]:
         """Training and validation samples of `early_stopping`, as scikit-learn draws them."""
@@ -429,6 +387,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
 
     def _fit_lbfgs(self, X: Any, y: Any, sample_weight: Any, *rest: Any) -> None:
         self._objective = self._new_objective(X, y, sample_weight)
+        self._trained = True
         try:
             with Training():
                 super()._fit_lbfgs(X, y, sample_weight, *rest)
@@ -438,7 +397,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
 
     def _new_objective(self, X: Any, y: Any, sample_weight: Any) -> "_Objective":
         model = self._current()
-        model.compile(LBFGS(), self._engine_loss(model))
+        model.compile(LBFGS(), self._engine_loss(self.loss, model))
         check_model(model)
         return _Objective(model, self._data(model, X, y, sample_weight), self.num_threads)
 
@@ -456,7 +415,10 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        model = self._current()
+        return self._predict_rows(self._current(), X)
+
+    def _predict_rows(self, model: Sequential, X: Any) -> np.ndarray:
+        _check_range(X, model._dtype)
         return model._predict_rows(model._inputs(X), self.num_threads)
 
     def _few(self, X: Any) -> np.ndarray | None:
@@ -464,10 +426,9 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         own = vars(self)
         if type(X) is not np.ndarray or "_model" not in own or "feature_names_in_" in own:
             return None
-        model = self._current()
-        few: np.ndarray | None = model._predict_few(X)
-        # NaN and infinity are refused, and make this sum neither
-        return few if few is not None and isfinite(np.vdot(X, X)) else None
+        few: np.ndarray | None = self._current()._predict_few(X)
+        # NaN, infinity and what is too large for float32 make this sum no such number
+        return few if few is not None and np.vdot(X, X) <= _FLOAT32_MAX else None
 
     def predict(self, X: Any) -> np.ndarray:
         """Classes or numbers for samples.
@@ -506,10 +467,10 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        if self.n_layers_ == 2:  # no hidden layer
+        model = self._current()
+        if len(_network.layer_sizes(model)) == 2:  # no hidden layer
             return np.asarray(X.toarray() if issparse(X) else X)
-        model = _network.hidden_model(self._current())
-        return model._predict_rows(model._inputs(X), self.num_threads)
+        return self._predict_rows(_network.hidden_model(model), X)
 
     @property
     def _n_features_out(self) -> int:
@@ -531,6 +492,7 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
         model = _network.copy_model(self._current())
+        _check_range(X, model._dtype)
         outputs = model.forward(X)
         parts = []
         for output in range(outputs.shape[1]):
@@ -546,6 +508,15 @@ class FastMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseMultilayerP
                 f" optimizers. {self.solver} is not stochastic."
             )
         return True
+
+
+def _check_range(X: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse numbers that are infinite in the model's dtype, with scikit-learn's words."""
+    if dtype != np.float32 or X.dtype.kind != "f" or X.dtype == np.float32:
+        return
+    numbers = X.data if issparse(X) else X
+    if max(numbers.max(initial=0), -numbers.min(initial=0)) > _FLOAT32_MAX:
+        raise ValueError(f"Input X contains a value too large for {dtype!r}.")
 
 
 class _Objective:

@@ -8,6 +8,7 @@ from sklearn import neural_network
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 
+from fastnn._data import as_number
 from fastnn.models import Sequential
 from fastnn.sklearn import _network
 from fastnn.sklearn._base import FastMLP
@@ -73,6 +74,8 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
     >>> bool(clf.score(X, y) > 0.95)
     True
     """
+
+    _own_losses: ClassVar[tuple[str, ...]] = ("log_loss",)
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **FastMLP._parameter_constraints,
@@ -149,11 +152,11 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
     def _out_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
-    def _engine_loss(self, model: Sequential) -> Any:
-        if not isinstance(self.loss, str) or self.loss != "log_loss":
-            return self.loss
-        loss = _network.ClassLogLoss if self.out_activation_ == "softmax" else _network.LogLoss
-        return loss(np.finfo(model._dtype).eps)
+    def _engine_loss(self, loss: Any, model: Sequential) -> Any:
+        if not isinstance(loss, str) or loss != "log_loss":
+            return loss
+        kind = _network.ClassLogLoss if self.out_activation_ == "softmax" else _network.LogLoss
+        return kind(np.finfo(model._dtype).eps)
 
     def _weigh_classes(self, y: np.ndarray, sample_weight: Any) -> Any:
         if self.class_weight is None:
@@ -173,7 +176,12 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
         classes = self.classes_.tolist()
         if unknown := [label for label in class_weight if label not in classes]:
             raise ValueError(f"class_weight: expected weights of {classes}, got {unknown}")
-        weights = np.array([class_weight.get(label, 1.0) for label in classes])
+        weights = np.array(
+            [
+                as_number(class_weight.get(label, 1.0), f"class_weight[{label!r}]", 0)
+                for label in classes
+            ]
+        )
         weighed: np.ndarray = weights[y[:, 0].astype(int) if y.shape[1] == 1 else y.argmax(axis=1)]
         return weighed
 
@@ -228,6 +236,8 @@ class MLPRegressor(FastMLP, neural_network.MLPRegressor):  # type: ignore[misc]
     >>> bool(reg.score(X, y) > 0.95)
     True
     """
+
+    _own_losses: ClassVar[tuple[str, ...]] = ("squared_error", "poisson")
 
     def __init__(
         self,
@@ -297,12 +307,12 @@ class MLPRegressor(FastMLP, neural_network.MLPRegressor):  # type: ignore[misc]
     def _out_activation(self) -> str:
         return "exp" if isinstance(self.loss, str) and self.loss == "poisson" else "identity"
 
-    def _engine_loss(self, model: Sequential) -> Any:
-        if isinstance(self.loss, str) and self.loss == "squared_error":
+    def _engine_loss(self, loss: Any, model: Sequential) -> Any:
+        if isinstance(loss, str) and loss == "squared_error":
             return _network.HalfSquaredError(self.n_outputs_)
-        if isinstance(self.loss, str) and self.loss == "poisson":
+        if isinstance(loss, str) and loss == "poisson":
             return _network.HalfPoisson()
-        return self.loss
+        return loss
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
         X, y = super()._validate_input(X, y, incremental, reset)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from math import log
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from fastnn import losses
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer
 from fastnn.models import Sequential
+
+T = TypeVar("T")
 
 # scikit-learn's names of what Keras and the engine call otherwise
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
@@ -78,21 +80,51 @@ class HalfPoisson(losses.Loss):
         return {}
 
 
-def build(
-    sizes: Sequence[int],
-    activations: Sequence[Any],
-    dtype: str,
-    *,
-    batch_norm: bool = False,
-    dropout: float = 0.0,
-    seeds: Sequence[int] = (),
-) -> Sequential:
+class Settings(NamedTuple):
+    """What a model is made by, beside its sizes and weights: parameters of the estimator.
+
+    Attributes
+    ----------
+    activation : str, callable or tuple
+        Of the hidden layers: of all, or of each.
+    last : str
+        That of the last layer.
+    loss : str, Loss or callable
+    dtype : str
+    batch_norm : bool
+    dropout : float
+    seed : int, optional
+        Of the dropout.
+    """
+
+    activation: Any
+    last: str
+    loss: Any
+    dtype: str
+    batch_norm: bool
+    dropout: float
+    seed: int | None
+
+
+def hidden_activations(activation: Any, hidden: int) -> list[Any]:
+    """That of each hidden layer."""
+    if not isinstance(activation, (list, tuple)):
+        return [activation] * hidden
+    if len(activation) != hidden:
+        raise ValueError(
+            f"activation: expected one for each of {hidden} hidden layers, got {activation}"
+        )
+    return list(activation)
+
+
+def build(sizes: Sequence[int], settings: Settings) -> Sequential:
     """A model of dense layers with weights that are 0, of `sizes[0]` inputs.
 
-    Before the activation of a hidden layer comes its normalization, after it its dropout, which has
-    one of the seeds.
+    Before the activation of a hidden layer comes its normalization, after it its dropout.
     """
+    activations = [*hidden_activations(settings.activation, len(sizes) - 2), settings.last]
     names = [ACTIVATIONS.get(name, name) if isinstance(name, str) else name for name in activations]
+    dtype, batch_norm = settings.dtype, settings.batch_norm
     layers: list[Layer] = [Input((sizes[0],), dtype=dtype)]
     for number, (units, name) in enumerate(zip(sizes[1:], names, strict=True)):
         hidden = number < len(names) - 1
@@ -100,14 +132,34 @@ def build(
         layers.append(Dense(units, first, kernel_initializer="zeros", dtype=dtype))
         if hidden and batch_norm:
             layers += [BatchNormalization(dtype=dtype), Activation(name, dtype=dtype)]
-        if hidden and dropout:
-            layers.append(Dropout(dropout, seed=seeds[number], dtype=dtype))
+        if hidden and settings.dropout:
+            seed = (settings.seed + number) % 2**31  # type: ignore[operator]
+            layers.append(Dropout(settings.dropout, seed=seed, dtype=dtype))
     return Sequential(layers)
+
+
+def take_over(model: Sequential, old: Sequential, loss: Any) -> None:
+    """Have the weights of another model; where all sizes are its, compiled as it is for `loss`."""
+    pairs = [
+        pair
+        for kind in (Dense, BatchNormalization)
+        for pair in zip(_layers(model, kind), _layers(old, kind), strict=False)
+    ]
+    same = [(layer, other) for layer, other in pairs if layer.shapes == other.shapes]
+    for layer, other in same:
+        layer.set_weights(other.get_weights())
+    if old.optimizer is None or layer_sizes(model) != layer_sizes(old):
+        return
+    model.compile(type(old.optimizer).from_config(old.optimizer.get_config()), loss)
+    for slot in model._network.slot_names:
+        for layer, other in same:
+            layer.set_slot(slot, [array.astype(model._dtype) for array in other.get_slot(slot)])
+    model._network.iterations = old.iterations
 
 
 def dense_layers(model: Sequential) -> list[Dense]:
     """The layers with a kernel and a bias, first to last."""
-    return [layer for layer in model.layers if isinstance(layer, Dense)]
+    return _layers(model, Dense)
 
 
 def layer_sizes(model: Sequential) -> list[int]:
@@ -142,6 +194,10 @@ def most_likely(classes: np.ndarray, outputs: np.ndarray, threshold: float = 0.5
     number = (outputs[:, 0] > threshold).astype(int) if one else outputs.argmax(axis=1)
     labels: np.ndarray = classes[number]
     return labels
+
+
+def _layers(model: Sequential, kind: type[T]) -> list[T]:
+    return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
 def _copy(model: Sequential, layers: Sequence[Layer]) -> Sequential:

@@ -67,7 +67,8 @@ class Feed(ArrayFeed):
         sums = np.add.reduceat(ordered, self._starts)
         if not sums.all():
             raise ZeroDivisionError(
-                "sample_weight: expected a positive sum in each batch, got a batch of zeros"
+                "sample_weight: expected a positive sum in each batch, with class_weight, got a "
+                "batch of zeros"
             )
         self._penalty_scales = 1 / sums
         divided = np.empty_like(weight)
