@@ -39,11 +39,11 @@ class Configurable(metaclass=_Sealing):
         return own.replace(parameters=list(own.parameters.values())[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if "_sealed" not in self.__dict__ or name.startswith("_"):
+            super().__setattr__(name, value)
+            return
         kept = getattr(type(self), name, None)
-        changeable = name.startswith("_") or (
-            hasattr(kept, "__set__") and getattr(kept, "fset", True) is not None
-        )
-        if "_sealed" not in vars(self) or changeable:
+        if hasattr(kept, "__set__") and getattr(kept, "fset", True) is not None:
             super().__setattr__(name, value)
             return
         kind = type(self).__name__

@@ -23,9 +23,8 @@ class Shuffles(Orders):
     def next(self) -> np.ndarray:
         """The next epoch's."""
         if self._random_state is not None:
-            places = np.arange(len(self._order))
-            self._random_state.shuffle(places)
-            self._order = self._order[places]
+            # scikit-learn's numbers: it shuffles places, and takes the samples at these
+            self._random_state.shuffle(self._order)
         return self._order
 
     def get_state(self, under_way: bool) -> State:
