@@ -16,12 +16,13 @@ if TYPE_CHECKING:
         show_config,
     )
     from fastnn.layers import Input
-    from fastnn.models import Sequential, load_model
+    from fastnn.models import Model, Sequential, load_model
     from fastnn.sklearn import MLPClassifier, MLPRegressor
 
 _HOMES = {
     "MLPClassifier": "sklearn",
     "MLPRegressor": "sklearn",
+    "Model": "models",
     "Sequential": "models",
     "load_model": "models",
     "Input": "layers",
@@ -46,6 +47,7 @@ _MODULES = (
     "optimizers",
     "reference",
     "regularizers",
+    "saving",
     "sklearn",
     "utils",
 )
@@ -54,6 +56,7 @@ __all__ = [
     "Input",
     "MLPClassifier",
     "MLPRegressor",
+    "Model",
     "Sequential",
     "__version__",
     "available_isas",

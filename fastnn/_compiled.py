@@ -372,7 +372,10 @@ class Compiled:
         if y is not None and outputs is not None:
             outputs = self._outputs(outputs)
             y = y if self._targets_are_free() else self._outputs(y)
-        return {"loss": float(loss) / samples, **self._measured().results(means, y, outputs)}
+        return {
+            "loss": float(loss) / samples,
+            **self._measured().results(means, samples, y, outputs),
+        }
 
 
 def compile_network(

@@ -1,5 +1,6 @@
 """Models, under Keras's names."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from os import PathLike
@@ -523,6 +524,25 @@ class Sequential(Trainer):
             model.build(config["build_input_shape"])
         return model
 
+    def to_json(self, **kwargs: Any) -> str:
+        """The layers, as `model_from_json` takes them, without weights.
+
+        Parameters
+        ----------
+        **kwargs
+            Of `json.dumps`.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import model_from_json
+        >>> model = Sequential([Dense(3, input_shape=(2,))])
+        >>> model_from_json(model.to_json()).output_shape
+        (None, 3)
+        """
+        written = {"class_name": "Sequential", "config": self.get_config()}
+        return json.dumps(written, **kwargs)
+
     def save(self, filepath: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
         """Write the model, its weights and the optimizer's state to a file.
 
@@ -690,6 +710,11 @@ def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> No
             raise ValueError(f"name: expected a name no other layer has, got {each.name!r}")
 
 
+def _check_model(model: Any) -> None:
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model: expected a Sequential, got {model!r}")
+
+
 class Model:
     """Keras's functional and subclassed models do not exist here; `Sequential` does.
 
@@ -727,9 +752,76 @@ def clone_model(model: Sequential) -> Sequential:
     >>> clone_model(Sequential([Dense(3, input_shape=(2,))])).count_params()
     9
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model: expected a Sequential, got {model!r}")
+    _check_model(model)
     return type(model).from_config(model.get_config())
+
+
+def model_from_json(
+    json_string: str, custom_objects: Mapping[str, Any] | None = None
+) -> Sequential:
+    """A model of the layers that `Sequential.to_json` has written down, with new weights.
+
+    Parameters
+    ----------
+    json_string : str
+    custom_objects : None or {}
+        Keras's other values are not supported.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or of no such model.
+    TypeError
+        If it is no string.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential, model_from_json
+    >>> model_from_json(Sequential([Dense(3, input_shape=(2,))]).to_json()).count_params()
+    9
+    """
+    check_neutral("model_from_json", {"custom_objects": custom_objects}, _NO_CUSTOM_OBJECTS)
+    if not isinstance(json_string, str):
+        raise TypeError(f"json_string: expected a str, got {type(json_string).__name__}")
+    try:
+        written = json.loads(json_string)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"json_string: expected JSON, {error}") from None
+    if not isinstance(written, dict) or written.get("class_name") != "Sequential":
+        raise ValueError("json_string: expected what Sequential.to_json returns, got another JSON")
+    try:
+        return Sequential.from_config(written["config"])
+    except KeyError as error:
+        raise ValueError(f"json_string: expected all settings, {error} is missing") from None
+
+
+def save_model(
+    model: Sequential, filepath: "str | bytes | PathLike[str]", overwrite: bool = True
+) -> None:
+    """Write a model to a file: `Sequential.save`.
+
+    Parameters
+    ----------
+    model : Sequential
+    filepath, overwrite
+        As of `Sequential.save`, which raises the same.
+
+    Raises
+    ------
+    TypeError
+        If `model` is none.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential, load_model, save_model
+    >>> save_model(Sequential([Dense(3, input_shape=(2,))]), "model.fastnn")
+    >>> load_model("model.fastnn").output_shape
+    (None, 3)
+    """
+    _check_model(model)
+    model.save(filepath, overwrite)
 
 
 def load_model(

@@ -21,6 +21,8 @@ WITHOUT = {"lora_rank", "lora_alpha", "quantization_config", "kwargs", "input_ax
 OTHER_DEFAULTS = {
     ("F1Score", "average"),  # one number, not one a class
     ("F1Score", "threshold"),
+    ("FBetaScore", "average"),
+    ("FBetaScore", "threshold"),
 }
 
 

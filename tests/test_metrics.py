@@ -405,6 +405,34 @@ def test_bad_settings(make, error, words):
         make()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("columns", [1, 3, 7])
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_counts_are_whole_numbers_of_all_outputs(rows, columns, dtype):
+    rng = np.random.default_rng(rows + columns)
+    y = rng.integers(0, 2, (rows, columns))
+    p = rng.random((rows, columns)).astype(dtype)
+    above = p > 0.7
+    wanted = {
+        metrics.TruePositives: above & (y == 1),
+        metrics.TrueNegatives: ~above & (y == 0),
+        metrics.FalsePositives: above & (y == 0),
+        metrics.FalseNegatives: ~above & (y == 1),
+    }
+    for cls, hits in wanted.items():
+        assert cls(0.7)(y, p) == hits.sum()
+
+
+def test_counts_of_an_epoch_are_of_all_its_batches():
+    names = ["TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives"]
+    model = model_of("binary_crossentropy", 2, "sigmoid", names)
+    history = model.fit(X, BINARY, batch_size=7, epochs=2, verbose=0).history
+    assert [sum(history[name][epoch] for name in names) for epoch in (0, 1)] == [BINARY.size] * 2
+    results = model.evaluate(X, BINARY, verbose=0, return_dict=True)
+    hits = (model.predict(X) > 0.5) == BINARY
+    assert results["TruePositives"] + results["TrueNegatives"] == hits.sum()
+
+
 SETTINGS = [
     metrics.TopKCategoricalAccuracy(3, name="top3"),
     metrics.SparseTopKCategoricalAccuracy(2),
@@ -418,6 +446,9 @@ SETTINGS = [
     metrics.CosineSimilarity(),
     metrics.LogCoshError(),
     metrics.F1Score("micro", 0.3),
+    metrics.FBetaScore("micro", 0.5, 0.3),
+    metrics.FalsePositives(0.3, name="alarms"),
+    metrics.TrueNegatives(),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 import fastnn
 from fastnn import initializers
 from fastnn.layers import Activation, Dense, Input, Normalization
-from fastnn.models import Model, Sequential, clone_model
+from fastnn.models import Model, Sequential, clone_model, model_from_json
 from fastnn.optimizers import SGD
 from fastnn.utils import set_random_seed, to_categorical
 
@@ -416,3 +416,41 @@ def test_train_on_batch_weighs_classes():
     loss = first.train_on_batch(x, y, None, {0: 1.0, 1: 3.0}, True)
     assert loss == second.train_on_batch(x, y, [1.0, 3.0, 3.0, 1.0], return_dict=True)
     np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
+
+
+# ---- JSON ---------------------------------------------------------------------------------------
+
+
+def test_layers_come_back_from_json():
+    model = Sequential([Input((4,)), Dense(3, "relu", kernel_regularizer="l2"), Dense(2)])
+    again = model_from_json(model.to_json(indent=2))
+    assert again.get_config() == model.get_config()
+    assert again.optimizer is None
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(np.eye(4)), model.predict(np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (b"{}", TypeError, "json_string: expected a str, got bytes"),
+        ("{", ValueError, "json_string: expected JSON"),
+        ("[]", ValueError, "json_string: expected what Sequential.to_json returns"),
+        ('{"class_name": "Dense", "config": {}}', ValueError, "expected what Sequential.to_json"),
+        ('{"class_name": "Sequential", "config": {}}', ValueError, "'layers' is missing"),
+    ],
+)
+def test_other_json_is_refused(text, error, message):
+    with pytest.raises(error, match=message):
+        model_from_json(text)
+
+
+def test_models_are_saved_by_function(tmp_path):
+    model = Sequential([Dense(3, input_shape=(2,))])
+    fastnn.saving.save_model(model, tmp_path / "model.fastnn")
+    with pytest.raises(FileExistsError):
+        fastnn.models.save_model(model, tmp_path / "model.fastnn", overwrite=False)
+    again = fastnn.saving.load_model(tmp_path / "model.fastnn")
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+    with pytest.raises(TypeError, match="model: expected a Sequential"):
+        fastnn.models.save_model(None, tmp_path / "other.fastnn")

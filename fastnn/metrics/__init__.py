@@ -1,0 +1,218 @@
+"""What is reported beside the loss. A metric object only says which; the engine computes it, or
+the outputs that it is made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn._registry import resolve
+from fastnn.losses import Loss
+from fastnn.metrics._accuracy import (
+    AutoAccuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from fastnn.metrics._base import Measures, Metric, OutputMetric
+from fastnn.metrics._confusion import (
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+)
+from fastnn.metrics._losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from fastnn.metrics._outputs import AUC, FunctionMetric, R2Score
+
+__all__ = [
+    "AUC",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "FunctionMetric",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Measures",
+    "Metric",
+    "OutputMetric",
+    "Poisson",
+    "Precision",
+    "R2Score",
+    "Recall",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "SquaredHinge",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_hinge",
+    "get",
+    "get_list",
+    "hinge",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
+]
+
+# Keras's functions, as compile(metrics=[...]) takes them; on arrays, call a metric of the class.
+mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
+mean_absolute_percentage_error = MeanAbsolutePercentageError
+mean_squared_logarithmic_error = MeanSquaredLogarithmicError
+log_cosh, poisson, kl_divergence = LogCoshError, Poisson, KLDivergence
+hinge, squared_hinge, categorical_hinge = Hinge, SquaredHinge, CategoricalHinge
+binary_accuracy, categorical_accuracy = BinaryAccuracy, CategoricalAccuracy
+sparse_categorical_accuracy = SparseCategoricalAccuracy
+top_k_categorical_accuracy = TopKCategoricalAccuracy
+sparse_top_k_categorical_accuracy = SparseTopKCategoricalAccuracy
+binary_crossentropy, categorical_crossentropy = BinaryCrossentropy, CategoricalCrossentropy
+sparse_categorical_crossentropy = SparseCategoricalCrossentropy
+
+_CLASSES = (
+    MeanSquaredError,
+    MeanAbsoluteError,
+    RootMeanSquaredError,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    LogCoshError,
+    KLDivergence,
+    Poisson,
+    Hinge,
+    SquaredHinge,
+    CategoricalHinge,
+    CosineSimilarity,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    Precision,
+    Recall,
+    F1Score,
+    FBetaScore,
+    TruePositives,
+    TrueNegatives,
+    FalsePositives,
+    FalseNegatives,
+    R2Score,
+    AUC,
+)
+_KNOWN: dict[str, type[Metric]] = {cls._name: cls for cls in _CLASSES}
+_KNOWN |= {cls.__name__: cls for cls in (*_CLASSES, AutoAccuracy)}
+_KNOWN |= dict.fromkeys(("mse", "MSE"), MeanSquaredError)
+_KNOWN |= dict.fromkeys(("mae", "MAE"), MeanAbsoluteError)
+_KNOWN |= dict.fromkeys(("rmse", "RMSE"), RootMeanSquaredError)
+_KNOWN |= dict.fromkeys(("mape", "MAPE"), MeanAbsolutePercentageError)
+_KNOWN |= dict.fromkeys(("msle", "MSLE"), MeanSquaredLogarithmicError)
+_KNOWN |= dict.fromkeys(("kld", "KLD"), KLDivergence)
+_KNOWN |= dict.fromkeys(("bce", "BCE"), BinaryCrossentropy)
+_KNOWN |= dict.fromkeys(("log_cosh", "log_cosh_error"), LogCoshError)
+_KNOWN |= dict.fromkeys(("accuracy", "acc"), AutoAccuracy)
+
+
+def get(identifier: Any) -> Metric:
+    """The metric that `identifier` (instance, class, name, serialized dict or function) stands for.
+
+    One given by name is reported under that name, as in Keras; a function see `FunctionMetric`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is something else.
+
+    Examples
+    --------
+    >>> from fastnn import metrics
+    >>> metrics.get("mae")
+    MeanAbsoluteError(name='mae')
+    """
+    if isinstance(identifier, str) and identifier in _KNOWN:
+        return _KNOWN[identifier](name=identifier)
+    if callable(identifier) and not isinstance(identifier, (type, Metric)):
+        return FunctionMetric(identifier)
+    return resolve(identifier, Metric, _KNOWN, "metrics")
+
+
+def get_list(identifiers: Any, loss: Loss | None) -> list[Metric]:
+    """The metrics of `compile(metrics=...)`, checked against the loss.
+
+    Raises
+    ------
+    TypeError
+        If `identifiers` is not a list.
+    ValueError
+        If a name is unknown or comes twice, or a metric needs other targets than the loss.
+
+    Examples
+    --------
+    >>> from fastnn import metrics
+    >>> [metric.name for metric in metrics.get_list(["mse", metrics.R2Score()], None)]
+    ['mse', 'r2_score']
+    """
+    if identifiers is None:
+        return []
+    if not isinstance(identifiers, Sequence) or isinstance(identifiers, str):
+        raise TypeError(f"metrics: expected a list such as ['accuracy'], got {identifiers!r}")
+    metrics = [get(identifier) for identifier in identifiers]
+    names = ["loss", *(metric.name for metric in metrics)]
+    if len(set(names)) != len(names):
+        raise ValueError(f"metrics: expected different names, got {names}")
+    for metric in metrics:
+        if loss is not None and metric.sparse is not None and metric.sparse != loss.sparse:
+            kinds = {True: "class ids", False: "targets (samples, outputs)"}
+            raise ValueError(
+                f"metrics: expected metrics of {kinds[loss.sparse]}, as the loss {loss.name} has, "
+                f"got {metric.name!r}, which needs {kinds[metric.sparse]}"
+            )
+    return metrics
