@@ -10,7 +10,8 @@ typedef struct {
     vreal kept, part_m, part_g;                /* kept: beta2 itself */
     vreal l1, l2, clip, factor, decayed;       /* l2: twice; decayed: 1 - decay */
     int heavy, nesterov, centered;             /* heavy: momentum is not 0 */
-    int lasso, decays, shaped;                 /* l1, decay, or any of l1 ... is not 0 */
+    int lasso, scales, decays, clips;          /* l1, factor, decay or clip is not 0 */
+    int shaped;                                /* one of these or l2 is not */
 } optim_hyper;
 
 INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
@@ -25,14 +26,16 @@ INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
         .part_g = v_set1((real)h->part_g),
         .l1 = v_set1((real)h->l1),
         .l2 = v_set1((real)(2 * h->l2)),
-        .clip = v_set1(h->clip > 0 ? (real)h->clip : (real)INFINITY),
-        .factor = v_set1(h->factor > 0 ? (real)h->factor : 1),
+        .clip = v_set1((real)h->clip),
+        .factor = v_set1((real)h->factor),
         .decayed = v_set1((real)(1 - h->decay)),
         .heavy = h->momentum != 0,
         .nesterov = h->nesterov,
         .centered = h->centered,
         .lasso = h->l1 != 0,
+        .scales = h->factor > 0,
         .decays = h->decay != 0,
+        .clips = h->clip > 0,
         .shaped = h->l1 != 0 || h->l2 != 0 || h->clip > 0 || h->factor > 0 || h->decay != 0,
     };
 }
@@ -62,9 +65,10 @@ INLINE vreal gradient_of(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const r
     vreal grad = load_first(n, g + i);
     if (!h->shaped) return grad;
     const vreal w = load_first(n, s->w + i);
-    grad = v_mul(h->factor, penalized(grad, h->lasso, h->l1, h->l2, w));
+    grad = penalized(grad, h->lasso, h->l1, h->l2, w);
+    if (h->scales) grad = v_mul(h->factor, grad);
     if (h->decays) store_first(n, s->w + i, v_mul(h->decayed, w));
-    return v_min(h->clip, v_max(v_neg(h->clip), grad)); /* NaN stays */
+    return h->clips ? v_min(h->clip, v_max(v_neg(h->clip), grad)) : grad; /* NaN stays */
 }
 
 /* mean += part (x - mean): a moving mean, written back; returns it */
@@ -206,8 +210,8 @@ INLINE optim_state optim_at(const optim_state *s, ptrdiff_t i) {
  * 33000 rows of 18 of 32 columns, out of memory: 950 to 350 us. */
 enum { LATER_ROWS = 32 };
 
-INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
-                        const real *g, const optim_state *s) {
+INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
+                       const real *g, const optim_state *s) {
     const optim_hyper h = optim_broadcast(hyper);
     const int together = cols == P; /* no padding: the rows are one span */
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
@@ -219,6 +223,67 @@ INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const f
         }
         optim_span(step, n, &h, g + r * P, &row);
     }
+}
+
+/* Column by column of a panel: sums of w^2 and of |w|, which a penalty is made of. */
+typedef struct {
+    vreal squares[NV], sizes[NV];
+} weight_sums;
+
+/* Those of even rows and those of odd ones, zeroed; NULL where a step is not to make them. */
+INLINE weight_sums *begin_sums(const fnn_hyper *h, weight_sums sums[2]) {
+    if (!h->penalty || (h->l1 == 0 && h->l2 == 0)) return NULL;
+    sums[0] = sums[1] = (weight_sums){0};
+    return sums;
+}
+
+INLINE void sum_row(ptrdiff_t cols, const int lasso, const real *w, weight_sums *sums) {
+    UNROLL(4) for (int v = 0; v < NV; v++) {
+        const vreal x = load_up_to(cols - v * VL, w + v * VL);
+        sums->squares[v] = v_fma(x, x, sums->squares[v]);
+        if (lasso) sums->sizes[v] = v_add(sums->sizes[v], v_abs(x));
+    }
+}
+
+INLINE void sum_pairs(ptrdiff_t row, ptrdiff_t rows, ptrdiff_t cols, const int lasso, const real *w,
+                      weight_sums *sums) {
+    weight_sums one = sums[row & 1], other = sums[~row & 1];
+    for (; rows >= 2; rows -= 2, w += 2 * P) {
+        sum_row(cols, lasso, w, &one);
+        sum_row(cols, lasso, w + P, &other);
+    }
+    if (rows > 0) sum_row(cols, lasso, w, &one);
+    sums[row & 1] = one;
+    sums[~row & 1] = other;
+}
+
+/* Rows `row` ... of a block, each to the sum of its kind, in their order: however they are cut. */
+NOINLINE void sum_rows(ptrdiff_t row, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h, const real *w,
+                       weight_sums *sums) {
+    if (h->l1 != 0) sum_pairs(row, rows, cols, 1, w, sums);
+    else if (cols == P) sum_pairs(row, rows, P, 0, w, sums);
+    else sum_pairs(row, rows, cols, 0, w, sums);
+}
+
+/* l (x + y), and no NaN of a sum that overflowed where l is 0 */
+INLINE double part_of_penalty(double l, const vreal x[NV], const vreal y[NV]) {
+    vreal sum = v_add(x[0], y[0]);
+    UNROLL(4) for (int v = 1; v < NV; v++) sum = v_add(sum, v_add(x[v], y[v]));
+    return l != 0 ? l * (double)v_sum(sum) : 0;
+}
+
+INLINE void add_penalty(const fnn_hyper *h, const weight_sums *s) {
+    if (s) *h->penalty += part_of_penalty(h->l1, s[0].sizes, s[1].sizes)
+                          + part_of_penalty(h->l2, s[0].squares, s[1].squares);
+}
+
+/* a step that asks for the penalty, too, maybe */
+INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
+                        const real *g, const optim_state *s) {
+    weight_sums memory[2], *sums = begin_sums(hyper, memory);
+    if (sums) sum_rows(0, rows, cols, hyper, s->w, sums);
+    optim_rows(step, rows, cols, hyper, g, s);
+    add_penalty(hyper, sums);
 }
 
 #if !FNN_BF16
@@ -235,8 +300,12 @@ FNN_OPTIM(adamax)
 FNN_OPTIM(rmsprop)
 FNN_OPTIM(adagrad)
 FNN_OPTIM(lion)
-FNN_OPTIM(average)
 #undef FNN_OPTIM
+
+static void FNN_NAME(average)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
+                              void *w, void *m, void *v, void *u) {
+    optim_rows(average_step, rows, cols, hyper, g, &(optim_state){w, m, v, u});
+}
 
 /* Sums of n contiguous elements in 2 x 4 vectors: enough for the additions' latency. */
 INLINE void norm_vector(ptrdiff_t n, int lasso, vreal l1, vreal l2, vreal twice, const real *w,

@@ -160,6 +160,7 @@ ctypedef struct Turn:
     double average_kept
     bint overwrites         # weights by their averages
     double penalty_scale    # of all penalties
+    bint sums_penalties     # the update sums them up, of the weights before it
 
 # Where a step's gradients are: nowhere yet; in `g`, to be summed up where that is asked for; or where
 # the update reads them.

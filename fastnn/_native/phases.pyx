@@ -396,12 +396,14 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
         bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
 
-cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, fnn_hyper *own) noexcept nogil:
-    """What the optimizer's step on a tensor reads: `own`, where the tensor asks for anything."""
+cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, Unit *u,
+                                 fnn_hyper *own) noexcept nogil:
+    """What the optimizer's step on a unit's tensor reads: `own`, where the tensor asks for anything."""
     if terms.l1 == 0 and terms.l2 == 0 and terms.factor == 0 and terms.rate == 1:
         return &turn.hyper
     own[0] = turn.hyper
     own.l1, own.l2 = turn.penalty_scale * terms.l1, turn.penalty_scale * terms.l2
+    own.penalty = &u.penalty if turn.sums_penalties else NULL
     own.factor = terms.factor
     own.lr *= terms.rate
     own.decay *= terms.rate
@@ -424,9 +426,9 @@ cdef void update(Plan *p, Unit *u, ptrdiff_t row, const Turn *turn, char *g) noe
     cdef ptrdiff_t rows = min(u.i1, s.kernel_rows) - row
     cdef fnn_hyper own
     if rows > 0:
-        update_rows(p, u, row, rows, with_terms(turn, &s.of_kernel, &own), g)
+        update_rows(p, u, row, rows, with_terms(turn, &s.of_kernel, u, &own), g)
     if u.i1 > s.kernel_rows:
-        update_rows(p, u, s.kernel_rows, 1, with_terms(turn, &s.of_bias, &own),
+        update_rows(p, u, s.kernel_rows, 1, with_terms(turn, &s.of_bias, u, &own),
                     g + rows * p.k.panel * p.k.itemsize)
 
 
@@ -450,7 +452,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, co
         update(p, u, u.i0, turn, to)
         return
     unit_operands(p, w, rows, u, &g)
-    g.hyper = with_terms(turn, &s.of_kernel, &own)
+    g.hyper = with_terms(turn, &s.of_kernel, u, &own)
     g.g = s.g + at if keeps else NULL
     g.far = p.parameter_bytes > FAR_BYTES
     g.w = s.w + at
@@ -572,8 +574,8 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
                           Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil:
     """The part begin .. end of units u0 .. u1: gradients, and, if `updates`, all that the turn does
-    with them; else, with `norms`, the sums and norms that the update waits for. Gradients are kept
-    if they are not used at once.
+    with them; else, with `norms`, the sums and norms that the update waits for. `norms` of a turn that
+    updates no weights: the penalties alone. Gradients are kept if they are not used at once.
 
     Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
@@ -599,7 +601,9 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
                     add_up(p, u, turn.share, s.g + weights_at(p, u, u.i0))
                 unit_norms(p, u, turn.penalty_scale, True)
             continue
-        if norms:
+        if turn.sums_penalties:
+            u.penalty = 0
+        elif norms:
             unit_norms(p, u, turn.penalty_scale, False)
         if s.sums != NULL:
             sum_and_update(p, w, rows, u, turn, gradients, keeps)
@@ -633,7 +637,7 @@ cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
     """What step `iteration` = 1, 2, ... does; `share` is its part of all, where no update follows."""
     cdef Turn turn
     cdef int64_t update = iteration
-    turn.penalty_scale = penalty_scale
+    turn.penalty_scale, turn.sums_penalties = penalty_scale, False
     turn.updates, turn.share, turn.overwrites = p.summed > 0, share, False
     if p.summed > 0:
         turn.updates, turn.share = iteration % p.summed == 0, 1.0 / p.summed

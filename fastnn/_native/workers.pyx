@@ -162,8 +162,9 @@ cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradi
         weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, begin, end)
         agree_on_factors(job, tid, size)
         gradients = READY
-    return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not waits, 0,
-                         p.n_units, begin, end)
+    turn.sums_penalties = p.penalised and turn.updates and not waits
+    return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not turn.updates,
+                         0, p.n_units, begin, end)
 
 
 cdef double of_step(const double *numbers, Job *job, ptrdiff_t at, double usual) noexcept nogil:
