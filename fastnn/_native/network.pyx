@@ -818,13 +818,10 @@ cdef class Network:
         cdef int64_t overwrite_every = 0
         if hyper.get("use_ema"):
             overwrite_every = hyper.get("ema_overwrite_frequency") or 0
-        cdef int l
         self.plan.hyper, self.plan.clipnorm = numbers, clipnorm
         self.plan.global_clipnorm = global_clipnorm
         self.plan.summed = 0 if optimizer == "sum" else summed
         self.plan.average_kept, self.plan.overwrite_every = average_kept, overwrite_every
-        for l in range(self.plan.n_steps):  # until norms are known
-            self.plan.steps[l].of_kernel.factor = self.plan.steps[l].of_bias.factor = 0
 
     def take_averages(self):
         """The weights that are trained become their moving averages."""
