@@ -86,9 +86,9 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     const optim_state s = {g->w, g->m, g->v, NULL};
     gradient_args t = {.k = g->k, .b = g->b, .cols = g->cols, .far = g->far,
                        .hyper = optim_broadcast(g->hyper)};
-    weight_sums memory[2], *sums = begin_sums(g->hyper, memory);
+    weight_sums memory[2], *sums = g->far ? begin_sums(g->hyper, memory) : NULL;
     const int narrow = g->cols <= VL;
-    if (sums && !g->far) sum_rows(0, g->rows, g->cols, g->hyper, s.w, sums);
+    if (!g->far) sum_block(g->rows, g->cols, g->hyper, s.w);
     int odd = 0;
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P);
@@ -99,7 +99,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
             t.a = panel + r;
             t.g = keep ? keep + at : buffer[odd];
             tile_of[mr - 1][narrow](&t);
-            if (sums && g->far) sum_rows(r, mr, g->cols, g->hyper, s.w + at, sums); /* now in L1 */
+            if (sums) sum_rows(r, mr, g->cols, g->hyper, s.w + at, sums); /* now in L1 */
             t.before = (tile_weights){mr, t.g, optim_at(&s, at)};
             odd = !odd;
             r += mr;
@@ -113,8 +113,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
 INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
     real buffer[P * P], *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};
-    weight_sums memory[2], *sums = begin_sums(g->hyper, memory);
-    if (sums) sum_rows(0, g->rows, g->cols, g->hyper, s.w, sums);
+    sum_block(g->rows, g->cols, g->hyper, s.w);
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P), at = i * P;
         real *to = keep ? keep + at : buffer;
@@ -127,7 +126,6 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
         const optim_state here = optim_at(&s, at);
         optim_rows(step, rows, g->cols, g->hyper, to, &here);
     }
-    add_penalty(g->hyper, sums);
 }
 
 INLINE void gradient(const optim_step step, const gradient_fn (*tile_of)[2],

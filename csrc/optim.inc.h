@@ -173,7 +173,8 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
 
 enum { OPTIM_AHEAD = 32 }; /* vectors; prefetchers lose three or four streams at each page's end */
 
-INLINE void fetch_ahead(const optim_state *s, ptrdiff_t i) {
+INLINE void fetch_ahead(const real *g, const optim_state *s, ptrdiff_t i) {
+    __builtin_prefetch(g + i);
     __builtin_prefetch(s->w + i, 1);
     if (s->m) __builtin_prefetch(s->m + i, 1);
     if (s->v) __builtin_prefetch(s->v + i, 1);
@@ -191,7 +192,7 @@ INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
         UNROLL(4) for (int u = 0; u < 4; u++) {
-            if (n > OPTIM_AHEAD * VL) fetch_ahead(s, i + (u + OPTIM_AHEAD) * VL);
+            if (n > OPTIM_AHEAD * VL) fetch_ahead(g, s, i + (u + OPTIM_AHEAD) * VL);
             step(i + u * VL, VL, h, g, s);
         }
     }
@@ -219,7 +220,7 @@ INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fn
         const optim_state row = optim_at(s, r * P);
         if (spans > LATER_ROWS) {
             const optim_state later = optim_at(s, (r + LATER_ROWS) * P);
-            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(&later, c);
+            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(g + (r + LATER_ROWS) * P, &later, c);
         }
         optim_span(step, n, &h, g + r * P, &row);
     }
@@ -277,13 +278,17 @@ INLINE void add_penalty(const fnn_hyper *h, const weight_sums *s) {
                           + part_of_penalty(h->l2, s[0].squares, s[1].squares);
 }
 
-/* a step that asks for the penalty, too, maybe */
+/* the penalty on a block of weights, if it is asked for */
+INLINE void sum_block(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h, const real *w) {
+    weight_sums memory[2], *sums = begin_sums(h, memory);
+    if (sums) sum_rows(0, rows, cols, h, w, sums);
+    add_penalty(h, sums);
+}
+
 INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
                         const real *g, const optim_state *s) {
-    weight_sums memory[2], *sums = begin_sums(hyper, memory);
-    if (sums) sum_rows(0, rows, cols, hyper, s->w, sums);
+    sum_block(rows, cols, hyper, s->w);
     optim_rows(step, rows, cols, hyper, g, s);
-    add_penalty(hyper, sums);
 }
 
 #if !FNN_BF16
@@ -307,39 +312,56 @@ static void FNN_NAME(average)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h
     optim_rows(average_step, rows, cols, hyper, g, &(optim_state){w, m, v, u});
 }
 
-/* Sums of n contiguous elements in 2 x 4 vectors: enough for the additions' latency. */
-INLINE void norm_vector(ptrdiff_t n, int lasso, vreal l1, vreal l2, vreal twice, const real *w,
-                        const real *g, vreal *square, vreal *cost) {
-    const vreal x = load_first(n, w);
-    *cost = v_fma(v_mul(l2, x), x, *cost);
-    if (lasso) *cost = v_fma(l1, v_abs(x), *cost);
-    if (!g) return;
-    const vreal grad = penalized(load_first(n, g), lasso, l1, twice, x);
-    *square = v_fma(grad, grad, *square);
+/* What is summed of gradients and of weights; four vectors of each are enough for the additions' latency. */
+typedef struct {
+    vreal gradients, squares, sizes;
+} norm_sums;
+
+INLINE void norm_vector(ptrdiff_t n, const int penalises, const int lasso, vreal l1, vreal twice,
+                        const real *w, const real *g, norm_sums *sum) {
+    vreal grad = load_first(n, g);
+    if (penalises) { /* else w is not read, which may be far */
+        const vreal x = load_first(n, w);
+        sum->squares = v_fma(x, x, sum->squares);
+        if (lasso) sum->sizes = v_add(v_abs(x), sum->sizes);
+        grad = penalized(grad, lasso, l1, twice, x);
+    }
+    sum->gradients = v_fma(grad, grad, sum->gradients);
 }
+
+#define SUM_OF_FOUR(part) \
+    (double)v_sum(v_add(v_add(sum[0].part, sum[1].part), v_add(sum[2].part, sum[3].part)))
+
+INLINE void norm_block(ptrdiff_t rows, ptrdiff_t cols, const int penalises, const int lasso, double l1,
+                       double l2, const real *w, const real *g, double *squares, double *penalty) {
+    const vreal one = v_set1((real)l1), twice = v_set1((real)(2 * l2));
+    const int together = cols == P; /* no padding: the rows are one span */
+    const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
+    norm_sums sum[4];
+    UNROLL(4) for (int u = 0; u < 4; u++) sum[u] = (norm_sums){v_zero(), v_zero(), v_zero()};
+    for (ptrdiff_t r = 0; r < spans; r++, w += P, g += P) {
+        ptrdiff_t i = 0;
+        for (; i + 4 * VL <= n; i += 4 * VL) {
+            UNROLL(4) for (int u = 0; u < 4; u++)
+                norm_vector(VL, penalises, lasso, one, twice, w + i + u * VL, g + i + u * VL, &sum[u]);
+        }
+        UNROLL(4) for (int u = 0; u < 4; u++, i += VL) {
+            if (i < n)
+                norm_vector(min_size(VL, n - i), penalises, lasso, one, twice, w + i, g + i, &sum[u]);
+        }
+    }
+    *squares += SUM_OF_FOUR(gradients);
+    if (lasso) *penalty += l1 * SUM_OF_FOUR(sizes);
+    if (l2 != 0) *penalty += l2 * SUM_OF_FOUR(squares);
+}
+#undef SUM_OF_FOUR
 
 static void FNN_NAME(norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                            const void *g, double *squares, double *penalty) {
-    const vreal one = v_set1((real)l1), two = v_set1((real)l2), twice = v_set1((real)(2 * l2));
-    const int lasso = l1 != 0, together = cols == P; /* no padding: the rows are one span */
-    const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
-    vreal square[4], cost[4];
-    UNROLL(4) for (int u = 0; u < 4; u++) square[u] = cost[u] = v_zero();
-    for (ptrdiff_t r = 0; r < spans; r++) {
-        const real *weights = (const real *)w + r * P, *gradients = g ? (const real *)g + r * P : NULL;
-        ptrdiff_t i = 0;
-        for (; i + 4 * VL <= n; i += 4 * VL) {
-            UNROLL(4) for (int u = 0; u < 4; u++) {
-                const ptrdiff_t at = i + u * VL;
-                norm_vector(VL, lasso, one, two, twice, weights + at, g ? gradients + at : NULL,
-                            &square[u], &cost[u]);
-            }
-        }
-        for (int u = 0; i < n; i += VL, u++)
-            norm_vector(min_size(VL, n - i), lasso, one, two, twice, weights + i,
-                        g ? gradients + i : NULL, &square[u], &cost[u]);
-    }
-    *squares += (double)v_sum(v_add(v_add(square[0], square[1]), v_add(square[2], square[3])));
-    *penalty += (double)v_sum(v_add(v_add(cost[0], cost[1]), v_add(cost[2], cost[3])));
+    const fnn_hyper terms = {.l1 = l1, .l2 = l2, .penalty = penalty};
+    if (!g) sum_block(rows, cols, &terms, w);
+    else if (l1 != 0) norm_block(rows, cols, 1, 1, l1, l2, w, g, squares, penalty);
+    else if (l2 != 0) norm_block(rows, cols, 1, 0, l1, l2, w, g, squares, penalty);
+    else norm_block(rows, cols, 0, 0, l1, l2, w, g, squares, penalty);
 }
 #endif

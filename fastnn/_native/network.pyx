@@ -508,10 +508,11 @@ cdef class Network:
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units = len(found)
+        by_panel = sorted(range(len(found)), key=found.__getitem__)
         for n, (l, j, i) in enumerate(found):
             s = &self.plan.steps[l]
             u = &self.plan.units[n]
-            u.l, u.j, u.i0 = l, j, i
+            u.l, u.j, u.i0, u.by_panel = l, j, i, by_panel[n]
             u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
             share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
             cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)

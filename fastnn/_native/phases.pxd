@@ -107,6 +107,7 @@ ctypedef struct Unit:
     int l
     ptrdiff_t j, i0, i1
     double cost             # of this unit and all before it
+    int by_panel            # the unit at this one's place, where a step's panels come one by one
     # Of this unit's kernel and bias, where gradients are clipped by norms or weights penalised.
     double squares[2]
     double penalty

@@ -583,8 +583,8 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
     cdef Unit *u
     cdef Step *s
     for n in range(u0, u1):
-        # Gradients that were written last are in cache.
-        i = u0 + u1 - 1 - n if gradients == READY else n
+        # Where all of it comes from memory, in the order of addresses.
+        i = p.units[n].by_panel if gradients == READY else n
         u = &p.units[i]
         before = p.units[i - 1].cost if i > 0 else 0
         # A unit is the thread's where its middle lies.
