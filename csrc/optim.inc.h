@@ -171,7 +171,9 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
     moving_mean(n, h->beta2, grad, s->m + i);
 }
 
-enum { OPTIM_AHEAD = 32 }; /* vectors; prefetchers lose three or four streams at each page's end */
+/* Vectors. Prefetchers lose three or four streams at each page's end; gradients are as far away as
+ * weights where they had to wait for their norm. */
+enum { OPTIM_AHEAD = 32 };
 
 INLINE void fetch_ahead(const real *g, const optim_state *s, ptrdiff_t i) {
     __builtin_prefetch(g + i);

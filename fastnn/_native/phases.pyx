@@ -572,8 +572,8 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
                           Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil:
     """The part begin .. end of units u0 .. u1: gradients, and, if `updates`, all that the turn does
-    with them; else, with `norms`, the sums and norms that the update waits for. `norms` of a turn that
-    updates no weights: the penalties alone. Gradients are kept if they are not used at once.
+    with them; else, with `norms`, the sums and norms that the update waits for. With both, the
+    penalties alone, which else are the update's. Gradients are kept if they are not used at once.
 
     Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
