@@ -9,7 +9,7 @@ typedef struct {
     vreal lr, momentum, beta1, beta2, epsilon; /* beta1, beta2: 1 - beta, subtracted in double */
     vreal kept, part_m, part_g;                /* kept: beta2 itself */
     vreal l1, l2, clip, factor, decayed;       /* l2: twice; decayed: 1 - decay */
-    int heavy, nesterov, centered;             /* heavy: momentum is not 0 */
+    int heavy, nesterov, centered, far;        /* heavy: momentum is not 0 */
     int lasso, scales, decays, clips;          /* l1, factor, decay or clip is not 0 */
     int shaped;                                /* one of these or l2 is not */
 } optim_hyper;
@@ -32,6 +32,7 @@ INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
         .heavy = h->momentum != 0,
         .nesterov = h->nesterov,
         .centered = h->centered,
+        .far = h->far,
         .lasso = h->l1 != 0,
         .scales = h->factor > 0,
         .decays = h->decay != 0,
@@ -171,12 +172,10 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
     moving_mean(n, h->beta2, grad, s->m + i);
 }
 
-/* Vectors. Prefetchers lose three or four streams at each page's end; gradients are as far away as
- * weights where they had to wait for their norm. */
-enum { OPTIM_AHEAD = 32 };
+enum { OPTIM_AHEAD = 32 }; /* vectors; prefetchers lose three or four streams at each page's end */
 
-INLINE void fetch_ahead(const real *g, const optim_state *s, ptrdiff_t i) {
-    __builtin_prefetch(g + i);
+INLINE void fetch_ahead(const optim_hyper *h, const real *g, const optim_state *s, ptrdiff_t i) {
+    if (h->far) __builtin_prefetch(g + i);
     __builtin_prefetch(s->w + i, 1);
     if (s->m) __builtin_prefetch(s->m + i, 1);
     if (s->v) __builtin_prefetch(s->v + i, 1);
@@ -194,7 +193,7 @@ INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
         UNROLL(4) for (int u = 0; u < 4; u++) {
-            if (n > OPTIM_AHEAD * VL) fetch_ahead(g, s, i + (u + OPTIM_AHEAD) * VL);
+            if (n > OPTIM_AHEAD * VL) fetch_ahead(h, g, s, i + (u + OPTIM_AHEAD) * VL);
             step(i + u * VL, VL, h, g, s);
         }
     }
@@ -222,7 +221,7 @@ INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fn
         const optim_state row = optim_at(s, r * P);
         if (spans > LATER_ROWS) {
             const optim_state later = optim_at(s, (r + LATER_ROWS) * P);
-            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(g + (r + LATER_ROWS) * P, &later, c);
+            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(&h, g + (r + LATER_ROWS) * P, &later, c);
         }
         optim_span(step, n, &h, g + r * P, &row);
     }

@@ -237,7 +237,7 @@ void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec
         {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0, .epsilon = 1e-3, .part_m = 2,
          .part_g = -1, .centered = 1},
         {.lr = 1e-4, .momentum = 0.9, .beta1 = 0, .beta2 = 0.9, .epsilon = 1, .nesterov = 1,
-         .decay = 0.01},
+         .decay = 0.01, .far = 1},
         {.lr = 0.1, .momentum = 0.5, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 0.1, .part_m = 1,
          .part_g = 1, .l1 = 0.25, .l2 = 0.125, .clip = 0.5, .factor = 0.75, .decay = 0.125},
         {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 0.1, .l2 = 0.25, .centered = 1},

@@ -1273,6 +1273,7 @@ cdef fnn_hyper hyper_of(hyper) except *:
     h.part_m = h.part_g = 0     # hyper_at's
     h.l1 = h.l2 = h.factor = 0  # each tensor's
     h.penalty = NULL            # each unit's
+    h.far = False               # each turn's
     h.clip = hyper.get("clipvalue") or 0.0
     h.decay = hyper.get("weight_decay") or 0.0
     h.centered = bool(hyper.get("centered", False))

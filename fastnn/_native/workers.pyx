@@ -151,7 +151,7 @@ cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradi
 
     `waited`, unless NULL, grows by the seconds between the passes."""
     cdef Plan *p = job.plan
-    turn.clips = clips_by_norm(p) and turn.updates
+    turn.clips = turn.hyper.far = clips_by_norm(p) and turn.updates
     if turn.clips:
         weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, begin, end)
         if waited != NULL:
