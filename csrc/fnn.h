@@ -364,19 +364,22 @@ typedef void (*fnn_metric)(const fnn_metric_args *args);
  * lr and epsilon are those of the step: corrected for bias, where the optimizer does that. Before
  * all of it, where one of these is not 0:
  *   g = factor (g + l1 sign(w) + 2 l2 w), no larger than clip in size (clip 0: any);  w -= decay w
- * Of m, v and u those are NULL that are not used; m also where momentum is 0. */
+ * *penalty grows by l1 |w| + l2 w^2 of the weights as they were; the order of additions depends on rows
+ * and cols alone. Of m, v and u those are NULL that are not used; m also where momentum is 0. */
 typedef struct {
     double lr, momentum, beta1, beta2, epsilon;
     double part_m, part_g;
     double l1, l2, clip, decay;
     double factor;          /* 0: 1 */
     int nesterov, centered;
+    double *penalty;        /* NULL: nobody asks for it */
+    int far;                /* a hint: g, too, is likely to lie outside L2 */
 } fnn_hyper;
 typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
                           void *w, void *m, void *v, void *u);
 
 /* The gradient of rows x cols (cols <= P) weights of one panel, W (row stride P), and one optimizer
- * step on them: the same bits as gemm_tn, dW = A B, and then sgd or adam on W, m and v.
+ * step on them: the same bits as gemm_tn, dW = A B, and then sgd or adam on W, m and v; *penalty, too.
  *   a, a_panel, b, k: as for gemm_tn; b is one panel, its row stride P
  *   g: NULL, or takes dW; row stride P, the padding columns left alone */
 typedef struct {

@@ -3,7 +3,8 @@
  * A tile of dW is computed as gemm_tn does. While it multiplies, the weights of the tile before it
  * are updated, a vector every two steps of k: multiplications leave the divider, which bounds Adam,
  * and the port for stores idle. What k is too short for follows at once. A gradient that is not kept
- * never leaves L1. Weights that are `far` are fetched a tile ahead.
+ * never leaves L1. Weights that are `far` are fetched a tile ahead, and those of a tile are summed up
+ * for the penalty once they are there; a sum between the products measured slower.
  *
  * Registers: the update needs four beside the tile. Tiles of 11 rows split a panel of 32 as evenly
  * as those of 14 do, and use 22 + 2 + 1.
@@ -85,7 +86,9 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     const optim_state s = {g->w, g->m, g->v, NULL};
     gradient_args t = {.k = g->k, .b = g->b, .cols = g->cols, .far = g->far,
                        .hyper = optim_broadcast(g->hyper)};
+    weight_sums memory[2], *sums = g->far ? begin_sums(g->hyper, memory) : NULL;
     const int narrow = g->cols <= VL;
+    if (!g->far) sum_block(g->rows, g->cols, g->hyper, s.w);
     int odd = 0;
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P);
@@ -96,18 +99,21 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
             t.a = panel + r;
             t.g = keep ? keep + at : buffer[odd];
             tile_of[mr - 1][narrow](&t);
+            if (sums) sum_rows(r, mr, g->cols, g->hyper, s.w + at, sums); /* now in L1 */
             t.before = (tile_weights){mr, t.g, optim_at(&s, at)};
             odd = !odd;
             r += mr;
         }
     }
-    optim_block(step, t.before.rows, g->cols, g->hyper, t.before.g, &t.before.s);
+    optim_rows(step, t.before.rows, g->cols, g->hyper, t.before.g, &t.before.s);
+    add_penalty(g->hyper, sums);
 }
 
 /* Other panels are the last of their layer, and not worth tiles of their own. */
 INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
     real buffer[P * P], *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};
+    sum_block(g->rows, g->cols, g->hyper, s.w);
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P), at = i * P;
         real *to = keep ? keep + at : buffer;
@@ -118,7 +124,7 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
         };
         FNN_NAME(gemm_tn)(&product);
         const optim_state here = optim_at(&s, at);
-        optim_block(step, rows, g->cols, g->hyper, to, &here);
+        optim_rows(step, rows, g->cols, g->hyper, to, &here);
     }
 }
 

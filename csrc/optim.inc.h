@@ -9,8 +9,9 @@ typedef struct {
     vreal lr, momentum, beta1, beta2, epsilon; /* beta1, beta2: 1 - beta, subtracted in double */
     vreal kept, part_m, part_g;                /* kept: beta2 itself */
     vreal l1, l2, clip, factor, decayed;       /* l2: twice; decayed: 1 - decay */
-    int heavy, nesterov, centered;             /* heavy: momentum is not 0 */
-    int lasso, decays, shaped;                 /* l1, decay, or any of l1 ... is not 0 */
+    int heavy, nesterov, centered, far;        /* heavy: momentum is not 0 */
+    int lasso, scales, decays, clips;          /* l1, factor, decay or clip is not 0 */
+    int shaped;                                /* one of these or l2 is not */
 } optim_hyper;
 
 INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
@@ -25,14 +26,17 @@ INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
         .part_g = v_set1((real)h->part_g),
         .l1 = v_set1((real)h->l1),
         .l2 = v_set1((real)(2 * h->l2)),
-        .clip = v_set1(h->clip > 0 ? (real)h->clip : (real)INFINITY),
-        .factor = v_set1(h->factor > 0 ? (real)h->factor : 1),
+        .clip = v_set1((real)h->clip),
+        .factor = v_set1((real)h->factor),
         .decayed = v_set1((real)(1 - h->decay)),
         .heavy = h->momentum != 0,
         .nesterov = h->nesterov,
         .centered = h->centered,
+        .far = h->far,
         .lasso = h->l1 != 0,
+        .scales = h->factor > 0,
         .decays = h->decay != 0,
+        .clips = h->clip > 0,
         .shaped = h->l1 != 0 || h->l2 != 0 || h->clip > 0 || h->factor > 0 || h->decay != 0,
     };
 }
@@ -62,9 +66,10 @@ INLINE vreal gradient_of(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const r
     vreal grad = load_first(n, g + i);
     if (!h->shaped) return grad;
     const vreal w = load_first(n, s->w + i);
-    grad = v_mul(h->factor, penalized(grad, h->lasso, h->l1, h->l2, w));
+    grad = penalized(grad, h->lasso, h->l1, h->l2, w);
+    if (h->scales) grad = v_mul(h->factor, grad);
     if (h->decays) store_first(n, s->w + i, v_mul(h->decayed, w));
-    return v_min(h->clip, v_max(v_neg(h->clip), grad)); /* NaN stays */
+    return h->clips ? v_min(h->clip, v_max(v_neg(h->clip), grad)) : grad; /* NaN stays */
 }
 
 /* mean += part (x - mean): a moving mean, written back; returns it */
@@ -169,7 +174,8 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
 
 enum { OPTIM_AHEAD = 32 }; /* vectors; prefetchers lose three or four streams at each page's end */
 
-INLINE void fetch_ahead(const optim_state *s, ptrdiff_t i) {
+INLINE void fetch_ahead(const optim_hyper *h, const real *g, const optim_state *s, ptrdiff_t i) {
+    if (h->far) __builtin_prefetch(g + i);
     __builtin_prefetch(s->w + i, 1);
     if (s->m) __builtin_prefetch(s->m + i, 1);
     if (s->v) __builtin_prefetch(s->v + i, 1);
@@ -187,7 +193,7 @@ INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
         UNROLL(4) for (int u = 0; u < 4; u++) {
-            if (n > OPTIM_AHEAD * VL) fetch_ahead(s, i + (u + OPTIM_AHEAD) * VL);
+            if (n > OPTIM_AHEAD * VL) fetch_ahead(h, g, s, i + (u + OPTIM_AHEAD) * VL);
             step(i + u * VL, VL, h, g, s);
         }
     }
@@ -206,8 +212,8 @@ INLINE optim_state optim_at(const optim_state *s, ptrdiff_t i) {
  * 33000 rows of 18 of 32 columns, out of memory: 950 to 350 us. */
 enum { LATER_ROWS = 32 };
 
-INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
-                        const real *g, const optim_state *s) {
+INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
+                       const real *g, const optim_state *s) {
     const optim_hyper h = optim_broadcast(hyper);
     const int together = cols == P; /* no padding: the rows are one span */
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
@@ -215,10 +221,75 @@ INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const f
         const optim_state row = optim_at(s, r * P);
         if (spans > LATER_ROWS) {
             const optim_state later = optim_at(s, (r + LATER_ROWS) * P);
-            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(&later, c);
+            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(&h, g + (r + LATER_ROWS) * P, &later, c);
         }
         optim_span(step, n, &h, g + r * P, &row);
     }
+}
+
+/* Column by column of a panel: sums of w^2 and of |w|, which a penalty is made of. */
+typedef struct {
+    vreal squares[NV], sizes[NV];
+} weight_sums;
+
+/* Those of even rows and those of odd ones, zeroed; NULL where a step is not to make them. */
+INLINE weight_sums *begin_sums(const fnn_hyper *h, weight_sums sums[2]) {
+    if (!h->penalty || (h->l1 == 0 && h->l2 == 0)) return NULL;
+    sums[0] = sums[1] = (weight_sums){0};
+    return sums;
+}
+
+INLINE void sum_row(ptrdiff_t cols, const int lasso, const real *w, weight_sums *sums) {
+    UNROLL(4) for (int v = 0; v < NV; v++) {
+        const vreal x = load_up_to(cols - v * VL, w + v * VL);
+        sums->squares[v] = v_fma(x, x, sums->squares[v]);
+        if (lasso) sums->sizes[v] = v_add(sums->sizes[v], v_abs(x));
+    }
+}
+
+INLINE void sum_pairs(ptrdiff_t row, ptrdiff_t rows, ptrdiff_t cols, const int lasso, const real *w,
+                      weight_sums *sums) {
+    weight_sums one = sums[row & 1], other = sums[~row & 1];
+    for (; rows >= 2; rows -= 2, w += 2 * P) {
+        sum_row(cols, lasso, w, &one);
+        sum_row(cols, lasso, w + P, &other);
+    }
+    if (rows > 0) sum_row(cols, lasso, w, &one);
+    sums[row & 1] = one;
+    sums[~row & 1] = other;
+}
+
+/* Rows `row` ... of a block, each to the sum of its kind, in their order: however they are cut. */
+NOINLINE void sum_rows(ptrdiff_t row, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h, const real *w,
+                       weight_sums *sums) {
+    if (h->l1 != 0) sum_pairs(row, rows, cols, 1, w, sums);
+    else if (cols == P) sum_pairs(row, rows, P, 0, w, sums);
+    else sum_pairs(row, rows, cols, 0, w, sums);
+}
+
+/* l (x + y), and no NaN of a sum that overflowed where l is 0 */
+INLINE double part_of_penalty(double l, const vreal x[NV], const vreal y[NV]) {
+    vreal sum = v_add(x[0], y[0]);
+    UNROLL(4) for (int v = 1; v < NV; v++) sum = v_add(sum, v_add(x[v], y[v]));
+    return l != 0 ? l * (double)v_sum(sum) : 0;
+}
+
+INLINE void add_penalty(const fnn_hyper *h, const weight_sums *s) {
+    if (s) *h->penalty += part_of_penalty(h->l1, s[0].sizes, s[1].sizes)
+                          + part_of_penalty(h->l2, s[0].squares, s[1].squares);
+}
+
+/* the penalty on a block of weights, if it is asked for */
+INLINE void sum_block(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h, const real *w) {
+    weight_sums memory[2], *sums = begin_sums(h, memory);
+    if (sums) sum_rows(0, rows, cols, h, w, sums);
+    add_penalty(h, sums);
+}
+
+INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
+                        const real *g, const optim_state *s) {
+    sum_block(rows, cols, hyper, s->w);
+    optim_rows(step, rows, cols, hyper, g, s);
 }
 
 #if !FNN_BF16
@@ -235,42 +306,63 @@ FNN_OPTIM(adamax)
 FNN_OPTIM(rmsprop)
 FNN_OPTIM(adagrad)
 FNN_OPTIM(lion)
-FNN_OPTIM(average)
 #undef FNN_OPTIM
 
-/* Sums of n contiguous elements in 2 x 4 vectors: enough for the additions' latency. */
-INLINE void norm_vector(ptrdiff_t n, int lasso, vreal l1, vreal l2, vreal twice, const real *w,
-                        const real *g, vreal *square, vreal *cost) {
-    const vreal x = load_first(n, w);
-    *cost = v_fma(v_mul(l2, x), x, *cost);
-    if (lasso) *cost = v_fma(l1, v_abs(x), *cost);
-    if (!g) return;
-    const vreal grad = penalized(load_first(n, g), lasso, l1, twice, x);
-    *square = v_fma(grad, grad, *square);
+static void FNN_NAME(average)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
+                              void *w, void *m, void *v, void *u) {
+    optim_rows(average_step, rows, cols, hyper, g, &(optim_state){w, m, v, u});
 }
+
+/* What is summed of gradients and of weights; four vectors of each are enough for the additions' latency. */
+typedef struct {
+    vreal gradients, squares, sizes;
+} norm_sums;
+
+INLINE void norm_vector(ptrdiff_t n, const int penalises, const int lasso, vreal l1, vreal twice,
+                        const real *w, const real *g, norm_sums *sum) {
+    vreal grad = load_first(n, g);
+    if (penalises) { /* else w is not read, which may be far */
+        const vreal x = load_first(n, w);
+        sum->squares = v_fma(x, x, sum->squares);
+        if (lasso) sum->sizes = v_add(v_abs(x), sum->sizes);
+        grad = penalized(grad, lasso, l1, twice, x);
+    }
+    sum->gradients = v_fma(grad, grad, sum->gradients);
+}
+
+#define SUM_OF_FOUR(part) \
+    (double)v_sum(v_add(v_add(sum[0].part, sum[1].part), v_add(sum[2].part, sum[3].part)))
+
+INLINE void norm_block(ptrdiff_t rows, ptrdiff_t cols, const int penalises, const int lasso, double l1,
+                       double l2, const real *w, const real *g, double *squares, double *penalty) {
+    const vreal one = v_set1((real)l1), twice = v_set1((real)(2 * l2));
+    const int together = cols == P; /* no padding: the rows are one span */
+    const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
+    norm_sums sum[4];
+    UNROLL(4) for (int u = 0; u < 4; u++) sum[u] = (norm_sums){v_zero(), v_zero(), v_zero()};
+    for (ptrdiff_t r = 0; r < spans; r++, w += P, g += P) {
+        ptrdiff_t i = 0;
+        for (; i + 4 * VL <= n; i += 4 * VL) {
+            UNROLL(4) for (int u = 0; u < 4; u++)
+                norm_vector(VL, penalises, lasso, one, twice, w + i + u * VL, g + i + u * VL, &sum[u]);
+        }
+        UNROLL(4) for (int u = 0; u < 4; u++, i += VL) {
+            if (i < n)
+                norm_vector(min_size(VL, n - i), penalises, lasso, one, twice, w + i, g + i, &sum[u]);
+        }
+    }
+    *squares += SUM_OF_FOUR(gradients);
+    if (lasso) *penalty += l1 * SUM_OF_FOUR(sizes);
+    if (l2 != 0) *penalty += l2 * SUM_OF_FOUR(squares);
+}
+#undef SUM_OF_FOUR
 
 static void FNN_NAME(norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                            const void *g, double *squares, double *penalty) {
-    const vreal one = v_set1((real)l1), two = v_set1((real)l2), twice = v_set1((real)(2 * l2));
-    const int lasso = l1 != 0, together = cols == P; /* no padding: the rows are one span */
-    const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
-    vreal square[4], cost[4];
-    UNROLL(4) for (int u = 0; u < 4; u++) square[u] = cost[u] = v_zero();
-    for (ptrdiff_t r = 0; r < spans; r++) {
-        const real *weights = (const real *)w + r * P, *gradients = g ? (const real *)g + r * P : NULL;
-        ptrdiff_t i = 0;
-        for (; i + 4 * VL <= n; i += 4 * VL) {
-            UNROLL(4) for (int u = 0; u < 4; u++) {
-                const ptrdiff_t at = i + u * VL;
-                norm_vector(VL, lasso, one, two, twice, weights + at, g ? gradients + at : NULL,
-                            &square[u], &cost[u]);
-            }
-        }
-        for (int u = 0; i < n; i += VL, u++)
-            norm_vector(min_size(VL, n - i), lasso, one, two, twice, weights + i,
-                        g ? gradients + i : NULL, &square[u], &cost[u]);
-    }
-    *squares += (double)v_sum(v_add(v_add(square[0], square[1]), v_add(square[2], square[3])));
-    *penalty += (double)v_sum(v_add(v_add(cost[0], cost[1]), v_add(cost[2], cost[3])));
+    const fnn_hyper terms = {.l1 = l1, .l2 = l2, .penalty = penalty};
+    if (!g) sum_block(rows, cols, &terms, w);
+    else if (l1 != 0) norm_block(rows, cols, 1, 1, l1, l2, w, g, squares, penalty);
+    else if (l2 != 0) norm_block(rows, cols, 1, 0, l1, l2, w, g, squares, penalty);
+    else norm_block(rows, cols, 0, 0, l1, l2, w, g, squares, penalty);
 }
 #endif

@@ -32,7 +32,11 @@ static kernels with_optimizers(kernels k) {
 
 static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_gradient f,
                           const gradient_spec *spec, enum side side, ptrdiff_t rows, ptrdiff_t cols,
-                          ptrdiff_t depth, const fnn_hyper *h, int keeps) {
+                          ptrdiff_t depth, const fnn_hyper *hyper, int keeps) {
+    double penalty = 3, penalty1 = 3;
+    fnn_hyper first = *hyper, second = *hyper, *h = &first;
+    first.penalty = &penalty;
+    second.penalty = &penalty1;
     begin_case(k, side, "%s %td x %td k %td momentum %g%s", name, rows, cols, depth, h->momentum,
                keeps ? " kept" : "");
     const layout a = panels(k, depth, rows, 1), b = panels(k, depth, cols, 0);
@@ -57,8 +61,9 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
     as_computed(g, keeps ? kept : g);
     f(&(fnn_gradient_args){
         .rows = rows, .cols = cols, .k = depth, .a = at(x, 0), .a_panel = a.panel, .b = at(dy, 0),
-        .hyper = h, .g = keeps ? at(kept, 0) : NULL, .w = at(w1, 0), .m = at(m1, 0),
+        .hyper = &second, .g = keeps ? at(kept, 0) : NULL, .w = at(w1, 0), .m = at(m1, 0),
         .v = at(v1, 0), .far = keeps});
+    if (penalty1 != penalty) fail("penalty %.17g, not %.17g", penalty1, penalty);
     end_case();
 }
 
@@ -68,6 +73,7 @@ void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_s
         {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .nesterov = 1},
         {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .l1 = 0.1,
          .l2 = 0.2, .clip = 0.5, .factor = 0.75, .decay = 0.1},
+        {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 1e-3, .l2 = 0.2},
     };
     const kernels optimizers = with_optimizers(k);
     const ptrdiff_t v = k->vl, p = k->panel;
@@ -80,5 +86,5 @@ void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_s
             for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
                 for (int side = 0; side < SIDES; side++, count++)
                     gradient_case(k, optimizers, name, f, spec, (enum side)side, rows[r], cols[c],
-                                  ks[i], &hypers[count / 2 % 3], count % 3 == 0);
+                                  ks[i], &hypers[count / 2 % 4], count % 3 == 0);
 }

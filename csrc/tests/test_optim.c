@@ -184,17 +184,34 @@ static void expect_state(kernels k, state *s, ptrdiff_t i, const fnn_hyper *h, c
         if (p[j]) expect(p[j], i, want[j], eps * wider * bound[j] + tiny);
 }
 
+/* what the penalty is to grow by, of weights before a step */
+static double penalty_of(const state *s, const layout *l, const fnn_hyper *h) {
+    double sum = 0;
+    for (ptrdiff_t r = 0; r < l->rows; r++) {
+        for (ptrdiff_t c = 0; c < l->cols; c++) {
+            const double w = get(s->part[1], where(l, r, c));
+            sum += h->l1 * fabs(w) + h->l2 * w * w;
+        }
+    }
+    return sum;
+}
+
 static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spec *spec, enum side side,
-                       ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h) {
+                       ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper) {
+    double penalty = 5, in_parts = 5;
+    fnn_hyper asks = *hyper, *h = &asks;
     begin_case(k, side, "%s %td x %td momentum %g nesterov %d centered %d", name, rows, cols,
                h->momentum, h->nesterov, h->centered);
     const layout l = panels(k, rows, cols, 0);
     const int slots = slots_of(spec, h);
     state whole = new_state(&l, slots, NULL), cut = new_state(&l, slots, &whole);
+    state once = new_state(&l, slots, &whole);
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t c = 0; c < cols; c++) expect_state(k, &whole, where(&l, r, c), h, spec);
-    step(f, &whole, 0, rows, cols, h);
+    const double want = 5 + (spec->slots & AS_IT_IS ? 0 : penalty_of(&whole, &l, h));
+    step(f, &whole, 0, rows, cols, h); /* nobody asks for the penalty */
 
+    h->penalty = &in_parts;
     const ptrdiff_t half = rows / 2, left = cols / 3; /* rows in two parts, the second in columns too */
     if (extent(&l)) {
         step(f, &cut, 0, half, cols, h);
@@ -203,6 +220,13 @@ static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spe
     }
     for (int p = 1; p < PARTS; p++)
         if (cut.part[p]) expect_same(cut.part[p], whole.part[p]);
+    h->penalty = &penalty;
+    step(f, &once, 0, rows, cols, h);
+    for (int p = 1; p < PARTS; p++)
+        if (once.part[p]) expect_same(once.part[p], whole.part[p]);
+    const double eps = epsilon(k) * 16;
+    if (fabs(penalty - want) > eps * want) fail("penalty %g, not %g", penalty, want);
+    if (fabs(in_parts - want) > eps * want) fail("penalty in parts %g, not %g", in_parts, want);
     end_case();
 }
 
@@ -213,9 +237,10 @@ void test_optim(kernels k, const char *name, fnn_optim f, const optim_spec *spec
         {.lr = 0.3, .momentum = 0.9, .beta1 = 0.5, .beta2 = 0, .epsilon = 1e-3, .part_m = 2,
          .part_g = -1, .centered = 1},
         {.lr = 1e-4, .momentum = 0.9, .beta1 = 0, .beta2 = 0.9, .epsilon = 1, .nesterov = 1,
-         .decay = 0.01},
+         .decay = 0.01, .far = 1},
         {.lr = 0.1, .momentum = 0.5, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 0.1, .part_m = 1,
          .part_g = 1, .l1 = 0.25, .l2 = 0.125, .clip = 0.5, .factor = 0.75, .decay = 0.125},
+        {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 0.1, .l2 = 0.25, .centered = 1},
     };
     const ptrdiff_t rows[] = {0, 1, 2, 3, 5, 33};
     const ptrdiff_t cols[] = {0, 1, k->vl - 1, k->vl, k->vl + 1, k->panel - 1, k->panel};
@@ -247,7 +272,8 @@ static void norm_case(kernels k, const char *name, fnn_norm f, enum side side, p
     const double eps = epsilon(k) * 16;
     if (fabs(squares - want_squares) > eps * want_squares) fail("squares %g, not %g", squares, want_squares);
     if (fabs(penalty - want_penalty) > eps * want_penalty) fail("penalty %g, not %g", penalty, want_penalty);
-    if (alone != penalty || none != 3) fail("another penalty without gradients");
+    if (fabs(alone - want_penalty) > eps * want_penalty) fail("alone %g, not %g", alone, want_penalty);
+    if (none != 3) fail("squares without gradients");
     end_case();
 }
 

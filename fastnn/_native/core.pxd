@@ -168,6 +168,8 @@ cdef extern from "fnn.h" nogil:
         double lr, momentum, beta1, beta2, epsilon
         double part_m, part_g, l1, l2, clip, decay, factor
         int nesterov, centered
+        double *penalty
+        bint far
     ctypedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
                                const void *g, void *w, void *m, void *v,
                                void *u) noexcept nogil

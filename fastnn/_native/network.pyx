@@ -508,10 +508,11 @@ cdef class Network:
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units = len(found)
+        by_panel = sorted(range(len(found)), key=found.__getitem__)
         for n, (l, j, i) in enumerate(found):
             s = &self.plan.steps[l]
             u = &self.plan.units[n]
-            u.l, u.j, u.i0 = l, j, i
+            u.l, u.j, u.i0, u.by_panel = l, j, i, by_panel[n]
             u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
             share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
             cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)
@@ -818,13 +819,10 @@ cdef class Network:
         cdef int64_t overwrite_every = 0
         if hyper.get("use_ema"):
             overwrite_every = hyper.get("ema_overwrite_frequency") or 0
-        cdef int l
         self.plan.hyper, self.plan.clipnorm = numbers, clipnorm
         self.plan.global_clipnorm = global_clipnorm
         self.plan.summed = 0 if optimizer == "sum" else summed
         self.plan.average_kept, self.plan.overwrite_every = average_kept, overwrite_every
-        for l in range(self.plan.n_steps):  # until norms are known
-            self.plan.steps[l].of_kernel.factor = self.plan.steps[l].of_bias.factor = 0
 
     def take_averages(self):
         """The weights that are trained become their moving averages."""
@@ -1274,6 +1272,8 @@ cdef fnn_hyper hyper_of(hyper) except *:
     h.beta2 = hyper.get("beta_2", hyper.get("rho", 0.0))
     h.part_m = h.part_g = 0     # hyper_at's
     h.l1 = h.l2 = h.factor = 0  # each tensor's
+    h.penalty = NULL            # each unit's
+    h.far = False               # each turn's
     h.clip = hyper.get("clipvalue") or 0.0
     h.decay = hyper.get("weight_decay") or 0.0
     h.centered = bool(hyper.get("centered", False))

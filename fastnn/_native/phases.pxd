@@ -37,14 +37,11 @@ ctypedef struct Bound:
     BoundKind kind
     double low, high, rate      # OF_NORM: from norm to rate clip(norm, low, high) + (1 - rate) norm
 
-# What is special in one tensor's step: its penalties, a factor of the learning rate, its bound, and,
-# where gradients are clipped by their norm, the sum of their squares and the factor that makes them
-# small enough.
+# What is special in one tensor's step: its penalties, a factor of the learning rate, its bound.
 ctypedef struct Terms:
     double l1, l2
     double rate
     Bound bound
-    double squares, factor
 
 # How an optimizer corrects its numbers for the first steps' bias.
 cdef enum Correction:
@@ -110,6 +107,7 @@ ctypedef struct Unit:
     int l
     ptrdiff_t j, i0, i1
     double cost             # of this unit and all before it
+    int by_panel            # the unit at this one's place, where a step's panels come one by one
     # Of this unit's kernel and bias, where gradients are clipped by norms or weights penalised.
     double squares[2]
     double penalty
@@ -152,7 +150,7 @@ ctypedef struct Plan:
     int64_t overwrite_every # updates, after which weights become their averages; 0: never
     bint bound              # some weights are
 
-# What is done in one step.
+# What is done in one step; each thread has one of its own.
 ctypedef struct Turn:
     fnn_hyper hyper
     bint updates            # or else gradients are only summed up
@@ -160,6 +158,10 @@ ctypedef struct Turn:
     double average_kept
     bint overwrites         # weights by their averages
     double penalty_scale    # of all penalties
+    bint sums_penalties     # the update sums them up, of the weights before it
+    # Gradients are clipped by their norm: by these factors (0: as they are) in the step at hand.
+    bint clips
+    double kernel_factor, bias_factor
 
 # Where a step's gradients are: nowhere yet; in `g`, to be summed up where that is asked for; or where
 # the update reads them.
@@ -246,7 +248,6 @@ cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff
 cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
                   double share) noexcept nogil
 cdef void measure_penalties(Plan *p) noexcept nogil
-cdef void choose_factors(Plan *p) noexcept nogil
 cdef double penalty(Plan *p) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
 

@@ -396,13 +396,15 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
         bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
 
-cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, fnn_hyper *own) noexcept nogil:
-    """What the optimizer's step on a tensor reads: `own`, where the tensor asks for anything."""
-    if terms.l1 == 0 and terms.l2 == 0 and terms.factor == 0 and terms.rate == 1:
+cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, double factor, Unit *u,
+                                 fnn_hyper *own) noexcept nogil:
+    """What the optimizer's step on a unit's tensor reads: `own`, where the tensor asks for anything."""
+    if terms.l1 == 0 and terms.l2 == 0 and factor == 0 and terms.rate == 1:
         return &turn.hyper
     own[0] = turn.hyper
     own.l1, own.l2 = turn.penalty_scale * terms.l1, turn.penalty_scale * terms.l2
-    own.factor = terms.factor
+    own.penalty = &u.penalty if turn.sums_penalties else NULL
+    own.factor = factor
     own.lr *= terms.rate
     own.decay *= terms.rate
     return own
@@ -424,9 +426,10 @@ cdef void update(Plan *p, Unit *u, ptrdiff_t row, const Turn *turn, char *g) noe
     cdef ptrdiff_t rows = min(u.i1, s.kernel_rows) - row
     cdef fnn_hyper own
     if rows > 0:
-        update_rows(p, u, row, rows, with_terms(turn, &s.of_kernel, &own), g)
+        update_rows(p, u, row, rows, with_terms(turn, &s.of_kernel, turn.kernel_factor, u, &own),
+                    g)
     if u.i1 > s.kernel_rows:
-        update_rows(p, u, s.kernel_rows, 1, with_terms(turn, &s.of_bias, &own),
+        update_rows(p, u, s.kernel_rows, 1, with_terms(turn, &s.of_bias, turn.bias_factor, u, &own),
                     g + rows * p.k.panel * p.k.itemsize)
 
 
@@ -450,7 +453,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, co
         update(p, u, u.i0, turn, to)
         return
     unit_operands(p, w, rows, u, &g)
-    g.hyper = with_terms(turn, &s.of_kernel, &own)
+    g.hyper = with_terms(turn, &s.of_kernel, 0, u, &own)
     g.g = s.g + at if keeps else NULL
     g.far = p.parameter_bytes > FAR_BYTES
     g.w = s.w + at
@@ -524,32 +527,29 @@ cdef void unit_norms(Plan *p, Unit *u, double scale, bint squares) noexcept nogi
 
 
 cdef double clipped(double squares, double most) noexcept nogil:
-    """What a gradient of that norm, squared, is multiplied by to be no longer than `most`.
+    """What a gradient of that norm, squared, is multiplied by to be no longer than `most`; 0: it is not.
 
     Squares of large numbers are infinite: then next to nothing, as 0 is no factor (fnn_hyper)."""
     cdef double norm = sqrt(squares)
-    return max(most / norm, DBL_MIN) if norm > most else 1
+    return max(most / norm, DBL_MIN) if norm > most else 0
 
 
-cdef void choose_factors(Plan *p) noexcept nogil:
-    """The factors of all tensors from the units' norms, in the order of the units."""
-    cdef Step *s
-    cdef double total = 0
+cdef void choose_factors(const Plan *p, int unit, Turn *turn) noexcept nogil:
+    """The factors of the tensors that a unit is of, from the units' norms, in the order of the units."""
+    cdef double of_kernel = 0, of_bias = 0, total = 0
+    cdef bint all_tensors = p.global_clipnorm > 0
     cdef int i
-    for i in range(p.n_steps):
-        p.steps[i].of_kernel.squares = p.steps[i].of_bias.squares = 0
     for i in range(p.n_units):
-        s = &p.steps[p.units[i].l]
-        s.of_kernel.squares += p.units[i].squares[0]
-        s.of_bias.squares += p.units[i].squares[1]
-        total += p.units[i].squares[0] + p.units[i].squares[1]
-    for i in range(p.n_steps):
-        s = &p.steps[i]
-        if p.global_clipnorm > 0:
-            s.of_kernel.factor = s.of_bias.factor = clipped(total, p.global_clipnorm)
-        else:
-            s.of_kernel.factor = clipped(s.of_kernel.squares, p.clipnorm)
-            s.of_bias.factor = clipped(s.of_bias.squares, p.clipnorm)
+        if all_tensors:
+            total += p.units[i].squares[0] + p.units[i].squares[1]
+        elif p.units[i].l == p.units[unit].l:
+            of_kernel += p.units[i].squares[0]
+            of_bias += p.units[i].squares[1]
+    if all_tensors:
+        turn.kernel_factor = turn.bias_factor = clipped(total, p.global_clipnorm)
+    else:
+        turn.kernel_factor = clipped(of_kernel, p.clipnorm)
+        turn.bias_factor = clipped(of_bias, p.clipnorm)
 
 
 cdef void measure_penalties(Plan *p) noexcept nogil:
@@ -572,25 +572,30 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
                           Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil:
     """The part begin .. end of units u0 .. u1: gradients, and, if `updates`, all that the turn does
-    with them; else, with `norms`, the sums and norms that the update waits for. Gradients are kept
-    if they are not used at once.
+    with them; else, with `norms`, the sums and norms that the update waits for. With both, the
+    penalties alone, which else are the update's. Gradients are kept if they are not used at once.
 
     Returns the part that the units taken are."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
     cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
     cdef double cost, middle, low = before + total * begin, high = before + total * end, taken = 0
-    cdef int i
+    cdef int n, i, chosen = -1
     cdef Unit *u
     cdef Step *s
-    for i in range(u0, u1):
+    for n in range(u0, u1):
+        # Where all of it comes from memory, in the order of addresses.
+        i = p.units[n].by_panel if gradients == READY else n
         u = &p.units[i]
+        before = p.units[i - 1].cost if i > 0 else 0
         # A unit is the thread's where its middle lies.
         cost, middle = u.cost - before, (before + u.cost) / 2
-        before = u.cost
         if not low <= middle < high:
             continue
         taken += cost
         s = &p.steps[u.l]
+        if updates and turn.clips and (chosen < 0 or (p.clipnorm > 0 and chosen != u.l)):
+            choose_factors(p, i, turn)
+            chosen = u.l
         if not updates:
             if gradients == TO_COMPUTE:
                 gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
@@ -599,7 +604,9 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
                     add_up(p, u, turn.share, s.g + weights_at(p, u, u.i0))
                 unit_norms(p, u, turn.penalty_scale, True)
             continue
-        if norms:
+        if turn.sums_penalties:
+            u.penalty = 0
+        elif norms:
             unit_norms(p, u, turn.penalty_scale, False)
         if s.sums != NULL:
             sum_and_update(p, w, rows, u, turn, gradients, keeps)
@@ -633,7 +640,8 @@ cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
     """What step `iteration` = 1, 2, ... does; `share` is its part of all, where no update follows."""
     cdef Turn turn
     cdef int64_t update = iteration
-    turn.penalty_scale = penalty_scale
+    turn.penalty_scale, turn.sums_penalties = penalty_scale, False
+    turn.clips, turn.kernel_factor, turn.bias_factor = False, 0, 0
     turn.updates, turn.share, turn.overwrites = p.summed > 0, share, False
     if p.summed > 0:
         turn.updates, turn.share = iteration % p.summed == 0, 1.0 / p.summed

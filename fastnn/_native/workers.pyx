@@ -16,7 +16,7 @@ from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
     GIVEN, READY, ROW_BLOCK, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
-    choose_factors, clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
+    clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
     penalty, rows_of, through_activation, turn_at, weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
@@ -138,14 +138,6 @@ cdef void keep_time(fnn_share *share, double part, double began) noexcept nogil:
         share.part, share.seconds = part, fnn_now() - began
 
 
-cdef void agree_on_factors(Job *job, int tid, int size) noexcept nogil:
-    """What gradients are clipped by, once all units' norms are known."""
-    fnn_barrier_wait(&job.barrier, size)
-    if tid == 0:
-        choose_factors(job.plan)
-    fnn_barrier_wait(&job.barrier, size)
-
-
 cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept nogil:
     """Once all rows are there: what the gradients of tables go by."""
     if job.plan.n_tables > 0:
@@ -154,16 +146,23 @@ cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept no
 
 
 cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
-                           double begin, double end, int tid, int size) noexcept nogil:
-    """Phase 2: the part begin .. end of the units, in two passes where the update waits for norms."""
+                           double begin, double end, double *waited, int size) noexcept nogil:
+    """Phase 2: the part begin .. end of the units, in two passes where the update waits for norms.
+
+    `waited`, unless NULL, grows by the seconds between the passes."""
     cdef Plan *p = job.plan
-    cdef bint waits = clips_by_norm(p) and turn.updates
-    if waits:
+    turn.clips = turn.hyper.far = clips_by_norm(p) and turn.updates
+    if turn.clips:
         weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, begin, end)
-        agree_on_factors(job, tid, size)
+        if waited != NULL:
+            waited[0] -= fnn_now()
+        fnn_barrier_wait(&job.barrier, size)
+        if waited != NULL:
+            waited[0] += fnn_now()
         gradients = READY
-    return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not waits, 0,
-                         p.n_units, begin, end)
+    turn.sums_penalties = p.penalised and turn.updates and not turn.clips
+    return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not turn.updates,
+                         0, p.n_units, begin, end)
 
 
 cdef double of_step(const double *numbers, Job *job, ptrdiff_t at, double usual) noexcept nogil:
@@ -193,7 +192,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef bint shared = size > 1 and size == job.team, measures = False, measures_rows
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
-    cdef double now = 0, part, begin, end
+    cdef double now = 0, part, begin, end, waited
     while at < job.stop:
         rows = min(job.batch, job.stop - at)
         iteration += 1
@@ -223,9 +222,11 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
                        of_step(job.penalty_scales, job, at, 1), rows / <double>job.rows_in_all)
         begin, end = begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size)
         # Of the last step the gradients stay, to be looked at.
-        part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end, tid, size)
+        waited = 0
+        part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end,
+                              &waited if measures else NULL, size)
         if measures:
-            keep_time(&of_units[tid], part, now)
+            keep_time(&of_units[tid], part, now + waited)
         after_update(job, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
@@ -368,7 +369,7 @@ cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef Plan *p = job.plan
     maybe_delay(tid)
-    change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), tid, size)
+    change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), NULL, size)
     after_update(job, tid, size)
     restore_fp(fp)
 
