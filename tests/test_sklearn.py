@@ -361,6 +361,42 @@ def test_validation_data_are_scored_after_each_epoch():
         MLPClassifier(solver="lbfgs").fit(x, y, validation_data=(x, y))
 
 
+@pytest.mark.parametrize(
+    ("name", "y_val"),
+    [
+        ("wine", lambda y: y[1:]),
+        ("wine", lambda y: y.astype(str)),
+        ("wine", lambda y: None),
+        ("diabetes", lambda y: y * np.nan),
+        ("diabetes", lambda y: np.stack([y, y], axis=1)),
+    ],
+)
+def test_validation_data_that_cannot_be_scored_are_refused_before_training(name, y_val):
+    x, y = load(name)
+    _, ours = pair(name)
+    with pytest.raises(ValueError, match="validation_data: expected data to be scored"):
+        ours.fit(x, y, validation_data=(x, y_val(y)))
+    with pytest.raises(NotFittedError):
+        ours.predict(x)
+
+
+def test_a_pickle_made_in_training_is_in_none():
+    x, y = load("wine")
+    clf = MLPClassifier(max_iter=2)
+    pickles = []
+
+    class Keep(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            copied = copy.copy(clf).set_params(callbacks=None)
+            pickles.append(pickle.dumps(copied))
+
+    clf.set_params(callbacks=[Keep()]).fit(x, y)
+    one = pickle.loads(pickles[0])
+    one.coefs_[0][:] = 0
+    one.coefs_ = one.coefs_
+    assert np.ptp(one.predict_proba(x), axis=0).max() == 0
+
+
 def test_callbacks_are_called_and_may_stop():
     x, y = load("wine")
     x = scale(x)
@@ -678,6 +714,13 @@ def test_numbers_that_float32_cannot_hold_are_refused(call, rows):
     with pytest.raises(ValueError, match="too large for dtype"):
         clf.partial_fit(large, y[:rows])
     assert np.isfinite(getattr(clf, call)(np.full((rows, x.shape[1]), 1e30))).all()
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+def test_losses_of_shares_want_several_outputs(cls):
+    x, y = load("breast cancer")
+    with pytest.raises(ValueError, match="loss: expected one that is of a single output, too"):
+        cls(loss="categorical_crossentropy").fit(x, y)
 
 
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])

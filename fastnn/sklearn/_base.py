@@ -34,7 +34,7 @@ from fastnn.models import Sequential
 from fastnn.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.sklearn import _network
-from fastnn.sklearn._training import Feed, Rule, train
+from fastnn.sklearn._training import Feed, Rule, train, validation_parts
 from fastnn.sklearn._weights import Weights
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -245,6 +245,11 @@ class FastMLP(
                 f"loss: expected one that does not take class ids, as there are not several "
                 f"classes with an output each; got {model.loss!r}"
             )
+        if self.n_outputs_ == 1 and isinstance(model.loss, _network.OF_SEVERAL_OUTPUTS):
+            raise ValueError(
+                f"loss: expected one that is of a single output, too, as there is one; got "
+                f"{model.loss!r}"
+            )
         _check_range(X, model._dtype)
         targets = y.argmax(axis=1) if model.loss.sparse else y  # type: ignore[union-attr]
         data = model._check_data(X, targets, sample_weight, shape=model._sample_shape)
@@ -362,14 +367,13 @@ class FastMLP(
         return y
 
     def _check_validation(self, validation_data: Any) -> tuple[Any, Any, Any]:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError(
-                "validation_data: expected a tuple (X, y) or (X, y, sample_weight), got "
-                f"{type(validation_data).__name__}"
-            )
-        X, y, *weight = validation_data
+        X, y, weight = validation_parts(validation_data)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        sample_weight = _check_sample_weight(weight[0], X) if weight else None
+        sample_weight = None if weight is None else _check_sample_weight(weight, X)
+        try:
+            self._score(X, y, sample_weight)
+        except (ValueError, TypeError) as error:  # not only after the first epoch
+            raise ValueError(f"validation_data: expected data to be scored: {error}") from error
         return X, y, sample_weight
 
     def _batch_size(self, samples: int) -> int:

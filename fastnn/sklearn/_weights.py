@@ -117,6 +117,11 @@ class Weights:
         for name, arrays in _copies(self._model).items() if held else ():
             held[name][:] = map(_written, held[name], arrays)  # type: ignore[index]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy that a callback makes is in no training."""
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_in_training"}
+
     # ---- the model ----------------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
