@@ -652,6 +652,78 @@ def test_a_wrapped_classifier_has_an_output_for_each_class():
     assert clf.score(scale(x[y < 2]), y[y < 2]) > 0.95
 
 
+def test_a_wrapped_classifier_refuses_what_its_loss_cannot_tell_apart():
+    x, y = load("wine")
+    labels = np.eye(3, dtype=int)[y]
+    with pytest.raises(ValueError, match="model: expected a loss that takes several labels"):
+        from_keras_model(wine_model()).fit(x, labels)
+    for loss in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        one = Sequential([layers.Dense(1, "sigmoid")])
+        one.compile("sgd", loss)
+        with pytest.raises(ValueError, match="model: expected an output for each of 2 classes"):
+            from_keras_model(one).fit(x, y > 0)
+    one.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match="y: expected two classes or more, got 1"):
+        from_keras_model(one).fit(x, np.full(len(x), "a"))
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix, sparse.csc_array])
+def test_a_wrapped_classifier_tells_several_labels(layout):
+    x, y = load("wine")
+    x, labels = scale(x), layout(np.eye(3, dtype=int)[y])
+    fastnn.utils.set_random_seed(0)
+    clf = from_keras_model(wine_model("binary_crossentropy", "sigmoid"), epochs=30)
+    clf.fit(x, labels, validation_data=(x, labels))
+    assert clf.history_["val_loss"][-1] < 0.1
+    assert clf.score(x, labels) > 0.95
+
+
+def test_validation_data_of_a_wrapped_classifier_are_two_or_three():
+    x, y = load("wine")
+    clf = from_keras_model(wine_model())
+    clf.fit(x, y, validation_data=[x, y, np.ones(len(y))])
+    for wrong in (x, (x,), (x, y, y, y)):
+        with pytest.raises(ValueError, match=r"validation_data: expected a tuple \(X, y\)"):
+            clf.fit(x, y, validation_data=wrong)
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda clf: pickle.loads(pickle.dumps(clf))])
+def test_copies_of_a_wrapped_model_have_its_history(how):
+    x, y = load("wine")
+    clf = from_keras_model(wine_model(), epochs=2)
+    assert not hasattr(clf, "history_")
+    other = how(clf.fit(x, y))
+    assert len(clf.history_["loss"]) == 2
+    assert other.history_ == clf.history_
+    np.testing.assert_array_equal(other.predict_proba(x), clf.predict_proba(x))
+
+
+def test_what_is_refused_leaves_a_wrapped_model_as_it_was():
+    x, y = load("wine")
+    model = wine_model()
+    model.fit(x, y, verbose=0)
+    clf = from_keras_model(model)
+    want = clf.predict(x)
+    with pytest.raises(ValueError, match="x: expected 13 features"):
+        clf.predict(x[:, :5])
+    np.testing.assert_array_equal(clf.predict(x), want)
+    clf = from_keras_model(wine_model())
+    want = clf.fit(x, y).predict(x)
+    with pytest.raises(ValueError, match="model: expected an output for each of 2 classes"):
+        clf.fit(x[:, :5], y > 0)
+    assert clf.n_features_in_ == 13
+    np.testing.assert_array_equal(clf.predict(x), want)
+
+
+def test_a_model_that_is_set_counts_from_the_next_fit_on():
+    x, y = load("wine")
+    clf = from_keras_model(wine_model(losses.SparseCategoricalCrossentropy(from_logits=True), None))
+    want = clf.fit(x, y).predict_proba(x)
+    clf.set_params(model=wine_model("categorical_hinge", None))
+    np.testing.assert_array_equal(clf.predict_proba(x), want)
+    assert not hasattr(clf.fit(x, y), "predict_proba")
+
+
 def test_only_compiled_models_are_wrapped():
     for wrong in (Sequential([layers.Dense(1)]), MLPClassifier()):
         with pytest.raises(TypeError, match="model: expected a Sequential compiled with a loss"):
