@@ -280,3 +280,31 @@ def test_a_fit_that_cannot_begin_changes_nothing(wine, settings, data):
     clf.set_params(**{name: kept[name] for name in settings})
     assert vars(clf) == kept
     np.testing.assert_array_equal(clf.predict_proba(x), want)
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ({"early_stopping": True, "validation_fraction": 0.001}, {}),
+        ({"callbacks": [print]}, {}),
+        ({}, {"validation_data": ([[0.0] * 13], [1, 2])}),
+        ({"solver": "lbfgs"}, {"validation_data": ([[0.0] * 13], [1])}),
+        ({"solver": "lbfgs", "dtype": "float32"}, {"X": 1e300}),
+    ],
+    ids=str,
+)
+def test_a_refused_warm_start_keeps_the_slots_of_the_optimizer(wine, settings, more):
+    x, y = wine
+    refused, other = (MLPClassifier((5,), random_state=1, warm_start=True) for _ in range(2))
+    for clf in (refused, other):
+        clf.set_params(dtype=settings.get("dtype"))
+        clf.partial_fit(x, y, classes=[0, 1, 2]).partial_fit(x, y)
+    kept = refused.get_params()
+    with pytest.raises((ValueError, TypeError)):
+        refused.set_params(**settings).fit(
+            np.full_like(x, more["X"]) if "X" in more else x,
+            y,
+            validation_data=more.get("validation_data"),
+        )
+    refused.set_params(**kept).partial_fit(x, y)
+    np.testing.assert_array_equal(refused.coefs_[0], other.partial_fit(x, y).coefs_[0])

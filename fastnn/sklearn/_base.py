@@ -263,9 +263,9 @@ class FastMLP(
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         model = self._current()
-        if not incremental or model.optimizer is None or isinstance(model.optimizer, LBFGS):
-            self._optimizer = self._policy()
-            model.compile(self._new_optimizer(), self._engine_loss(self.loss, model))
+        before, loss = model.optimizer, self._engine_loss(self.loss, model)
+        if before is None:
+            model.compile(self._new_optimizer(), loss)
         if "loss_curve_" not in vars(self) or (
             self.early_stopping and self.best_validation_score_ is None
         ):  # what went before had another solver, or did not stop early
@@ -283,10 +283,16 @@ class FastMLP(
         size, rows = self._batch_size(X.shape[0]), X.shape[0]
         shuffles = self._random_state if self.shuffle else None
         data = self._data(model, X, y, sample_weight)
+        callbacks = as_callbacks(self.callbacks)
+        # nothing is refused any more: what is changed now would not come back
+        if not incremental or before is None or isinstance(before, LBFGS):
+            self._optimizer = self._policy()
+            if before is not None:
+                model.compile(self._new_optimizer(), loss)
         _network.set_alpha(model, self.alpha)
         feed = Feed(model, data, size, shuffles, self.num_threads)
         rule = Rule(self, score, rows)
-        callbacks = [rule, *as_callbacks(self.callbacks)]
+        callbacks.insert(0, rule)
         if self.verbose == "progress":
             callbacks.append(ProgressBar())
         self.n_iter_ = 0
@@ -401,9 +407,14 @@ class FastMLP(
 
     def _new_objective(self, X: Any, y: Any, sample_weight: Any) -> "_Objective":
         model = self._current()
-        model.compile(LBFGS(), self._engine_loss(self.loss, model))
+        loss, new = self._engine_loss(self.loss, model), model.optimizer is None
+        if new:
+            model.compile(LBFGS(), loss)
         check_model(model)
-        return _Objective(model, self._data(model, X, y, sample_weight), self.num_threads)
+        data = self._data(model, X, y, sample_weight)
+        if not new:  # only once nothing is refused any more
+            model.compile(LBFGS(), loss)
+        return _Objective(model, data, self.num_threads)
 
     def _loss_grad_lbfgs(
         self, packed_coef_inter: np.ndarray, X: Any, y: Any, sample_weight: Any, *rest: Any
