@@ -1,6 +1,8 @@
 """Weights of scikit-learn's estimators: what a user changes, and what goes on from there."""
 
 import copy
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -252,6 +254,50 @@ def test_other_outputs_are_refused_where_training_goes_on():
         reg.fit(x, np.c_[y, y])
     assert reg.n_outputs_ == 1
     assert reg.predict(x).shape == y.shape
+
+
+# ---- threads ------------------------------------------------------------------------------------
+
+
+def test_a_predict_in_another_thread_does_not_undo_a_training(wine, monkeypatch):
+    clf = fitted(wine)
+    lists = clf.coefs_  # from now on they are read again
+    want = copy.deepcopy(clf).partial_fit(*wine).coefs_
+    predicting = threading.Thread(target=clf.predict, args=wine[:1])
+    take_over = clf._take_over
+
+    def take_over_slowly(held):
+        predicting.start()
+        predicting.join(0.1)
+        take_over(held)
+
+    monkeypatch.setattr(clf, "_take_over", take_over_slowly)
+    clf.partial_fit(*wine)
+    predicting.join()
+    for one, other in zip(lists, want, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fits_of_one_estimator_wait_for_each_other(wine):
+    want = fitted(wine).coefs_
+    clf = MLPClassifier()
+    begun = threading.Event()
+
+    class Begun(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            begun.set()
+            time.sleep(0.02)
+
+    clf.set_params(**fitted(wine).get_params()).set_params(callbacks=[Begun()])
+    threads = [threading.Thread(target=clf.fit, args=wine) for _ in range(2)]
+    threads[0].start()
+    begun.wait()
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert len(clf.loss_curve_) == clf.n_iter_ == clf.max_iter
+    for one, other in zip(clf.coefs_, want, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # ---- fits that fail -----------------------------------------------------------------------------

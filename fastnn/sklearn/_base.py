@@ -105,14 +105,15 @@ class FastMLP(
         incremental: bool = False,
         validation_data: Any = None,
     ) -> "FastMLP":
-        before = dict(vars(self))
-        self._trained = False
-        try:
-            self._prepare_and_train(X, y, sample_weight, incremental, validation_data)
-        except BaseException:
-            if not self._trained:  # nothing has changed then
-                self.__dict__ = before
-            raise
+        with self._lock:
+            before = dict(vars(self))
+            self._trained = False
+            try:
+                self._prepare_and_train(X, y, sample_weight, incremental, validation_data)
+            except BaseException:
+                if not self._trained:  # nothing has changed then
+                    self.__dict__ = before
+                raise
         if not all(np.isfinite(weight).all() for weight in self._model.get_weights()):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
