@@ -12,10 +12,11 @@ pytest.importorskip("sklearn", "1.9", reason="of the sklearn extra")
 from scipy import sparse
 from sklearn import datasets, neural_network
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 import fastnn
@@ -663,8 +664,20 @@ def test_a_wrapped_classifier_refuses_what_its_loss_cannot_tell_apart():
         with pytest.raises(ValueError, match="model: expected an output for each of 2 classes"):
             from_keras_model(one).fit(x, y > 0)
     one.compile("sgd", "binary_crossentropy")
-    with pytest.raises(ValueError, match="y: expected two classes or more, got 1"):
+    with pytest.raises(ValueError, match="y: expected two classes or more, got 1 class"):
         from_keras_model(one).fit(x, np.full(len(x), "a"))
+
+
+def test_one_column_of_targets_is_warned_of_where_it_is_labels():
+    x, y = load("wine")
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        clf = from_keras_model(wine_model()).fit(x, y[:, None])
+    assert clf.predict(x).shape == y.shape
+    model = Sequential([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    reg = from_keras_model(model).fit(scale(x), y[:, None])
+    assert get_tags(reg).target_tags.multi_output
+    assert reg.predict(x).shape == y.shape
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix, sparse.csc_array])

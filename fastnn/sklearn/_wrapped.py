@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_array, compute_sample_weight
+from sklearn.utils import check_array, column_or_1d, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -130,6 +130,11 @@ class SequentialRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
     (64,)
     """
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
     ) -> "SequentialRegressor":
@@ -246,7 +251,7 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         X, y = self._check_both(X, y)
         check_classification_targets(y)
         if y.ndim == 2 and y.shape[1] == 1:
-            y = y.ravel()
+            y = column_or_1d(y, warn=True)
         binarizer = LabelBinarizer().fit(y)
         outputs = self._check_outputs(X, len(binarizer.classes_), y.ndim == 2)
         if sample_weight is not None:
@@ -265,7 +270,7 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         """How many outputs the model has, which is to be one a class, or one for two classes."""
         shape, loss = self.model._output_shape_for(X.shape[1:]), self.model.loss
         if classes < 2:
-            raise ValueError(f"y: expected two classes or more, got {classes}")
+            raise ValueError(f"y: expected two classes or more, got {classes} class")
         if several and loss.sparse:
             raise ValueError(
                 f"model: expected a loss that takes several labels of a sample, got {loss!r}"
