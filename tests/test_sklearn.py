@@ -608,6 +608,7 @@ def test_a_compiled_model_is_a_classifier(loss, last):
         proba = clf.predict_proba(x)
         assert (clf.classes_[proba.argmax(axis=1)] == clf.predict(x)).all()
         assert proba.min() >= 0
+        np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
     else:
         assert not hasattr(clf, "predict_proba")
 

@@ -17,9 +17,9 @@ from fastnn.sklearn._network import OF_SEVERAL_OUTPUTS, most_likely, of_both_cla
 from fastnn.sklearn._training import validation_parts
 
 # whose outputs stand for classes: probabilities or logits of them; margins
+_BINARY = (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
 _OF_PROBABILITIES = (
-    losses.BinaryCrossentropy,
-    losses.BinaryFocalCrossentropy,
+    *_BINARY,
     losses.CategoricalCrossentropy,
     losses.CategoricalFocalCrossentropy,
     losses.SparseCategoricalCrossentropy,
@@ -310,20 +310,26 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         outputs, loss = self._outputs(X), self._trained().loss
         if not getattr(loss, "from_logits", False):
             return outputs
-        binary = isinstance(loss, (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy))
-        return (activations.sigmoid if binary else activations.softmax)(outputs)
+        return (activations.sigmoid if isinstance(loss, _BINARY) else activations.softmax)(outputs)
+
+    def _tells_several_labels(self) -> bool:
+        return "_binarizer" in vars(self) and self._binarizer.y_type_.startswith("multilabel")
 
     @available_if(_gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities (samples, classes)."""
-        return of_both_classes(self._scores(X))
+        """Probabilities (samples, classes), or (samples, labels) of several labels."""
+        proba = of_both_classes(self._scores(X))
+        one_each = "_binarizer" in vars(self) and not self._tells_several_labels()
+        if one_each and isinstance(self._trained().loss, _BINARY):  # each output by itself
+            sums = proba.sum(axis=1, keepdims=True)
+            np.divide(proba, sums, out=proba, where=sums > 0)
+        return proba
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely classes (samples,); of several labels 0 or 1 each."""
         scores = self._scores(X)
-        several = "_binarizer" in vars(self) and self._binarizer.y_type_.startswith("multilabel")
         threshold = 0 if isinstance(self._trained().loss, _OF_MARGINS) else 0.5
-        if several:
+        if self._tells_several_labels():
             return (scores > threshold).astype(int)
         return most_likely(self.classes_, scores, threshold)
 
