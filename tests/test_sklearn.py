@@ -816,6 +816,14 @@ def test_losses_of_class_ids_want_several_classes(cls):
         cls(loss="sparse_categorical_crossentropy").fit(x, y)
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_targets_that_are_no_array_of_numbers_are_named(loss):
+    x, y = load("diabetes")
+    for wrong in (y.astype(str), sparse.csr_array(np.stack([y, y], axis=1))):
+        with pytest.raises(TypeError, match="y: expected real numbers"):
+            MLPRegressor(loss).fit(x, wrong)
+
+
 def test_negative_counts_are_refused():
     with pytest.raises(ValueError, match="y: expected numbers >= 0 for loss='poisson', got -1"):
         MLPRegressor("poisson").fit([[1.0], [2.0]], [-1.0, 2.0])
