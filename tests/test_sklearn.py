@@ -12,10 +12,11 @@ pytest.importorskip("sklearn", "1.9", reason="of the sklearn extra")
 from scipy import sparse
 from sklearn import datasets, neural_network
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 import fastnn
@@ -361,6 +362,42 @@ def test_validation_data_are_scored_after_each_epoch():
         MLPClassifier(solver="lbfgs").fit(x, y, validation_data=(x, y))
 
 
+@pytest.mark.parametrize(
+    ("name", "y_val"),
+    [
+        ("wine", lambda y: y[1:]),
+        ("wine", lambda y: y.astype(str)),
+        ("wine", lambda y: None),
+        ("diabetes", lambda y: y * np.nan),
+        ("diabetes", lambda y: np.stack([y, y], axis=1)),
+    ],
+)
+def test_validation_data_that_cannot_be_scored_are_refused_before_training(name, y_val):
+    x, y = load(name)
+    _, ours = pair(name)
+    with pytest.raises(ValueError, match="validation_data: expected data to be scored"):
+        ours.fit(x, y, validation_data=(x, y_val(y)))
+    with pytest.raises(NotFittedError):
+        ours.predict(x)
+
+
+def test_a_pickle_made_in_training_is_in_none():
+    x, y = load("wine")
+    clf = MLPClassifier(max_iter=2)
+    pickles = []
+
+    class Keep(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            copied = copy.copy(clf).set_params(callbacks=None)
+            pickles.append(pickle.dumps(copied))
+
+    clf.set_params(callbacks=[Keep()]).fit(x, y)
+    one = pickle.loads(pickles[0])
+    one.coefs_[0][:] = 0
+    one.coefs_ = one.coefs_
+    assert np.ptp(one.predict_proba(x), axis=0).max() == 0
+
+
 def test_callbacks_are_called_and_may_stop():
     x, y = load("wine")
     x = scale(x)
@@ -571,6 +608,7 @@ def test_a_compiled_model_is_a_classifier(loss, last):
         proba = clf.predict_proba(x)
         assert (clf.classes_[proba.argmax(axis=1)] == clf.predict(x)).all()
         assert proba.min() >= 0
+        np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
     else:
         assert not hasattr(clf, "predict_proba")
 
@@ -614,6 +652,90 @@ def test_a_wrapped_classifier_has_an_output_for_each_class():
     two.compile(optimizers.Adam(0.1), "categorical_crossentropy")
     clf = from_keras_model(two, epochs=30).fit(scale(x[y < 2]), y[y < 2])
     assert clf.score(scale(x[y < 2]), y[y < 2]) > 0.95
+
+
+def test_a_wrapped_classifier_refuses_what_its_loss_cannot_tell_apart():
+    x, y = load("wine")
+    labels = np.eye(3, dtype=int)[y]
+    with pytest.raises(ValueError, match="model: expected a loss that takes several labels"):
+        from_keras_model(wine_model()).fit(x, labels)
+    for loss in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        one = Sequential([layers.Dense(1, "sigmoid")])
+        one.compile("sgd", loss)
+        with pytest.raises(ValueError, match="model: expected an output for each of 2 classes"):
+            from_keras_model(one).fit(x, y > 0)
+    one.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match="y: expected two classes or more, got 1 class"):
+        from_keras_model(one).fit(x, np.full(len(x), "a"))
+
+
+def test_one_column_of_targets_is_warned_of_where_it_is_labels():
+    x, y = load("wine")
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        clf = from_keras_model(wine_model()).fit(x, y[:, None])
+    assert clf.predict(x).shape == y.shape
+    model = Sequential([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    reg = from_keras_model(model).fit(scale(x), y[:, None])
+    assert get_tags(reg).target_tags.multi_output
+    assert reg.predict(x).shape == y.shape
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix, sparse.csc_array])
+def test_a_wrapped_classifier_tells_several_labels(layout):
+    x, y = load("wine")
+    x, labels = scale(x), layout(np.eye(3, dtype=int)[y])
+    fastnn.utils.set_random_seed(0)
+    clf = from_keras_model(wine_model("binary_crossentropy", "sigmoid"), epochs=30)
+    clf.fit(x, labels, validation_data=(x, labels))
+    assert clf.history_["val_loss"][-1] < 0.1
+    assert clf.score(x, labels) > 0.95
+
+
+def test_validation_data_of_a_wrapped_classifier_are_two_or_three():
+    x, y = load("wine")
+    clf = from_keras_model(wine_model())
+    clf.fit(x, y, validation_data=[x, y, np.ones(len(y))])
+    for wrong in (x, (x,), (x, y, y, y)):
+        with pytest.raises(ValueError, match=r"validation_data: expected a tuple \(X, y\)"):
+            clf.fit(x, y, validation_data=wrong)
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda clf: pickle.loads(pickle.dumps(clf))])
+def test_copies_of_a_wrapped_model_have_its_history(how):
+    x, y = load("wine")
+    clf = from_keras_model(wine_model(), epochs=2)
+    assert not hasattr(clf, "history_")
+    other = how(clf.fit(x, y))
+    assert len(clf.history_["loss"]) == 2
+    assert other.history_ == clf.history_
+    np.testing.assert_array_equal(other.predict_proba(x), clf.predict_proba(x))
+
+
+def test_what_is_refused_leaves_a_wrapped_model_as_it_was():
+    x, y = load("wine")
+    model = wine_model()
+    model.fit(x, y, verbose=0)
+    clf = from_keras_model(model)
+    want = clf.predict(x)
+    with pytest.raises(ValueError, match="x: expected 13 features"):
+        clf.predict(x[:, :5])
+    np.testing.assert_array_equal(clf.predict(x), want)
+    clf = from_keras_model(wine_model())
+    want = clf.fit(x, y).predict(x)
+    with pytest.raises(ValueError, match="model: expected an output for each of 2 classes"):
+        clf.fit(x[:, :5], y > 0)
+    assert clf.n_features_in_ == 13
+    np.testing.assert_array_equal(clf.predict(x), want)
+
+
+def test_a_model_that_is_set_counts_from_the_next_fit_on():
+    x, y = load("wine")
+    clf = from_keras_model(wine_model(losses.SparseCategoricalCrossentropy(from_logits=True), None))
+    want = clf.fit(x, y).predict_proba(x)
+    clf.set_params(model=wine_model("categorical_hinge", None))
+    np.testing.assert_array_equal(clf.predict_proba(x), want)
+    assert not hasattr(clf.fit(x, y), "predict_proba")
 
 
 def test_only_compiled_models_are_wrapped():
@@ -681,10 +803,25 @@ def test_numbers_that_float32_cannot_hold_are_refused(call, rows):
 
 
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+def test_losses_of_shares_want_several_outputs(cls):
+    x, y = load("breast cancer")
+    with pytest.raises(ValueError, match="loss: expected one that is of a single output, too"):
+        cls(loss="categorical_crossentropy").fit(x, y)
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 def test_losses_of_class_ids_want_several_classes(cls):
     x, y = load("breast cancer")
     with pytest.raises(ValueError, match="loss: expected one that does not take class ids"):
         cls(loss="sparse_categorical_crossentropy").fit(x, y)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_targets_that_are_no_array_of_numbers_are_named(loss):
+    x, y = load("diabetes")
+    for wrong in (y.astype(str), sparse.csr_array(np.stack([y, y], axis=1))):
+        with pytest.raises(TypeError, match="y: expected real numbers"):
+            MLPRegressor(loss).fit(x, wrong)
 
 
 def test_negative_counts_are_refused():

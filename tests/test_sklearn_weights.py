@@ -1,6 +1,8 @@
 """Weights of scikit-learn's estimators: what a user changes, and what goes on from there."""
 
 import copy
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -254,6 +256,50 @@ def test_other_outputs_are_refused_where_training_goes_on():
     assert reg.predict(x).shape == y.shape
 
 
+# ---- threads ------------------------------------------------------------------------------------
+
+
+def test_a_predict_in_another_thread_does_not_undo_a_training(wine, monkeypatch):
+    clf = fitted(wine)
+    lists = clf.coefs_  # from now on they are read again
+    want = copy.deepcopy(clf).partial_fit(*wine).coefs_
+    predicting = threading.Thread(target=clf.predict, args=wine[:1])
+    take_over = clf._take_over
+
+    def take_over_slowly(held):
+        predicting.start()
+        predicting.join(0.1)
+        take_over(held)
+
+    monkeypatch.setattr(clf, "_take_over", take_over_slowly)
+    clf.partial_fit(*wine)
+    predicting.join()
+    for one, other in zip(lists, want, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fits_of_one_estimator_wait_for_each_other(wine):
+    want = fitted(wine).coefs_
+    clf = MLPClassifier()
+    begun = threading.Event()
+
+    class Begun(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            begun.set()
+            time.sleep(0.02)
+
+    clf.set_params(**fitted(wine).get_params()).set_params(callbacks=[Begun()])
+    threads = [threading.Thread(target=clf.fit, args=wine) for _ in range(2)]
+    threads[0].start()
+    begun.wait()
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert len(clf.loss_curve_) == clf.n_iter_ == clf.max_iter
+    for one, other in zip(clf.coefs_, want, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 # ---- fits that fail -----------------------------------------------------------------------------
 
 
@@ -280,3 +326,31 @@ def test_a_fit_that_cannot_begin_changes_nothing(wine, settings, data):
     clf.set_params(**{name: kept[name] for name in settings})
     assert vars(clf) == kept
     np.testing.assert_array_equal(clf.predict_proba(x), want)
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ({"early_stopping": True, "validation_fraction": 0.001}, {}),
+        ({"callbacks": [print]}, {}),
+        ({}, {"validation_data": ([[0.0] * 13], [1, 2])}),
+        ({"solver": "lbfgs"}, {"validation_data": ([[0.0] * 13], [1])}),
+        ({"solver": "lbfgs", "dtype": "float32"}, {"X": 1e300}),
+    ],
+    ids=str,
+)
+def test_a_refused_warm_start_keeps_the_slots_of_the_optimizer(wine, settings, more):
+    x, y = wine
+    refused, other = (MLPClassifier((5,), random_state=1, warm_start=True) for _ in range(2))
+    for clf in (refused, other):
+        clf.set_params(dtype=settings.get("dtype"))
+        clf.partial_fit(x, y, classes=[0, 1, 2]).partial_fit(x, y)
+    kept = refused.get_params()
+    with pytest.raises((ValueError, TypeError)):
+        refused.set_params(**settings).fit(
+            np.full_like(x, more["X"]) if "X" in more else x,
+            y,
+            validation_data=more.get("validation_data"),
+        )
+    refused.set_params(**kept).partial_fit(x, y)
+    np.testing.assert_array_equal(refused.coefs_[0], other.partial_fit(x, y).coefs_[0])

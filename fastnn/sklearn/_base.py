@@ -34,7 +34,7 @@ from fastnn.models import Sequential
 from fastnn.optimizers import LBFGS, SGD, Adam, Optimizer
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.sklearn import _network
-from fastnn.sklearn._training import Feed, Rule, train
+from fastnn.sklearn._training import Feed, Rule, train, validation_parts
 from fastnn.sklearn._weights import Weights
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -105,14 +105,15 @@ class FastMLP(
         incremental: bool = False,
         validation_data: Any = None,
     ) -> "FastMLP":
-        before = dict(vars(self))
-        self._trained = False
-        try:
-            self._prepare_and_train(X, y, sample_weight, incremental, validation_data)
-        except BaseException:
-            if not self._trained:  # nothing has changed then
-                self.__dict__ = before
-            raise
+        with self._lock:
+            before = dict(vars(self))
+            self._trained = False
+            try:
+                self._prepare_and_train(X, y, sample_weight, incremental, validation_data)
+            except BaseException:
+                if not self._trained:  # nothing has changed then
+                    self.__dict__ = before
+                raise
         if not all(np.isfinite(weight).all() for weight in self._model.get_weights()):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
@@ -245,6 +246,11 @@ class FastMLP(
                 f"loss: expected one that does not take class ids, as there are not several "
                 f"classes with an output each; got {model.loss!r}"
             )
+        if self.n_outputs_ == 1 and isinstance(model.loss, _network.OF_SEVERAL_OUTPUTS):
+            raise ValueError(
+                f"loss: expected one that is of a single output, too, as there is one; got "
+                f"{model.loss!r}"
+            )
         _check_range(X, model._dtype)
         targets = y.argmax(axis=1) if model.loss.sparse else y  # type: ignore[union-attr]
         data = model._check_data(X, targets, sample_weight, shape=model._sample_shape)
@@ -258,9 +264,9 @@ class FastMLP(
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         model = self._current()
-        if not incremental or model.optimizer is None or isinstance(model.optimizer, LBFGS):
-            self._optimizer = self._policy()
-            model.compile(self._new_optimizer(), self._engine_loss(self.loss, model))
+        before, loss = model.optimizer, self._engine_loss(self.loss, model)
+        if before is None:
+            model.compile(self._new_optimizer(), loss)
         if "loss_curve_" not in vars(self) or (
             self.early_stopping and self.best_validation_score_ is None
         ):  # what went before had another solver, or did not stop early
@@ -278,10 +284,16 @@ class FastMLP(
         size, rows = self._batch_size(X.shape[0]), X.shape[0]
         shuffles = self._random_state if self.shuffle else None
         data = self._data(model, X, y, sample_weight)
+        callbacks = as_callbacks(self.callbacks)
+        # nothing is refused any more: what is changed now would not come back
+        if not incremental or before is None or isinstance(before, LBFGS):
+            self._optimizer = self._policy()
+            if before is not None:
+                model.compile(self._new_optimizer(), loss)
         _network.set_alpha(model, self.alpha)
         feed = Feed(model, data, size, shuffles, self.num_threads)
         rule = Rule(self, score, rows)
-        callbacks = [rule, *as_callbacks(self.callbacks)]
+        callbacks.insert(0, rule)
         if self.verbose == "progress":
             callbacks.append(ProgressBar())
         self.n_iter_ = 0
@@ -362,14 +374,13 @@ class FastMLP(
         return y
 
     def _check_validation(self, validation_data: Any) -> tuple[Any, Any, Any]:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError(
-                "validation_data: expected a tuple (X, y) or (X, y, sample_weight), got "
-                f"{type(validation_data).__name__}"
-            )
-        X, y, *weight = validation_data
+        X, y, weight = validation_parts(validation_data)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        sample_weight = _check_sample_weight(weight[0], X) if weight else None
+        sample_weight = None if weight is None else _check_sample_weight(weight, X)
+        try:
+            self._score(X, y, sample_weight)
+        except (ValueError, TypeError) as error:  # not only after the first epoch
+            raise ValueError(f"validation_data: expected data to be scored: {error}") from error
         return X, y, sample_weight
 
     def _batch_size(self, samples: int) -> int:
@@ -397,9 +408,14 @@ class FastMLP(
 
     def _new_objective(self, X: Any, y: Any, sample_weight: Any) -> "_Objective":
         model = self._current()
-        model.compile(LBFGS(), self._engine_loss(self.loss, model))
+        loss, new = self._engine_loss(self.loss, model), model.optimizer is None
+        if new:
+            model.compile(LBFGS(), loss)
         check_model(model)
-        return _Objective(model, self._data(model, X, y, sample_weight), self.num_threads)
+        data = self._data(model, X, y, sample_weight)
+        if not new:  # only once nothing is refused any more
+            model.compile(LBFGS(), loss)
+        return _Objective(model, data, self.num_threads)
 
     def _loss_grad_lbfgs(
         self, packed_coef_inter: np.ndarray, X: Any, y: Any, sample_weight: Any, *rest: Any

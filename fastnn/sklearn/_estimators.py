@@ -8,7 +8,7 @@ from sklearn import neural_network
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 
-from fastnn._data import as_number
+from fastnn._data import as_number, numeric
 from fastnn.models import Sequential
 from fastnn.sklearn import _network
 from fastnn.sklearn._base import FastMLP
@@ -316,6 +316,7 @@ class MLPRegressor(FastMLP, neural_network.MLPRegressor):  # type: ignore[misc]
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
         X, y = super()._validate_input(X, y, incremental, reset)
+        y = numeric(y, "y")
         if self._out_activation() == "exp" and y.min() < 0:
             raise ValueError(f"y: expected numbers >= 0 for loss='poisson', got {y.min()}")
         return X, y

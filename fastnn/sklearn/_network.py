@@ -16,6 +16,14 @@ T = TypeVar("T")
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
 
 
+# of class ids, or of shares that sum to 1: of a single output they are 0, whatever it is
+OF_SEVERAL_OUTPUTS = (
+    losses.CategoricalCrossentropy,
+    losses.CategoricalFocalCrossentropy,
+    losses.SparseCategoricalCrossentropy,
+)
+
+
 class LogLoss(losses.Loss):
     """Cross-entropies of sigmoids, summed over the outputs.
 

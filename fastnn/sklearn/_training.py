@@ -151,6 +151,17 @@ class Rule(Callback):
             of._no_improvement_count = 0
 
 
+def validation_parts(validation_data: Any) -> tuple[Any, Any, Any]:
+    """Its X, y and weights of the samples, or None for those."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "validation_data: expected a tuple (X, y) or (X, y, sample_weight), got "
+            f"{type(validation_data).__name__}"
+        )
+    X, y, *weight = validation_data
+    return X, y, weight[0] if weight else None
+
+
 def train(model: Sequential, feed: Feed, epochs: int, callbacks: list[Callback]) -> None:
     """So many epochs, or fewer where a callback stops them."""
     params = {"epochs": epochs, "steps": feed.steps, "batch_size": feed.batch_size, "verbose": 0}

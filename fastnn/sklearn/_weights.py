@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn._data import numeric
+from fastnn._lock import ModelLock
 from fastnn.models import Sequential
 from fastnn.sklearn import _network
 from fastnn.sklearn._network import Settings
@@ -117,6 +118,19 @@ class Weights:
         for name, arrays in _copies(self._model).items() if held else ():
             held[name][:] = map(_written, held[name], arrays)  # type: ignore[index]
 
+    @property
+    def _lock(self) -> ModelLock:
+        """Held while the model is trained, exchanged or given the weights of the lists."""
+        own = vars(self)
+        lock: ModelLock = own.get("_own_lock") or own.setdefault("_own_lock", ModelLock())
+        return lock
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy that a callback makes is in no training."""
+        state: Any = super().__getstate__()
+        own = ("_in_training", "_own_lock")
+        return {name: value for name, value in dict(state).items() if name not in own}
+
     # ---- the model ----------------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -131,15 +145,25 @@ class Weights:
     def _current(self) -> Sequential:
         """The model, with what has become of the lists, and of `activation`: that counts when it is
         used, as in scikit-learn, other parameters as `fit` or `partial_fit` begins."""
+        model = self._as_it_is()
+        if model is not None:
+            return model
+        with self._lock:  # another thread may have trained it before this line
+            model, own = self._as_it_is(), vars(self)
+            if model is not None:
+                return model
+            if "_model" not in own:
+                return self._renew(self._next_settings())
+            return self._renew(own["_settings"]._replace(activation=_frozen(self.activation)))
+
+    def _as_it_is(self) -> Sequential | None:
+        """The model, where nothing has been changed that it does not have yet."""
         own = vars(self)
         model: Sequential | None = own.get("_model")
-        if model is None:
-            return self._renew(self._next_settings())
-        activation = _frozen(self.activation)
-        same = own["_lists"] is None and activation == own["_settings"].activation
-        if same or own.get("_in_training"):
+        if model is None or own.get("_in_training"):
             return model
-        return self._renew(own["_settings"]._replace(activation=activation))
+        same = own["_lists"] is None and _frozen(self.activation) == own["_settings"].activation
+        return model if same else None
 
     def _renew(self, settings: Settings) -> Sequential:
         """The model with what is in the lists; a new one where settings or sizes are others."""

@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import compute_sample_weight
+from sklearn.utils import check_array, column_or_1d, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn import activations, losses
 from fastnn.models import Sequential
-from fastnn.sklearn._network import most_likely, of_both_classes
+from fastnn.sklearn._network import OF_SEVERAL_OUTPUTS, most_likely, of_both_classes
+from fastnn.sklearn._training import validation_parts
 
 # whose outputs stand for classes: probabilities or logits of them; margins
+_BINARY = (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)
 _OF_PROBABILITIES = (
-    losses.BinaryCrossentropy,
-    losses.BinaryFocalCrossentropy,
+    *_BINARY,
     losses.CategoricalCrossentropy,
     losses.CategoricalFocalCrossentropy,
     losses.SparseCategoricalCrossentropy,
@@ -64,8 +65,11 @@ class _Wrapped(BaseEstimator):  # type: ignore[misc]
         return model
 
     def _check_x(self, X: Any) -> Any:
-        reset = "n_features_in_" not in vars(self)  # a model that came trained
-        return validate_data(self, X, reset=reset, accept_sparse="csr", allow_nd=True)
+        if "n_features_in_" not in vars(self):  # a model that came trained: it knows its shape
+            return check_array(
+                X, accept_sparse="csr", allow_nd=True, estimator=self, input_name="X"
+            )
+        return validate_data(self, X, reset=False, accept_sparse="csr", allow_nd=True)
 
     def _check_both(self, X: Any, y: Any, **more: Any) -> Any:
         return validate_data(
@@ -75,6 +79,18 @@ class _Wrapped(BaseEstimator):  # type: ignore[misc]
     def _check_model(self) -> None:
         if not isinstance(self.model, Sequential) or self.model.loss is None:
             raise TypeError(f"model: expected a compiled Sequential, got {self.model!r}")
+
+    def _fit_or_restore(self, *data: Any) -> None:
+        """`_fit`, which leaves the estimator as it was where it fails."""
+        before = dict(vars(self))
+        try:
+            self._fit(*data)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
+        raise NotImplementedError
 
     def _train(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
         model = deepcopy(self.model)
@@ -91,12 +107,7 @@ class _Wrapped(BaseEstimator):  # type: ignore[misc]
             sample_weight=sample_weight,
         )
         self.model_ = model
-
-    @property
-    def history_(self) -> dict[str, list[float]]:
-        """The results of each epoch of `fit`."""
-        history: dict[str, list[float]] = self.model_.history.history
-        return history
+        self.history_: dict[str, list[float]] = model.history.history
 
     def _outputs(self, X: Any) -> np.ndarray:
         model = self._trained()
@@ -119,6 +130,11 @@ class SequentialRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
     (64,)
     """
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
     ) -> "SequentialRegressor":
@@ -137,12 +153,15 @@ class SequentialRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
         ValueError, TypeError
             If an argument is wrong or the model is not compiled.
         """
+        self._fit_or_restore(X, y, sample_weight, validation_data)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
         self._check_model()
         X, y = self._check_both(X, y, y_numeric=True)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         self._train(X, y, sample_weight, validation_data)
-        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Numbers (samples,), or (samples, outputs) where there are several."""
@@ -224,11 +243,15 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         ValueError, TypeError
             If an argument is wrong, the model is not compiled or has no output for each class.
         """
+        self._fit_or_restore(X, y, sample_weight, validation_data)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
         self._check_model()
         X, y = self._check_both(X, y)
         check_classification_targets(y)
         if y.ndim == 2 and y.shape[1] == 1:
-            y = y.ravel()
+            y = column_or_1d(y, warn=True)
         binarizer = LabelBinarizer().fit(y)
         outputs = self._check_outputs(X, len(binarizer.classes_), y.ndim == 2)
         if sample_weight is not None:
@@ -237,20 +260,23 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
             by_class = compute_sample_weight(self.class_weight, y)
             sample_weight = by_class if sample_weight is None else sample_weight * by_class
         if validation_data is not None:
-            X_val, y_val, *weight = validation_data
-            if strangers := sorted(set(np.ravel(y_val)) - set(np.ravel(y)), key=repr):
-                raise ValueError(
-                    f"validation_data: expected labels that are among those of y, got {strangers}"
-                )
-            validation_data = (X_val, self._targets(binarizer, y_val, outputs), *weight)
+            X_val, y_val, weight_val = validation_parts(validation_data)
+            validation_data = (X_val, self._validation_targets(binarizer, y_val, outputs))
+            validation_data += () if weight_val is None else (weight_val,)
         self._train(X, self._targets(binarizer, y, outputs), sample_weight, validation_data)
         self._binarizer = binarizer
-        return self
 
     def _check_outputs(self, X: Any, classes: int, several: bool) -> int:
         """How many outputs the model has, which is to be one a class, or one for two classes."""
-        shape = self.model._output_shape_for(X.shape[1:])
-        if shape != (classes,) and (shape != (1,) or classes > 2 or several):
+        shape, loss = self.model._output_shape_for(X.shape[1:]), self.model.loss
+        if classes < 2:
+            raise ValueError(f"y: expected two classes or more, got {classes} class")
+        if several and loss.sparse:
+            raise ValueError(
+                f"model: expected a loss that takes several labels of a sample, got {loss!r}"
+            )
+        one_for_two = classes == 2 and not several and not isinstance(loss, OF_SEVERAL_OUTPUTS)
+        if shape != (classes,) and not (one_for_two and shape == (1,)):
             raise ValueError(
                 f"model: expected an output for each of {classes} classes, got {shape}"
             )
@@ -264,32 +290,46 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
             return targets.argmax(axis=1) if targets.shape[1] > 1 else targets[:, 0]
         return of_both_classes(targets) if targets.shape[1] < outputs else targets
 
-    def _gives_probabilities(self) -> bool:
-        if not isinstance(self.model.loss, _OF_PROBABILITIES):
-            raise AttributeError(
-                f"predict_proba: the loss {self.model.loss!r} is not of probabilities"
+    def _validation_targets(self, binarizer: LabelBinarizer, y: Any, outputs: int) -> np.ndarray:
+        if not binarizer.y_type_.startswith("multilabel") and (
+            strangers := sorted(set(np.ravel(y)) - set(binarizer.classes_), key=repr)
+        ):
+            raise ValueError(
+                f"validation_data: expected labels that are among those of y, got {strangers}"
             )
+        return self._targets(binarizer, y, outputs)
+
+    def _gives_probabilities(self) -> bool:
+        loss = vars(self).get("model_", self.model).loss
+        if not isinstance(loss, _OF_PROBABILITIES):
+            raise AttributeError(f"predict_proba: the loss {loss!r} is not of probabilities")
         return True
 
     def _scores(self, X: Any) -> np.ndarray:
         """Probabilities of the classes, or what stands for them."""
-        outputs, loss = self._outputs(X), self.model.loss
+        outputs, loss = self._outputs(X), self._trained().loss
         if not getattr(loss, "from_logits", False):
             return outputs
-        binary = isinstance(loss, (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy))
-        return (activations.sigmoid if binary else activations.softmax)(outputs)
+        return (activations.sigmoid if isinstance(loss, _BINARY) else activations.softmax)(outputs)
+
+    def _tells_several_labels(self) -> bool:
+        return "_binarizer" in vars(self) and self._binarizer.y_type_.startswith("multilabel")
 
     @available_if(_gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities (samples, classes)."""
-        return of_both_classes(self._scores(X))
+        """Probabilities (samples, classes), or (samples, labels) of several labels."""
+        proba = of_both_classes(self._scores(X))
+        one_each = "_binarizer" in vars(self) and not self._tells_several_labels()
+        if one_each and isinstance(self._trained().loss, _BINARY):  # each output by itself
+            sums = proba.sum(axis=1, keepdims=True)
+            np.divide(proba, sums, out=proba, where=sums > 0)
+        return proba
 
     def predict(self, X: Any) -> np.ndarray:
         """The most likely classes (samples,); of several labels 0 or 1 each."""
         scores = self._scores(X)
-        several = "_binarizer" in vars(self) and self._binarizer.y_type_.startswith("multilabel")
-        threshold = 0 if isinstance(self.model.loss, _OF_MARGINS) else 0.5
-        if several:
+        threshold = 0 if isinstance(self._trained().loss, _OF_MARGINS) else 0.5
+        if self._tells_several_labels():
             return (scores > threshold).astype(int)
         return most_likely(self.classes_, scores, threshold)
 
