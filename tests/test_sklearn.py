@@ -246,6 +246,13 @@ def test_weights_of_classes_that_are_not_there_are_refused():
     x, y = load("wine")
     with pytest.raises(ValueError, match=r"class_weight: expected weights of \[0, 1, 2\], got"):
         MLPClassifier(class_weight={7: 2.0}).fit(x, y)
+    part = y < 2  # as in a fold without the last class
+    weights = {0: 1.0, 1: 2.0, 2: 3.0}
+    named, more = (
+        MLPClassifier((4,), class_weight=w, max_iter=3, random_state=0).fit(x[part], y[part])
+        for w in ({0: 1.0, 1: 2.0}, weights)
+    )
+    assert named.loss_curve_ == more.loss_curve_
 
 
 def test_class_weight_in_partial_fit_goes_by_all_classes():
@@ -623,6 +630,21 @@ def test_a_model_of_one_output_tells_two_classes_apart():
         clf = from_keras_model(model, epochs=20, class_weight="balanced")
         names = np.array(["no", "yes"])[y]
         assert clf.fit(x, names).score(x, names) > 0.93
+
+
+@pytest.mark.parametrize(("loss", "classes"), [("hinge", 2), ("categorical_hinge", 3)])
+def test_margins_are_a_decision_function(loss, classes):
+    x, y = load("wine")
+    x, y = scale(x)[y < classes], y[y < classes]
+    model = Sequential([layers.Dense(1 if classes == 2 else classes, input_shape=(x.shape[1],))])
+    model.compile("adam", loss)
+    clf = from_keras_model(model, epochs=30).fit(x, y)
+    margins = clf.decision_function(x)
+    assert margins.shape == ((len(x),) if classes == 2 else (len(x), 3))
+    right = margins > 0 if classes == 2 else margins.argmax(axis=1)
+    np.testing.assert_array_equal(clf.predict(x), right)
+    assert not hasattr(clf, "predict_proba")
+    assert not hasattr(from_keras_model(wine_model()), "decision_function")
 
 
 def test_a_trained_model_predicts_at_once_and_stays_as_it_is():

@@ -174,7 +174,9 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
                 f"class_weight: expected 'balanced' or None for several labels, got {class_weight}"
             )
         classes = self.classes_.tolist()
-        if unknown := [label for label in class_weight if label not in classes]:
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown and len(unknown) + len(classes) > len(class_weight):
+            # where all have a weight, others may be of classes that this fold has not
             raise ValueError(f"class_weight: expected weights of {classes}, got {unknown}")
         weights = np.array(
             [

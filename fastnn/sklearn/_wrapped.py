@@ -325,6 +325,18 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
             np.divide(proba, sums, out=proba, where=sums > 0)
         return proba
 
+    def _gives_margins(self) -> bool:
+        loss = vars(self).get("model_", self.model).loss
+        if not isinstance(loss, _OF_MARGINS):
+            raise AttributeError(f"decision_function: the loss {loss!r} is not of margins")
+        return True
+
+    @available_if(_gives_margins)  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Margins (samples, classes), or (samples,) of the second of two classes."""
+        margins = self._outputs(X)
+        return margins[:, 0] if margins.shape[1] == 1 else margins
+
     def predict(self, X: Any) -> np.ndarray:
         """The most likely classes (samples,); of several labels 0 or 1 each."""
         scores = self._scores(X)
