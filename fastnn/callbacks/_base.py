@@ -9,7 +9,8 @@ from typing import Any
 from fastnn._data import as_bool
 
 Logs = dict[str, Any]
-BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+_OTHER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+BATCH_HOOKS = tuple(_OTHER_NAMES)
 TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
 PREDICT_BATCH_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
 
@@ -345,6 +346,7 @@ class CallbackList(Callback):
 
     def __init__(self, callbacks: list[Callback], model: Any, params: Mapping[str, Any]) -> None:
         self.callbacks = callbacks
+        self._found: dict[str, list[Callable[..., Any]]] = {}
         for callback in callbacks:
             callback.set_model(model)
             callback.set_params(params)
@@ -364,11 +366,22 @@ class CallbackList(Callback):
 
     def _overridden(self, *hooks: str) -> bool:
         """Whether a callback has one of these hooks of its own."""
-        return bool(self.callbacks) and any(
-            hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
-            for callback in self.callbacks
-            for hook in hooks
-        )
+        return any(self._own(hook) for hook in hooks)
+
+    def _own(self, hook: str) -> list[Callable[..., Any]]:
+        """That hook of those callbacks which have one of their own."""
+        if hook not in self._found:
+            names = (hook, _OTHER_NAMES.get(hook, hook))
+            self._found[hook] = [
+                getattr(callback, hook)
+                for callback in self.callbacks
+                if any(
+                    name in vars(callback)
+                    or getattr(type(callback), name) is not getattr(Callback, name)
+                    for name in names
+                )
+            ]
+        return self._found[hook]
 
     def batches_to_go(self, done: int) -> int | None:
         """From so many batches to the next that a callback has asked for; None: there is none."""
@@ -377,8 +390,8 @@ class CallbackList(Callback):
     def _tell(self, hook: str, logs: Logs | None, *place: int) -> None:
         """Call a hook of all, with one dict that they may read and write."""
         logs = {} if logs is None else logs
-        for callback in self.callbacks:
-            getattr(callback, hook)(*place, logs)
+        for call in self._own(hook):
+            call(*place, logs)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._tell("on_train_begin", logs)
@@ -399,13 +412,12 @@ class CallbackList(Callback):
         self._tell("on_train_batch_end", logs, batch)
 
     def on_progress(self, samples: int, logs: Logs) -> None:
-        for callback in self.callbacks:
-            callback.on_progress(samples, logs)
+        for call in self._own("on_progress"):
+            call(samples, logs)
 
     def on_checkpoint(self, batch: int) -> None:
-        if self.wants_checkpoints:
-            for callback in self.callbacks:
-                callback.on_checkpoint(batch)
+        for call in self._own("on_checkpoint"):
+            call(batch)
 
     def _kept(self) -> list[tuple[Callback, dict[str, Any]]]:
         """Callbacks that keep anything, and what."""

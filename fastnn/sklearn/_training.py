@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn._arguments import Data
 from fastnn._feeds import ArrayFeed, Orders, State
+from fastnn._native.shuffles import shuffle
 from fastnn.callbacks import Callback, CallbackList
 from fastnn.models import Sequential
 
@@ -18,13 +19,13 @@ class Shuffles(Orders):
     def __init__(self, samples: int, random_state: np.random.RandomState | None) -> None:
         super().__init__(samples, samples, random_state is not None)
         self._random_state = random_state
-        self._order = np.arange(samples)
+        self._order = np.arange(samples, dtype=np.int64)
 
     def next(self) -> np.ndarray:
         """The next epoch's."""
         if self._random_state is not None:
             # scikit-learn's numbers: it shuffles places, and takes the samples at these
-            self._random_state.shuffle(self._order)
+            shuffle(self._order, self._random_state)
         return self._order
 
     def get_state(self, under_way: bool) -> State:

@@ -1,0 +1,31 @@
+"""The estimators' shuffle against NumPy's own: order and state."""
+
+import numpy as np
+import pytest
+
+from fastnn._native.shuffles import shuffle
+
+
+def states(seed):
+    """Generators of both kinds of words: 32 and 64 bits."""
+    return [np.random.RandomState(seed), np.random.RandomState(np.random.PCG64(seed))]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 8, 9, 100, 1023, 1024, 1025, 70_000])
+def test_order_and_state_are_numpys(n):
+    for ours, numpys in zip(states(n), states(n), strict=True):
+        first, second = np.arange(n), np.arange(n)
+        for _ in range(3):
+            shuffle(first, ours)
+            numpys.shuffle(second)
+            np.testing.assert_array_equal(first, second)
+        assert ours.randint(2**31) == numpys.randint(2**31)
+        assert ours.standard_normal() == numpys.standard_normal()
+
+
+def test_other_arrays_are_refused():
+    state = np.random.RandomState(0)
+    with pytest.raises(ValueError, match="int64_t"):
+        shuffle(np.arange(4, dtype=np.int32), state)
+    with pytest.raises(ValueError, match="contiguous"):
+        shuffle(np.arange(8)[::2], state)
