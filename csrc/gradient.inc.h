@@ -84,8 +84,10 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     real buffer[2][GRADIENT_MR * P];
     real *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};
-    gradient_args t = {.k = g->k, .b = g->b, .cols = g->cols, .far = g->far,
-                       .hyper = optim_broadcast(g->hyper)};
+    gradient_args t; /* field by field: to zero all of it first takes longer */
+    t.k = g->k, t.b = g->b, t.cols = g->cols, t.far = g->far;
+    t.before = (tile_weights){0};
+    t.hyper = optim_broadcast(g->hyper);
     weight_sums memory[2], *sums = g->far ? begin_sums(g->hyper, memory) : NULL;
     const int narrow = g->cols <= VL;
     if (!g->far) sum_block(g->rows, g->cols, g->hyper, s.w);
@@ -105,7 +107,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
             r += mr;
         }
     }
-    optim_rows(step, t.before.rows, g->cols, g->hyper, t.before.g, &t.before.s);
+    optim_rows(step, t.before.rows, g->cols, &t.hyper, t.before.g, &t.before.s);
     add_penalty(g->hyper, sums);
 }
 
@@ -113,6 +115,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
 INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
     real buffer[P * P], *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};
+    const optim_hyper h = optim_broadcast(g->hyper);
     sum_block(g->rows, g->cols, g->hyper, s.w);
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P), at = i * P;
@@ -124,7 +127,7 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
         };
         FNN_NAME(gemm_tn)(&product);
         const optim_state here = optim_at(&s, at);
-        optim_rows(step, rows, g->cols, g->hyper, to, &here);
+        optim_rows(step, rows, g->cols, &h, to, &here);
     }
 }
 

@@ -14,31 +14,42 @@ typedef struct {
     int shaped;                                /* one of these or l2 is not */
 } optim_hyper;
 
+/* What SGD and Adam read. What is not asked for is left out: a small network's blocks are so few vectors
+ * that to fill all of this took a fortieth of a training step. */
 INLINE optim_hyper optim_broadcast(const fnn_hyper *h) {
-    return (optim_hyper){
-        .lr = v_set1((real)h->lr),
-        .momentum = v_set1((real)h->momentum),
-        .beta1 = v_set1((real)(1 - h->beta1)),
-        .beta2 = v_set1((real)(1 - h->beta2)),
-        .epsilon = v_set1((real)h->epsilon),
-        .kept = v_set1((real)h->beta2),
-        .part_m = v_set1((real)h->part_m),
-        .part_g = v_set1((real)h->part_g),
-        .l1 = v_set1((real)h->l1),
-        .l2 = v_set1((real)(2 * h->l2)),
-        .clip = v_set1((real)h->clip),
-        .factor = v_set1((real)h->factor),
-        .decayed = v_set1((real)(1 - h->decay)),
-        .heavy = h->momentum != 0,
-        .nesterov = h->nesterov,
-        .centered = h->centered,
-        .far = h->far,
-        .lasso = h->l1 != 0,
-        .scales = h->factor > 0,
-        .decays = h->decay != 0,
-        .clips = h->clip > 0,
-        .shaped = h->l1 != 0 || h->l2 != 0 || h->clip > 0 || h->factor > 0 || h->decay != 0,
-    };
+    optim_hyper o;
+    o.lr = v_set1((real)h->lr);
+    o.momentum = v_set1((real)h->momentum);
+    o.beta1 = v_set1((real)(1 - h->beta1));
+    o.beta2 = v_set1((real)(1 - h->beta2));
+    o.epsilon = v_set1((real)h->epsilon);
+    o.heavy = h->momentum != 0;
+    o.nesterov = h->nesterov;
+    o.far = 0;
+    o.shaped = h->l1 != 0 || h->l2 != 0 || h->clip > 0 || h->factor > 0 || h->decay != 0;
+    if (o.shaped) {
+        o.l1 = v_set1((real)h->l1);
+        o.l2 = v_set1((real)(2 * h->l2));
+        o.clip = v_set1((real)h->clip);
+        o.factor = v_set1((real)h->factor);
+        o.decayed = v_set1((real)(1 - h->decay));
+        o.lasso = h->l1 != 0;
+        o.scales = h->factor > 0;
+        o.decays = h->decay != 0;
+        o.clips = h->clip > 0;
+    }
+    return o;
+}
+
+/* What any optimizer reads. */
+INLINE optim_hyper optim_broadcast_all(const fnn_hyper *h) {
+    optim_hyper o = optim_broadcast(h);
+    o.kept = v_set1((real)h->beta2);
+    o.part_m = v_set1((real)h->part_m);
+    o.part_g = v_set1((real)h->part_g);
+    o.centered = h->centered;
+    o.far = h->far;
+    return o;
 }
 
 /* The vectors of a step: elements i .. i+n-1, n <= VL. */
@@ -212,18 +223,17 @@ INLINE optim_state optim_at(const optim_state *s, ptrdiff_t i) {
  * 33000 rows of 18 of 32 columns, out of memory: 950 to 350 us. */
 enum { LATER_ROWS = 32 };
 
-INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
+INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const optim_hyper *h,
                        const real *g, const optim_state *s) {
-    const optim_hyper h = optim_broadcast(hyper);
     const int together = cols == P; /* no padding: the rows are one span */
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
     for (ptrdiff_t r = 0; r < spans; r++) {
         const optim_state row = optim_at(s, r * P);
         if (spans > LATER_ROWS) {
             const optim_state later = optim_at(s, (r + LATER_ROWS) * P);
-            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(&h, g + (r + LATER_ROWS) * P, &later, c);
+            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(h, g + (r + LATER_ROWS) * P, &later, c);
         }
-        optim_span(step, n, &h, g + r * P, &row);
+        optim_span(step, n, h, g + r * P, &row);
     }
 }
 
@@ -288,8 +298,9 @@ INLINE void sum_block(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h, const 
 
 INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
                         const real *g, const optim_state *s) {
+    const optim_hyper h = optim_broadcast_all(hyper);
     sum_block(rows, cols, hyper, s->w);
-    optim_rows(step, rows, cols, hyper, g, s);
+    optim_rows(step, rows, cols, &h, g, s);
 }
 
 #if !FNN_BF16
@@ -310,7 +321,8 @@ FNN_OPTIM(lion)
 
 static void FNN_NAME(average)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
                               void *w, void *m, void *v, void *u) {
-    optim_rows(average_step, rows, cols, hyper, g, &(optim_state){w, m, v, u});
+    const optim_hyper h = optim_broadcast_all(hyper);
+    optim_rows(average_step, rows, cols, &h, g, &(optim_state){w, m, v, u});
 }
 
 /* What is summed of gradients and of weights; four vectors of each are enough for the additions' latency. */
