@@ -29,13 +29,21 @@ class _Positives(Metric):
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
         return [(part, self._threshold) for part in ("true_positive", *self._parts)]
 
-    def result(self, means: list[float], count: int) -> float:
-        right, whole = means
-        return right / whole if whole else 0.0
 
-
-class _PositivesAbove(_Positives):
+class _Above(_Positives):
     """Those of predictions above a threshold of one's own."""
+
+    def __init__(self, thresholds: Any, name: str | None, dtype: None, **keras: Any) -> None:
+        super().__init__(name, dtype, **keras)
+        self._threshold = _threshold(thresholds, "thresholds")
+        self.thresholds = None if thresholds is None else self._threshold
+
+    def get_config(self) -> dict[str, Any]:
+        return {"thresholds": self.thresholds, **super().get_config()}
+
+
+class _Share(_Above):
+    """Of the true positives in others."""
 
     def __init__(
         self,
@@ -45,15 +53,14 @@ class _PositivesAbove(_Positives):
         name: str | None = None,
         dtype: None = None,
     ) -> None:
-        super().__init__(name, dtype, top_k=top_k, class_id=class_id)
-        self.thresholds = None if thresholds is None else _threshold(thresholds, "thresholds")
-        self._threshold = _threshold(thresholds, "thresholds")
+        super().__init__(thresholds, name, dtype, top_k=top_k, class_id=class_id)
 
-    def get_config(self) -> dict[str, Any]:
-        return {"thresholds": self.thresholds, **super().get_config()}
+    def result(self, means: list[float], count: int) -> float:
+        right, whole = means
+        return right / whole if whole else 0.0
 
 
-class Precision(_PositivesAbove):
+class Precision(_Share):
     """True positives over predicted ones; 0 where nothing is predicted.
 
     Of several outputs all are counted together.
@@ -76,7 +83,7 @@ class Precision(_PositivesAbove):
     _parts = ("predicted_positive",)
 
 
-class Recall(_PositivesAbove):
+class Recall(_Share):
     """True positives over actual ones; 0 where there is none.
 
     Of several outputs all are counted together.
@@ -179,28 +186,20 @@ class F1Score(FBetaScore):
         return config
 
 
-class _Count(Metric):
+class _Count(_Above):
     """How many outputs are of a kind, over all samples; not weighted."""
 
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: None = None) -> None:
-        super().__init__(name, dtype)
-        self.thresholds = None if thresholds is None else _threshold(thresholds, "thresholds")
+    _parts = ("predicted_positive", "actual_positive")
 
-    def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
-        threshold = _threshold(self.thresholds, "thresholds")
-        return [
-            (part, threshold) for part in ("true_positive", "predicted_positive", "actual_positive")
-        ]
+    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: None = None) -> None:
+        super().__init__(thresholds, name, dtype)
 
     def result(self, means: list[float], count: int) -> float:
-        return float(round(self._share(*means) * count))
+        return float(round(self._part(*means) * count))
 
-    def _share(self, right: float, predicted: float, actual: float) -> float:
-        """Of all outputs, from the shares that are both, predicted and actual positives."""
+    def _part(self, right: float, predicted: float, actual: float) -> float:
+        """Of all outputs, from the parts that are both, predicted and actual positives."""
         raise NotImplementedError
-
-    def get_config(self) -> dict[str, Any]:
-        return {"thresholds": self.thresholds, **super().get_config()}
 
 
 class TruePositives(_Count):
@@ -222,10 +221,9 @@ class TruePositives(_Count):
     2.0
     """
 
-    rises = True
     _name = "true_positives"
 
-    def _share(self, right: float, predicted: float, actual: float) -> float:
+    def _part(self, right: float, predicted: float, actual: float) -> float:
         return right
 
 
@@ -248,10 +246,9 @@ class TrueNegatives(_Count):
     2.0
     """
 
-    rises = True
     _name = "true_negatives"
 
-    def _share(self, right: float, predicted: float, actual: float) -> float:
+    def _part(self, right: float, predicted: float, actual: float) -> float:
         return 1 - predicted - actual + right
 
 
@@ -277,7 +274,7 @@ class FalsePositives(_Count):
     rises = False
     _name = "false_positives"
 
-    def _share(self, right: float, predicted: float, actual: float) -> float:
+    def _part(self, right: float, predicted: float, actual: float) -> float:
         return predicted - right
 
 
@@ -303,5 +300,5 @@ class FalseNegatives(_Count):
     rises = False
     _name = "false_negatives"
 
-    def _share(self, right: float, predicted: float, actual: float) -> float:
+    def _part(self, right: float, predicted: float, actual: float) -> float:
         return actual - right

@@ -299,15 +299,19 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
             )
         return self._targets(binarizer, y, outputs)
 
+    @property
+    def _loss(self) -> Any:
+        """That of the model that predicts."""
+        return vars(self).get("model_", self.model).loss
+
     def _gives_probabilities(self) -> bool:
-        loss = vars(self).get("model_", self.model).loss
-        if not isinstance(loss, _OF_PROBABILITIES):
-            raise AttributeError(f"predict_proba: the loss {loss!r} is not of probabilities")
+        if not isinstance(self._loss, _OF_PROBABILITIES):
+            raise AttributeError(f"predict_proba: the loss {self._loss!r} is not of probabilities")
         return True
 
     def _scores(self, X: Any) -> np.ndarray:
         """Probabilities of the classes, or what stands for them."""
-        outputs, loss = self._outputs(X), self._trained().loss
+        outputs, loss = self._outputs(X), self._loss
         if not getattr(loss, "from_logits", False):
             return outputs
         return (activations.sigmoid if isinstance(loss, _BINARY) else activations.softmax)(outputs)
@@ -320,15 +324,14 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         """Probabilities (samples, classes), or (samples, labels) of several labels."""
         proba = of_both_classes(self._scores(X))
         one_each = "_binarizer" in vars(self) and not self._tells_several_labels()
-        if one_each and isinstance(self._trained().loss, _BINARY):  # each output by itself
+        if one_each and isinstance(self._loss, _BINARY):  # each output by itself
             sums = proba.sum(axis=1, keepdims=True)
             np.divide(proba, sums, out=proba, where=sums > 0)
         return proba
 
     def _gives_margins(self) -> bool:
-        loss = vars(self).get("model_", self.model).loss
-        if not isinstance(loss, _OF_MARGINS):
-            raise AttributeError(f"decision_function: the loss {loss!r} is not of margins")
+        if not isinstance(self._loss, _OF_MARGINS):
+            raise AttributeError(f"decision_function: the loss {self._loss!r} is not of margins")
         return True
 
     @available_if(_gives_margins)  # type: ignore[untyped-decorator]
@@ -340,7 +343,7 @@ class SequentialClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """The most likely classes (samples,); of several labels 0 or 1 each."""
         scores = self._scores(X)
-        threshold = 0 if isinstance(self._trained().loss, _OF_MARGINS) else 0.5
+        threshold = 0 if isinstance(self._loss, _OF_MARGINS) else 0.5
         if self._tells_several_labels():
             return (scores > threshold).astype(int)
         return most_likely(self.classes_, scores, threshold)
