@@ -426,8 +426,7 @@ SUITES: dict[str, list[Callable[[Arena], Iterator[Bar]]]] = {
     "estimator": [
         partial(estimator_bars, workload=W1, rival="scikit-learn", limit=20, epochs=200),
         partial(estimator_bars, workload=DIGITS, rival="scikit-learn", limit=12, epochs=20),
-        # a fit's own cost, most of it scikit-learn's checks, is that of 0.5 epochs
-        partial(estimator_bars, workload=W6, rival="scikit-learn", limit=20, epochs=50),
+        partial(estimator_bars, workload=W6, rival="scikit-learn", limit=20, epochs=20),
         partial(estimator_bars, workload=W3, rival="Sequential", limit=0.9, epochs=2),
         partial(estimator_bars, workload=W5, rival="Sequential", limit=0.9, epochs=2),
         row_bars,
