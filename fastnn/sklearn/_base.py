@@ -6,6 +6,7 @@ scikit-learn does not have need, is here.
 """
 
 import warnings
+from functools import cache
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -67,6 +68,13 @@ class FastMLP(
         "num_threads": [Interval(Integral, 1, None, closed="left"), None],
         "dtype": [StrOptions(set(DTYPES)), None],
     }
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """scikit-learn takes the signature of `__init__` apart each time, twice in a `fit`."""
+        names: list[str] = super()._get_param_names()
+        return names
 
     # ---- fit ----------------------------------------------------------------------------------
 
@@ -214,11 +222,10 @@ class FastMLP(
         # SciPy searches in float64; as in scikit-learn
         single = self.solver != "lbfgs" and dtype == np.float32
         self._settings = self._new_settings("float32" if single else "float64")
-        self._model = _network.build(layer_units, self._settings)
         names = _network.hidden_activations(self.activation, len(self._hidden))
         names.append(names[-1] if names else self.activation)
-        for layer, name in zip(_network.dense_layers(self._model), names, strict=True):
-            layer.set_weights(self._draw(layer.known_shape()[0], layer.units, name))
+        weights = list(map(self._draw, layer_units[:-1], layer_units[1:], names))
+        self._model = _network.build(layer_units, self._settings, weights)
         if self.solver != "lbfgs":
             self._begin_curves()
 

@@ -5,8 +5,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn import neural_network
-from sklearn.utils import compute_sample_weight
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import validate_data
 
 from fastnn._data import as_number, numeric
 from fastnn.models import Sequential
@@ -148,6 +151,48 @@ class MLPClassifier(FastMLP, neural_network.MLPClassifier):  # type: ignore[misc
         self.callbacks = callbacks
         self.num_threads = num_threads
         self.dtype = dtype
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> Any:
+        """scikit-learn's checks, without its check of labels for each of three calls."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        else:
+            self._check_classes(unique_labels(y))
+        return X, self._indicators(y)
+
+    def _check_classes(self, classes: np.ndarray) -> None:
+        """Refuse others than those of the fit before: in a warm start any, else new ones."""
+        if self.warm_start and set(classes) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {classes}"
+            )
+        if not self.warm_start and not set(classes) <= set(self.classes_):
+            raise ValueError(
+                "`y` has classes not in `self.classes_`. "
+                f"`self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+
+    def _indicators(self, y: np.ndarray) -> np.ndarray:
+        """A column for each class; of two classes one, of a single class one without a sample."""
+        if y.ndim == 2 or self._label_binarizer.y_type_.startswith("multilabel"):
+            columns: np.ndarray = self._label_binarizer.transform(y).astype(bool)
+            return columns
+        several = len(self.classes_) > 2
+        numbers = np.searchsorted(self.classes_, y)
+        return np.equal.outer(numbers, np.arange(len(self.classes_)) if several else [1])
 
     def _out_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"

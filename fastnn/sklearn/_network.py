@@ -125,8 +125,10 @@ def hidden_activations(activation: Any, hidden: int) -> list[Any]:
     return list(activation)
 
 
-def build(sizes: Sequence[int], settings: Settings) -> Sequential:
-    """A model of dense layers with weights that are 0, of `sizes[0]` inputs.
+def build(
+    sizes: Sequence[int], settings: Settings, weights: Sequence[list[np.ndarray]] = ()
+) -> Sequential:
+    """A model of dense layers, of `sizes[0]` inputs; with a kernel and a bias for each, or zeros.
 
     Before the activation of a hidden layer comes its normalization, after it its dropout.
     """
@@ -137,7 +139,10 @@ def build(sizes: Sequence[int], settings: Settings) -> Sequential:
     for number, (units, name) in enumerate(zip(sizes[1:], names, strict=True)):
         hidden = number < len(names) - 1
         first = None if hidden and batch_norm else name
-        layers.append(Dense(units, first, kernel_initializer="zeros", dtype=dtype))
+        dense = Dense(units, first, kernel_initializer="zeros", dtype=dtype)
+        if weights:
+            dense.set_weights_for((sizes[number],), weights[number])
+        layers.append(dense)
         if hidden and batch_norm:
             layers += [BatchNormalization(dtype=dtype), Activation(name, dtype=dtype)]
         if hidden and settings.dropout:
