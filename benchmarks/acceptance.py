@@ -2,9 +2,9 @@
 
     python benchmarks/acceptance.py [--only matmul sigmoid fit sparse estimator threads loss]
 
-The contenders of a bar take turns; a round in which the machine's multiply-add peak, measured
-before and after it, is a tenth below the best of the run had a busy neighbour and is measured anew.
-Bars for which that did not help within the patience are marked as disturbed.
+The contenders of a bar take turns; a round before or after which the machine was not quiet
+(quiet.py) is measured anew. Bars for which that did not help within the patience are marked as
+disturbed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if openblas.settings() and __name__ == "__main__":  # NumPy's BLAS reads them as
 import numpy as np
 import threadpoolctl
 from harness import SETTLE_SECONDS, Function
+from quiet import Condition, best_of, condition, is_quiet, least_disturbed, worst_of
 from workloads import (
     ALL_FORMS,
     DIGITS,
@@ -73,9 +74,9 @@ class Bar:
 
 @dataclass
 class Round:
-    """What one round measured: the peak at its worse end, and the seconds of each contender."""
+    """What one round measured: the machine at its worse end, and the seconds of each contender."""
 
-    peak: float
+    condition: Condition
     seconds: dict[str, float]
 
 
@@ -93,18 +94,17 @@ class Arena:
     def __init__(self, rounds: int, patience: float) -> None:
         self.rounds = rounds
         self.patience = patience
-        self.best_peak: dict[int, float] = {}
+        self.best: dict[int, Condition] = {}
         self.disturbed = False  # whether the last contest had to make do
 
-    def peak(self, threads: int) -> float:
-        """The multiply-add peak just now, in FLOP/s."""
-        now = float(kernels.fma_peak(num_threads=threads))
-        self.best_peak[threads] = max(now, self.best_peak.get(threads, 0.0))
+    def condition(self, threads: int) -> Condition:
+        """The machine's just now."""
+        now = condition(threads)
+        self.best[threads] = best_of(now, self.best.get(threads))
         return now
 
     def is_quiet(self, taken: list[Round], threads: int) -> bool:
-        quiet = [r for r in taken if r.peak >= 0.9 * self.best_peak[threads]]
-        return len(quiet) >= self.rounds
+        return sum(is_quiet(r.condition, self.best[threads]) for r in taken) >= self.rounds
 
     def contest(
         self, contenders: dict[str, Function], threads: int
@@ -115,15 +115,16 @@ class Arena:
             repeats = {name: repeats_for(f) for name, f in contenders.items()}
             deadline = time.monotonic() + self.patience
             while len(taken) < self.rounds or time.monotonic() < deadline:
-                before = self.peak(threads)
+                before = self.condition(threads)
                 seconds = {name: timed(f, repeats[name]) for name, f in contenders.items()}
-                taken.append(Round(min(before, self.peak(threads)), seconds))
+                taken.append(Round(worst_of(before, self.condition(threads)), seconds))
                 if self.is_quiet(taken, threads):
                     break
         self.disturbed = not self.is_quiet(taken, threads)
-        best = sorted(taken, key=lambda r: r.peak)[-self.rounds :]
+        taken.sort(key=lambda r: least_disturbed(r.condition, self.best[threads]))
+        best = taken[-self.rounds :]
         medians = {name: statistics.median(r.seconds[name] for r in best) for name in contenders}
-        return medians, statistics.median(r.peak for r in best)
+        return medians, statistics.median(r.condition.peak for r in best)
 
 
 def repeats_for(function: Function) -> int:
@@ -461,8 +462,11 @@ def main(arguments: list[str] | None = None) -> int:
     arena = Arena(options.rounds, options.patience)
     print(f"NumPy {np.__version__}, {openblas.description()}", flush=True)
     failed = sum(measure(suite, arena) for suite in options.only)
-    peaks = ", ".join(f"{p / 1e9:.0f} GFLOP/s on {t}" for t, p in sorted(arena.best_peak.items()))
-    print(f"multiply-add peak: {peaks or 'not measured'}; {failed} failed")
+    for threads, best in sorted(arena.best.items()):
+        print(
+            f"{threads} threads: {best.peak / 1e9:.0f} GFLOP/s, meet in {best.barrier * 1e9:.0f} ns"
+        )
+    print(f"{failed} failed")
     return 1 if failed else 0
 
 

@@ -12,6 +12,7 @@ to `out`. They have the same bits for any number of threads.
 """
 
 from fastnn._native.arrays import (
+    barrier_seconds,
     dense_backward,
     dense_forward,
     elu,
@@ -65,6 +66,7 @@ from fastnn._native.arrays import (
 )
 
 __all__ = [
+    "barrier_seconds",
     "dense_backward",
     "dense_forward",
     "elu",

@@ -28,6 +28,7 @@ import aims
 import driver
 import memory
 import page
+import quiet
 import record
 import registry
 import results
@@ -167,9 +168,11 @@ def test_memory_is_seen_at_its_peak() -> None:
 # --- the referee ------------------------------------------------------------------------------
 
 
-def referee(peaks: list[float], rounds: int = 2, patience: float = 60) -> driver.Referee:
-    """One that measures these peaks, then the last of them for ever."""
-    left = list(peaks)
+def referee(
+    peaks: list[float], rounds: int = 2, patience: float = 60, barriers: list[float] | None = None
+) -> driver.Referee:
+    """One that measures these peaks, and barriers, then the last of them for ever."""
+    left = list(map(quiet.Condition, peaks, barriers or [0.0] * len(peaks)))
     return driver.Referee(
         rounds, patience, measure=lambda probe: left.pop(0) if len(left) > 1 else left[0]
     )
@@ -207,6 +210,25 @@ def test_a_disturbed_round_is_set_aside_and_taken_again(fake: Fake, tmp_path: Pa
     assert not outcome[0]["disturbed"]
 
 
+def test_a_round_of_cores_far_apart_is_set_aside(fake: Fake, tmp_path: Path) -> None:
+    barriers = [60e-9, 300e-9, 55e-9, 80e-9, 30e-9]
+    judge = referee([100.0] * 5, barriers=barriers)
+    outcome = judge.contest([fake("good")], W1, PROBE)
+    assert calls(tmp_path).count("good turn") == 4  # 3 and 4 count
+    assert outcome[0]["set_aside"] == 2
+    assert not outcome[0]["disturbed"]
+    assert judge.best_peaks() == [
+        {"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 30e-9}
+    ]
+
+
+def test_the_machine_is_looked_at() -> None:
+    now = quiet.condition(1)
+    assert now.peak > 1e8
+    assert now.barrier == 0.0
+    assert quiet.condition(2, "float64").barrier > 0
+
+
 def test_patience_ends_and_the_result_says_so(fake: Fake, tmp_path: Path) -> None:
     outcome = referee([100.0, 50.0], patience=0).contest([fake("good")], W1, PROBE)
     assert calls(tmp_path).count("good turn") == 2
@@ -215,10 +237,15 @@ def test_patience_ends_and_the_result_says_so(fake: Fake, tmp_path: Path) -> Non
 
 def test_the_best_peak_of_an_earlier_run_counts(fake: Fake) -> None:
     judge = driver.Referee(
-        2, 0, [{"dtype": "float32", "threads": 1, "flops": 100.0}], measure=lambda probe: 50.0
+        2,
+        0,
+        [{"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 0.0}],
+        measure=lambda probe: quiet.Condition(50.0),
     )
     assert judge.contest([fake("good")], W1, PROBE)[0]["disturbed"]
-    assert judge.best_peaks() == [{"dtype": "float32", "threads": 1, "flops": 100.0}]
+    assert judge.best_peaks() == [
+        {"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 0.0}
+    ]
 
 
 def test_slow_turns_are_fewer(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,7 +461,10 @@ def document() -> dict[str, Any]:
         "machine": {"CPU": "Some CPU"},
         "versions": {"fastnn": {"fastnn": "0.1", "build": "abc"}, "jax": {"jax": "9"}},
         "missing": {"keras": "not installed: keras"},
-        "best_peaks": [{"dtype": "float32", "threads": 1, "flops": 100e9}],
+        "best_peaks": [
+            {"dtype": "float32", "threads": 1, "flops": 100e9, "barrier": 0.0},
+            {"dtype": "float32", "threads": 2, "flops": 190e9, "barrier": 55e-9},
+        ],
         "tasks": {name: record.task_entry(task) for name, task in tasks.TASKS.items()},
         "results": found,
     }
@@ -490,7 +520,8 @@ def test_page_says_what_bounds_and_what_went_wrong(text: str) -> None:
     assert "W3 waits for the divider." in bounds
     assert "- W3, 1 threads: Keras/TensorFlow failed: no reply to turn within 300 s" in text
     assert "- W3: JAX kept 3.0 cores busy, told to use 2." in text
-    assert "- 4 turns had a busy neighbour" in text
+    assert "- 4 turns, on a machine that was not quiet" in text
+    assert "| 2 threads meet, at best, in | 55 ns |" in text
 
 
 def test_page_has_figures(text: str, tmp_path: Path) -> None:

@@ -369,3 +369,12 @@ def test_a_core_of_its_own_is_never_left():
         assert os.sched_getaffinity(0) == {min(allowed)}
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def test_barrier_seconds():
+    """A thread alone waits for nobody; two take at least the way of a cache line."""
+    alone, two = kernels.barrier_seconds(1), kernels.barrier_seconds(2)
+    assert 0 < alone < 1e-6
+    assert two > 0
+    with pytest.raises(ValueError, match="num_threads must be an integer >= 1"):
+        kernels.barrier_seconds(0)

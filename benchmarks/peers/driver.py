@@ -1,4 +1,4 @@
-"""Lets the workers take turns, and knows when a neighbour had the machine."""
+"""Lets the workers take turns, and knows when the machine was not quiet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness import SETTLE_SECONDS
+from quiet import Condition, best_of, condition, is_quiet, least_disturbed, worst_of
 from registry import PEERS
 from tasks import Memory, Task
 
-from fastnn import kernels
-
 WORKER = Path(__file__).resolve().parent / "worker.py"
-QUIET = 0.9  # of the best peak of the run
-PROBE_SECONDS = 0.5  # of turns between two measurements of the peak
+PROBE_SECONDS = 0.5  # of turns between two looks at the machine
 BUDGET_SECONDS = 8.0  # of a contender's turns; one with slow turns has fewer, but
 LEAST_ROUNDS = 3
 
@@ -120,7 +118,7 @@ class WorkerProcess:
 
 @dataclass(frozen=True)
 class Probe:
-    """How the machine's peak is measured."""
+    """How the machine is looked at."""
 
     dtype: str
     threads: int
@@ -128,11 +126,11 @@ class Probe:
 
 @dataclass
 class Turn:
-    """Seconds of a task, busy cores, and the peak at the worse end of it."""
+    """Seconds of a task, busy cores, and the machine at the worse end of it."""
 
     seconds: float
     cores: float
-    peak: float = 0.0
+    condition: Condition = field(default=Condition(0.0))  # until it is looked at
 
 
 @dataclass
@@ -152,10 +150,10 @@ class Contender:
         return min(most, max(LEAST_ROUNDS, affordable))
 
 
-def measured_peak(probe: Probe) -> float:
-    """The multiply-add peak just now, in FLOP/s, after the last worker's threads have slept."""
+def measured(probe: Probe) -> Condition:
+    """The machine just now, after the last worker's threads have slept."""
     time.sleep(SETTLE_SECONDS)
-    return float(kernels.fma_peak(probe.dtype, num_threads=probe.threads))
+    return condition(probe.threads, probe.dtype)
 
 
 class Referee:
@@ -170,7 +168,7 @@ class Referee:
     best_peaks : list of dict, optional
         Those of the run so far, as `best_peaks` returns them.
     measure : callable
-        What measures the peak.
+        What looks at the machine.
     """
 
     def __init__(
@@ -178,20 +176,23 @@ class Referee:
         rounds: int,
         patience: float,
         best_peaks: Iterable[Json] = (),
-        measure: Callable[[Probe], float] = measured_peak,
+        measure: Callable[[Probe], Condition] = measured,
     ) -> None:
         self.rounds = rounds
         self.patience = patience
-        self.best_peak = {Probe(p["dtype"], p["threads"]): p["flops"] for p in best_peaks}
+        self.best = {
+            Probe(p["dtype"], p["threads"]): Condition(p["flops"], p["barrier"]) for p in best_peaks
+        }
         self.measure = measure
 
-    def peak(self, probe: Probe) -> float:
+    def look(self, probe: Probe) -> Condition:
+        """The machine just now; remembers its best."""
         now = self.measure(probe)
-        self.best_peak[probe] = max(now, self.best_peak.get(probe, 0.0))
+        self.best[probe] = best_of(now, self.best.get(probe))
         return now
 
     def is_quiet(self, turn: Turn, probe: Probe) -> bool:
-        return turn.peak >= QUIET * self.best_peak[probe]
+        return is_quiet(turn.condition, self.best[probe])
 
     def lacks_turns(self, contender: Contender, probe: Probe) -> bool:
         quiet = sum(self.is_quiet(turn, probe) for turn in contender.turns)
@@ -211,7 +212,7 @@ class Referee:
                 key = "unsupported" if isinstance(error, UnsupportedError) else "error"
                 results.append({"peer": worker.peer, key: str(error)})
         if isinstance(task, Memory):  # a second turn would find what the first one took
-            self.go_round(contenders, probe, self.peak(probe))
+            self.go_round(contenders, probe, self.look(probe))
         else:
             self.take_turns(contenders, probe)
         return [self.result(contender, probe) for contender in contenders] + results
@@ -219,7 +220,7 @@ class Referee:
     def take_turns(self, contenders: list[Contender], probe: Probe) -> None:
         """Go round those who lack an undisturbed turn, until nobody does or the time is up."""
         deadline = time.monotonic() + self.patience
-        before = self.peak(probe)
+        before = self.look(probe)
         while waiting := [
             c
             for c in contenders
@@ -228,17 +229,17 @@ class Referee:
         ]:
             before = self.go_round(waiting, probe, before)
 
-    def go_round(self, contenders: list[Contender], probe: Probe, before: float) -> float:
-        """A turn for each, with the peak measured between them; return the last peak."""
+    def go_round(self, contenders: list[Contender], probe: Probe, before: Condition) -> Condition:
+        """A turn for each, with looks at the machine between them; return the last."""
         unjudged: list[Turn] = []
         start = time.monotonic()
         for contender in contenders:
             turn = self.turn(contender)
             unjudged += [turn] if turn else []
             if contender is contenders[-1] or time.monotonic() - start > PROBE_SECONDS:
-                after = self.peak(probe)
+                after = self.look(probe)
                 for turn in unjudged:
-                    turn.peak = min(before, after)
+                    turn.condition = worst_of(before, after)
                 unjudged, before, start = [], after, time.monotonic()
         return before
 
@@ -255,7 +256,7 @@ class Referee:
         return turn
 
     def result(self, contender: Contender, probe: Probe) -> Json:
-        """The turns with the highest peaks, how many more there were, and what came of them."""
+        """The least disturbed turns, how many more there were, and what came of them."""
         peer = contender.worker.peer
         try:
             if contender.error:
@@ -263,7 +264,9 @@ class Referee:
             measures = contender.worker.ask("measures")["measures"]
         except WorkerError as error:
             return {"peer": peer, "error": str(error)}
-        best = sorted(contender.turns, key=lambda turn: turn.peak)
+        best = sorted(
+            contender.turns, key=lambda turn: least_disturbed(turn.condition, self.best[probe])
+        )
         best = best[-contender.rounds(self.rounds) :]
         return {
             "peer": peer,
@@ -271,12 +274,15 @@ class Referee:
             "median": statistics.median(turn.seconds for turn in best),
             "measures": measures,
             "cores": statistics.median(turn.cores for turn in best),
-            "peak": statistics.median(turn.peak for turn in best),
+            "peak": statistics.median(turn.condition.peak for turn in best),
             "peak_dtype": probe.dtype,
             "set_aside": len(contender.turns) - len(best),
             "disturbed": not all(self.is_quiet(turn, probe) for turn in best),
         }
 
     def best_peaks(self) -> list[Json]:
-        """The best peak of the run, by dtype and threads."""
-        return [{**asdict(probe), "flops": flops} for probe, flops in self.best_peak.items()]
+        """The machine at its best in the run, by dtype and threads."""
+        return [
+            {**asdict(probe), "flops": best.peak, "barrier": best.barrier}
+            for probe, best in self.best.items()
+        ]

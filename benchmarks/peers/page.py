@@ -106,6 +106,11 @@ def machine_section(document: Json) -> str:
         [f"best {p['dtype']} peak on {p['threads']}", f"{p['flops'] / 1e9:.0f} GFLOP/s"]
         for p in document["best_peaks"]
     ]
+    lines += [
+        [f"{p['threads']} threads meet, at best, in", f"{p['barrier'] * 1e9:.0f} ns"]
+        for p in document["best_peaks"]
+        if p["dtype"] == "float32" and p["threads"] > 1
+    ]
     lines.append(["measured", document["datetime"][:10]])
     return table(["", ""], lines, alignment="---")
 
@@ -127,8 +132,8 @@ def notes(document: Json, rows: list[Row]) -> str:
     aside = sum(row.results[peer]["set_aside"] for row, peer in done)
     disturbed = sum(row.results[peer]["disturbed"] for row, peer in done)
     lines.append(
-        f"- {aside} turns had a busy neighbour and were set aside; {disturbed} of {len(done)} "
-        "results, marked \\*, had to do without enough undisturbed ones."
+        f"- {aside} turns, on a machine that was not quiet, were set aside; {disturbed} of "
+        f"{len(done)} results, marked \\*, had to do without enough undisturbed ones."
     )
     return "\n".join(lines)
 
@@ -148,8 +153,9 @@ Each peer works in a process of its own at its best practice, told by its own se
 threads to use, and glibc to keep freed memory for the next temporary array. They take turns on the
 same work, one at a time, after compiling and a warm-up that do not count. The multiply-add peak
 (`fastnn.kernels.fma_peak`) is measured between turns, at least every half second, at the same
-number of threads; turns beside less than 0.9 of the run's best peak are set aside and taken again.
-Times are medians.
+number of threads, and how long these take to meet (`fastnn.kernels.barrier_seconds`); turns beside
+less than 0.9 of the run's best peak, or more than 3 times its shortest meeting, are set aside and
+taken again: somebody else had the cores, or a host had moved them apart. Times are medians.
 """
 
 TRAINING = """\
