@@ -154,7 +154,7 @@ threads to use, and glibc to keep freed memory for the next temporary array. The
 same work, one at a time, after compiling and a warm-up that do not count. The multiply-add peak
 (`fastnn.kernels.fma_peak`) is measured between turns, at least every half second, at the same
 number of threads, and how long these take to meet (`fastnn.kernels.barrier_seconds`); turns beside
-less than 0.9 of the run's best peak, or more than 3 times its shortest meeting, are set aside and
+less than 0.9 of the run's best peak, or more than 5 times its shortest meeting, are set aside and
 taken again: somebody else had the cores, or a host had moved them apart. Times are medians.
 """
 
