@@ -49,12 +49,16 @@ INLINE uint32_t mix(uint32_t x) {
     return x ^ x >> 15;
 }
 
-/* of a key: element i's hash is mix(add + i times) */
+/* of a key: element i's hash is mix(add + i times); `times` multiplied by the elements of a panel's row */
 typedef struct {
-    uint32_t add, times;
+    uint32_t add, times, by[P];
 } hashes;
 
-INLINE hashes hashes_of(uint64_t key) { return (hashes){(uint32_t)key, (uint32_t)(key >> 32) | 1}; }
+INLINE hashes hashes_of(uint64_t key) {
+    hashes h = {.add = (uint32_t)key, .times = (uint32_t)(key >> 32) | 1};
+    for (uint32_t i = 0; i < P; i++) h.by[i] = i * h.times;
+    return h;
+}
 
 /* the number of the first element of a row of panel j */
 INLINE uint32_t element(const fnn_noise_args *g, ptrdiff_t r, ptrdiff_t j) {
@@ -68,13 +72,14 @@ INLINE uint32_t element(const fnn_noise_args *g, ptrdiff_t r, ptrdiff_t j) {
 
 /* y = scale x + shift where it is kept, else low, of n elements of a row from element `id` on. A choice
  * between floats by a comparison of integers is not vectorised everywhere; one between their bits is. */
-INLINE void choose(ptrdiff_t n, uint32_t id, hashes h, uint32_t below, real scale, real shift, real low,
+INLINE void choose(ptrdiff_t n, uint32_t id, const hashes *h, uint32_t below, real scale, real shift, real low,
                    const real *x, real *y) {
     const uint32_t top = 0x80000000u; /* moves the order of uint32_t to that of int32_t */
+    const uint32_t first = h->add + id * h->times;
     bits other, one;
     memcpy(&other, &low, sizeof low);
     for (ptrdiff_t i = 0; i < n; i++) {
-        const uint32_t number = mix(h.add + (id + (uint32_t)i) * h.times);
+        const uint32_t number = mix(first + h->by[i]);
         const int32_t kept = -((int32_t)(number ^ top) >= (int32_t)(below ^ top));
         const real value = x[i] * scale + shift;
         memcpy(&one, &value, sizeof one);
@@ -94,8 +99,8 @@ INLINE void dropout_by(int shifts, const fnn_noise_args *g) {
         real *y = (real *)g->y + j * g->panel;
         for (ptrdiff_t r = 0; r < g->rows; r++, x += P, y += P) {
             const uint32_t id = element(g, r, j);
-            if (g->cols - j * P >= P) choose(P, id, h, below, scale, shift, low, x, y);
-            else choose(g->cols - j * P, id, h, below, scale, shift, low, x, y);
+            if (g->cols - j * P >= P) choose(P, id, &h, below, scale, shift, low, x, y);
+            else choose(g->cols - j * P, id, &h, below, scale, shift, low, x, y);
         }
     }
 }
@@ -104,9 +109,10 @@ static void FNN_NAME(dropout)(const fnn_noise_args *g) { dropout_by(0, g); }
 static void FNN_NAME(alpha_dropout)(const fnn_noise_args *g) { dropout_by(1, g); }
 
 /* p of the next P elements, with the sign that their normal numbers have */
-INLINE void signed_tails(uint32_t id, hashes h, real *p) {
+INLINE void signed_tails(uint32_t id, const hashes *h, real *p) {
+    const uint32_t first = h->add + id * h->times;
     for (int i = 0; i < P; i++) {
-        const uint32_t x = mix(h.add + (id + (uint32_t)i) * h.times);
+        const uint32_t x = mix(first + h->by[i]);
         const real tail = ((real)(int32_t)(x & 0x7fffffff) + (real)0.5) * (real)HALF_UNIT;
         p[i] = x >> 31 ? -tail : tail;
     }
@@ -151,7 +157,7 @@ INLINE void gaussian(vreal (*f)(vreal, vreal, vreal), const fnn_noise_args *g) {
         real *y = (real *)g->y + j * g->panel;
         const ptrdiff_t cols = min_size(P, g->cols - j * P);
         for (ptrdiff_t r = 0; r < g->rows; r++, x += P, y += P) {
-            signed_tails(element(g, r, j), h, tails);
+            signed_tails(element(g, r, j), &h, tails);
             for (ptrdiff_t i = 0; i < cols; i += VL) {
                 const ptrdiff_t n = min_size(VL, cols - i);
                 store_first(n, y + i, f(load_first(n, x + i), scale, v_quantile(v_load(tails + i))));
