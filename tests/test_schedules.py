@@ -1,5 +1,7 @@
 """Learning rates that change by the step."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,20 @@ def test_rates(name):
     np.testing.assert_array_equal(
         schedule.rates(2, steps), [schedule(step) for step in range(2, steps + 2)]
     )
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN if name != "one's own"])
+def test_rates_do_not_depend_on_what_was_asked_for_before(name):
+    """A training that goes on in the middle has the same bits; what is ahead is no state."""
+    schedule, _ = KNOWN[name]
+    fresh = pickle.loads(pickle.dumps(schedule))
+    whole = schedule.rates(0, 3000)
+    for start, count in ((0, 57), (57, 57), (1000, 100), (63, 1), (2990, 10), (5, 0), (64, 2000)):
+        np.testing.assert_array_equal(schedule.rates(start, count), whole[start : start + count])
+    np.testing.assert_array_equal(fresh.rates(1777, 3), whole[1777:1780])
+    schedule.rates(10, 3)[:] = 7  # the caller's own
+    np.testing.assert_array_equal(schedule.rates(10, 3), whole[10:13])
+    assert len(pickle.dumps(schedule)) < 1000
 
 
 @pytest.mark.parametrize("engine", [Sequential, NumpySequential])

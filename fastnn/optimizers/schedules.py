@@ -59,10 +59,15 @@ class LearningRateSchedule(Configurable):
             return f"{type(self).__name__}()"
 
 
+_AHEAD = 1024  # steps that a formula is computed for at a time, from a multiple of
+_VECTORS = 64  # on
+
+
 class _Formula(LearningRateSchedule):
     """A schedule whose formula takes arrays of steps."""
 
     name: str
+    _block: tuple[int, np.ndarray] = (0, np.zeros(0))  # the steps computed last: the first, rates
 
     def rate(self, step: np.ndarray) -> np.ndarray:
         """The formula; `step` is of float64."""
@@ -73,7 +78,18 @@ class _Formula(LearningRateSchedule):
         return float(rate) if rate.ndim == 0 else rate
 
     def rates(self, start: int, count: int) -> np.ndarray:
-        return self.rate(np.arange(start, start + count, dtype=np.float64))
+        # A short epoch's steps take as long to compute as one of them to train. NumPy may round a
+        # number by its place in the array: that is a step's own, whatever was asked for before.
+        first, block = self._block
+        if not first <= start <= start + count <= first + len(block):
+            first = start - start % _VECTORS
+            size = max(start + count - first, _AHEAD)
+            block = self.rate(np.arange(first, first + size + -size % _VECTORS, dtype=np.float64))
+            self._block = first, block
+        return block[start - first : start - first + count].copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_block"}
 
     def get_config(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
