@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._data import as_int, as_number, numeric
+from fastnn._native.shuffles import shuffle
 from fastnn._sources import PyDataset, Sequence
 
 __all__ = [
@@ -85,7 +86,8 @@ def draw_permutation(n: int) -> np.ndarray:
     global _generator
     if _generator is None:
         _generator = np.random.default_rng(draw_seed())
-    order: np.ndarray = _generator.permutation(n).astype(np.int64, copy=False)
+    order = np.arange(n, dtype=np.int64)
+    shuffle(order, _generator)  # what _generator.permutation(n) is, sooner
     return order
 
 

@@ -1,4 +1,4 @@
-"""The estimators' shuffle against NumPy's own: order and state."""
+"""The shuffle of samples against NumPy's own: order and state."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,12 @@ from fastnn._native.shuffles import shuffle
 
 
 def states(seed):
-    """Generators of both kinds of words: 32 and 64 bits."""
-    return [np.random.RandomState(seed), np.random.RandomState(np.random.PCG64(seed))]
+    """Old and new, and of both kinds of words: 32 and 64 bits."""
+    return [
+        np.random.RandomState(seed),
+        np.random.RandomState(np.random.PCG64(seed)),
+        np.random.default_rng(seed),
+    ]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 8, 9, 100, 1023, 1024, 1025, 70_000])
@@ -19,7 +23,7 @@ def test_order_and_state_are_numpys(n):
             shuffle(first, ours)
             numpys.shuffle(second)
             np.testing.assert_array_equal(first, second)
-        assert ours.randint(2**31) == numpys.randint(2**31)
+        assert ours.bytes(4) == numpys.bytes(4)
         assert ours.standard_normal() == numpys.standard_normal()
 
 

@@ -1,9 +1,10 @@
-"""NumPy's legacy shuffle, draw for draw, without its mispredicted branches: a third of the time.
+"""NumPy's shuffle, draw for draw, without its mispredicted branches: less than half of the time.
 
-`RandomState.shuffle` swaps place i = n-1 .. 1 with a place drawn from 0 .. i: bits of the generator
-below the next power of two, drawn again while they are greater than i. Whether they are is a
-coin's toss, which no processor foresees; so here what is too great is swapped with itself, and
-draws again. NumPy keeps that stream as it is (its NEP 19).
+`shuffle` of a RandomState or a Generator swaps place i = n-1 .. 1 with a place drawn from 0 .. i: bits
+of the generator below the next power of two, drawn again while they are greater than i. Whether
+they are is a coin's toss, which no processor foresees; so here what is too great is swapped with
+itself, and draws again. NumPy keeps RandomState's stream as it is (its NEP 19); a Generator's it may
+change, and then fastnn's seeds still give the orders that they gave.
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -36,14 +37,14 @@ cdef void shuffle_places(int64_t *x, int64_t n, bitgen *generator) noexcept nogi
         whole = half
 
 
-def shuffle(int64_t[::1] order, random_state):
-    """Shuffle in place, as `random_state.shuffle(order)` does: the same order, the same state after.
+def shuffle(int64_t[::1] order, random):
+    """Shuffle in place, as `random.shuffle(order)` does: the same order, the same state after.
 
     Parameters
     ----------
     order : ndarray of int64
         Fewer than 2^32.
-    random_state : numpy.random.RandomState
+    random : numpy.random.RandomState or numpy.random.Generator
 
     Raises
     ------
@@ -53,7 +54,7 @@ def shuffle(int64_t[::1] order, random_state):
     cdef int64_t n = order.shape[0]
     if n >= 1 << 32:
         raise ValueError(f"order: expected fewer than 2^32 places, got {n}")
-    source = random_state._bit_generator
+    source = random._bit_generator
     cdef bitgen *generator = <bitgen *>PyCapsule_GetPointer(source.capsule, "BitGenerator")
     if n < 2:
         return
