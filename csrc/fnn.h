@@ -66,7 +66,7 @@ typedef void (*fnn_rows)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_
 typedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdiff_t panel,
                               const void *y, const void *dy, void *dx);
 
-/* C (m,n) = act(A B + bias), or C += A B, or C = (A B) * act'(s).
+/* C (m,n) = act(A B + bias), or C += A B, or C = (A B) * act'(s), of relu also times a scale.
  *   gemm_nn: a is A (m,k), panels with row stride P and panel stride a_panel, at any first row
  *   gemm_tn: a is A^T (k,m), the same way: A's columns lie in panels [m/P][k][P]
  *   b is B (k,n): panelled, b_row, b_panel; whole vectors of its last panel are read, P or VL columns
@@ -91,6 +91,7 @@ typedef struct {
     fnn_unary act;          /* NULL, or applied to every element of C */
     fnn_grad grad;          /* NULL, or C[r,j] *= f'(s[r,j]); then no bias or act */
     const void *s;          /* with c's strides */
+    double scale;           /* 0, or of C, where grad is that of relu */
     const void *next;       /* NULL, or a matrix to fetch into L2 meanwhile, for what comes after */
     ptrdiff_t next_row, next_rows, next_cols; /* its row stride and size */
 } fnn_gemm_args;

@@ -70,6 +70,7 @@ typedef struct {
     walk *next;       /* through what the caller packs next */
     const real *bias; /* NULL: none */
     const real *s;    /* NULL, or relu's output where C is its gradient */
+    real scale;       /* of that; 0: 1 */
     ptrdiff_t cols;   /* columns of this panel that exist, 1 .. P */
     int accumulate;   /* add to what C holds */
     int relu;
@@ -186,6 +187,11 @@ INLINE void tile(const int mr, const int nv, const int tn, const int packing, co
             vreal sv = v_load_m(mask[v], s + r * t->c_row + v * VL);
             acc[r][v] = relu_backward_1(sv, acc[r][v]);
         }
+        if (t->scale != 0) {
+            const vreal scale = v_set1(t->scale);
+            UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+                acc[r][v] = v_mul(scale, acc[r][v]);
+        }
     }
     if (full) {
         UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
@@ -286,7 +292,7 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .c = c, .c_row = g->c_row, .cols = cols,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
             .next = j < panels - late ? &nothing : &next, .accumulate = g->accumulate,
-            .relu = relu, .s = relu_grad ? s : NULL,
+            .relu = relu, .s = relu_grad ? s : NULL, .scale = (real)g->scale,
         };
         if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {

@@ -19,6 +19,7 @@ typedef struct {
     const unary_spec *act_spec;
     fnn_grad grad;
     const grad_spec *grad_spec;
+    double scale;
 } epilogue;
 
 typedef struct {
@@ -85,6 +86,7 @@ static void run(fnn_gemm f, const shape *s, const epilogue *e, operands *o, arra
         .accumulate = e->accumulate,
         .bias = at(o->bias, some ? where(&s->bias, 0, c) : 0), .bias_panel = s->bias.panel,
         .act = e->act, .grad = e->grad, .s = at(o->s, some ? where(&s->c, r, c) : 0),
+        .scale = e->scale,
         .next = s->k ? at(o->b, 0) : NULL, .next_row = s->b.row, .next_rows = s->k, .next_cols = n,
     };
     f(&args);
@@ -131,6 +133,10 @@ static void expect_element(kernels k, const shape *s, const epilogue *e, operand
         const double slope_bound = (e->grad_spec->ulp + 1) * fabs(slope) + e->grad_spec->absolute;
         bound = bound * fabs(slope) + eps * slope_bound * (fabs(z) + bound);
         z *= slope;
+        if (e->scale != 0) {
+            z *= e->scale;
+            bound = fabs(e->scale) * bound + eps * fabs(z);
+        }
     }
     expect(o->c, i, z, bound + 4 * smallest(k));
 }
@@ -197,6 +203,8 @@ void test_gemm(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec) {
         {.name = "tanh", .act = k->tanh, .act_spec = &spec_tanh},
         {.name = "silu", .bias = 1, .act = k->silu, .act_spec = &spec_silu},
         {.name = "relu_backward", .grad = k->relu_backward, .grad_spec = &spec_relu_backward},
+        {.name = "relu_backward, scaled", .grad = k->relu_backward, .grad_spec = &spec_relu_backward,
+         .scale = 1.25},
         {.name = "tanh_backward", .grad = k->tanh_backward, .grad_spec = &spec_tanh_backward},
     };
     const size_t n_epilogues = sizeof epilogues / sizeof *epilogues;

@@ -38,6 +38,7 @@ cdef extern from "fnn.h" nogil:
         fnn_unary act
         fnn_grad grad
         const void *s
+        double scale
         const void *next
         ptrdiff_t next_row, next_rows, next_cols
     ctypedef void (*fnn_gemm)(const fnn_gemm_args *args) noexcept nogil

@@ -26,7 +26,7 @@ from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, EMBED,
     FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
     ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
-    Step, Unit, Workspace, activates, add_rows, has_weights, is_bound, measure_penalties,
+    Step, Unit, Workspace, activates, add_rows, drops_relu, has_weights, is_bound, measure_penalties,
     pair_weights, passes_gradient, penalty, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
@@ -197,7 +197,9 @@ cdef class Memory:
 
 cdef bint same_gradient(Plan *p, int l) noexcept:
     """Whether d[l] is d[l + 1]: where a step passes it on, unless an activation comes in between."""
-    return l < p.n_steps and passes_gradient(&p.steps[l]) and not activates(p, l)
+    if l >= p.n_steps:
+        return False
+    return drops_relu(p, l) or (passes_gradient(&p.steps[l]) and not activates(p, l))
 
 
 cdef ptrdiff_t written(Plan *p, int l) noexcept:

@@ -259,6 +259,14 @@ cdef inline bint has_weights(const Step *s) noexcept nogil:
 cdef inline bint passes_gradient(const Step *s) noexcept nogil:
     return s.kind == JOIN or (s.kind == NOISE and s.noise_grad == NULL)
 
+# Whether step l drops some of what a dense step's relu has made, for a dense step: then where x[l + 1] is
+# positive tells where gradients pass both, and the dense step's product writes d[l], which d[l + 1] is.
+cdef inline bint drops_relu(const Plan *p, int l) noexcept nogil:
+    if l < 1 or l + 1 >= p.n_steps or p.steps[l].kind != NOISE or p.steps[l].noise != p.k.dropout:
+        return False
+    return (p.steps[l - 1].kind == DENSE and p.steps[l + 1].kind == DENSE
+            and p.steps[l - 1].f.grad == p.steps[l + 1].k.relu_backward)
+
 # Whether something binds a step's weights.
 cdef inline bint is_bound(const Step *s) noexcept nogil:
     return s.of_kernel.bound.kind != UNBOUND or s.of_bias.bound.kind != UNBOUND

@@ -270,10 +270,15 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
             g.m, g.n = r1 - r0, s.inputs
             g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
             g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
-            g.grad, g.s = NULL, NULL
+            g.grad, g.s, g.scale = NULL, w.x[l] + row, 0
             if activates(p, l):
-                g.grad, g.s = p.steps[l - 1].f.grad, w.x[l] + row
+                g.grad = p.steps[l - 1].f.grad
+            elif drops_relu(p, l - 1):
+                g.grad = s.k.relu_backward
+                g.scale = p.steps[l - 1].noise_args.scale if iteration > 0 else 1
             s.k.gemm_nn(&g)
+            continue
+        if drops_relu(p, l):
             continue
         if passes_gradient(s):  # where there is no activation, d[l] is d[l + 1]
             through_activation(p, w, r0, r1, l, w.d[l + 1])
