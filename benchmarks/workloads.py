@@ -50,6 +50,7 @@ MEASURED_WITHIN = {
     "few_nt": ("bench_matmul.py::test_matmul", "the products of few columns"),
     "gradient_sgd": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
     "gradient_adam": ("bench_epoch.py::test_epoch", "weights are trained by it there"),
+    "gradient_norm": ("bench_network.py::test_clipped_step", "gradients are clipped by it there"),
     "norm": ("bench_network.py::test_clipped_step", "gradients are clipped by their norm there"),
     "average": ("bench_network.py::test_held_step", "weights are averaged there"),
     "colsquare": ("bench_network.py::test_held_step", "columns are held at a norm there"),

@@ -381,6 +381,8 @@ typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper
 
 /* The gradient of rows x cols (cols <= P) weights of one panel, W (row stride P), and one optimizer
  * step on them: the same bits as gemm_tn, dW = A B, and then sgd or adam on W, m and v; *penalty, too.
+ * gradient_norm: dW, and what norm adds to *squares and *penalty, where W and all else stays; of hyper it
+ * reads l1, l2 and penalty. The order of additions depends on rows and cols alone.
  *   a, a_panel, b, k: as for gemm_tn; b is one panel, its row stride P
  *   g: NULL, or takes dW; row stride P, the padding columns left alone */
 typedef struct {
@@ -390,6 +392,7 @@ typedef struct {
     const void *b;
     const fnn_hyper *hyper;
     void *g, *w, *m, *v;
+    double *squares;        /* of gradient_norm */
     int far;                /* a hint: w, m and v are likely to lie outside L2 */
 } fnn_gradient_args;
 typedef void (*fnn_gradient)(const fnn_gradient_args *args);

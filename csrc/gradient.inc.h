@@ -1,4 +1,5 @@
-/* Gradient and optimizer step in one: dW = A B with A^T in panels [m/P][k][P], then W = step(dW, W).
+/* Gradient and optimizer step in one: dW = A B with A^T in panels [m/P][k][P], then W = step(dW, W); the
+ * same with no step, but the norms of both.
  *
  * A tile of dW is computed as gemm_tn does. While it multiplies, the weights of the tile before it
  * are updated, a vector every two steps of k: multiplications leave the divider, which bounds Adam,
@@ -71,16 +72,19 @@ typedef void (*gradient_fn)(const gradient_args *);
 #define GRADIENT_FN(step, mr)                                                              \
     NOINLINE void step##_tile_##mr(const gradient_args *t) { gradient_tile(step, mr, NV, t); } \
     NOINLINE void step##_narrow_##mr(const gradient_args *t) { gradient_tile(step, mr, 1, t); }
-#define GRADIENT_FNS(mr) GRADIENT_FN(sgd_step, mr) GRADIENT_FN(adam_step, mr)
+#define GRADIENT_FNS(mr) \
+    GRADIENT_FN(sgd_step, mr) GRADIENT_FN(adam_step, mr) GRADIENT_FN(norm_step, mr)
 #define SGD_ROW(mr) {sgd_step_tile_##mr, sgd_step_narrow_##mr},
 #define ADAM_ROW(mr) {adam_step_tile_##mr, adam_step_narrow_##mr},
+#define NORM_ROW(mr) {norm_step_tile_##mr, norm_step_narrow_##mr},
 GRADIENT_TILES(GRADIENT_FNS)
 static const gradient_fn SGD_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(SGD_ROW)};
 static const gradient_fn ADAM_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(ADAM_ROW)};
+static const gradient_fn NORM_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(NORM_ROW)};
 
 /* the tiles of a panel that is full or fits into one vector */
 INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2],
-                           const fnn_gradient_args *g) {
+                           const fnn_gradient_args *g, norm_sums *norms) {
     real buffer[2][GRADIENT_MR * P];
     real *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};
@@ -88,6 +92,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     t.k = g->k, t.b = g->b, t.cols = g->cols, t.far = g->far;
     t.before = (tile_weights){0};
     t.hyper = optim_broadcast(g->hyper);
+    t.hyper.sums = norms;
     weight_sums memory[2], *sums = g->far ? begin_sums(g->hyper, memory) : NULL;
     const int narrow = g->cols <= VL;
     if (!g->far) sum_block(g->rows, g->cols, g->hyper, s.w);
@@ -112,10 +117,11 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
 }
 
 /* Other panels are the last of their layer, and not worth tiles of their own. */
-INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
+INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g, norm_sums *norms) {
     real buffer[P * P], *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};
-    const optim_hyper h = optim_broadcast(g->hyper);
+    optim_hyper h = optim_broadcast(g->hyper);
+    h.sums = norms;
     sum_block(g->rows, g->cols, g->hyper, s.w);
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P), at = i * P;
@@ -132,11 +138,24 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g) {
 }
 
 INLINE void gradient(const optim_step step, const gradient_fn (*tile_of)[2],
-                     const fnn_gradient_args *g) {
+                     const fnn_gradient_args *g, norm_sums *norms) {
     if (g->cols <= 0) return;
-    if (g->cols == P || g->cols <= VL) gradient_tiles(step, tile_of, g);
-    else gradient_panel(step, g);
+    if (g->cols == P || g->cols <= VL) gradient_tiles(step, tile_of, g, norms);
+    else gradient_panel(step, g, norms);
 }
 
-static void FNN_NAME(gradient_sgd)(const fnn_gradient_args *g) { gradient(sgd_step, SGD_TILE, g); }
-static void FNN_NAME(gradient_adam)(const fnn_gradient_args *g) { gradient(adam_step, ADAM_TILE, g); }
+static void FNN_NAME(gradient_sgd)(const fnn_gradient_args *g) { gradient(sgd_step, SGD_TILE, g, NULL); }
+static void FNN_NAME(gradient_adam)(const fnn_gradient_args *g) { gradient(adam_step, ADAM_TILE, g, NULL); }
+
+static void FNN_NAME(gradient_norm)(const fnn_gradient_args *args) {
+    const double l1 = args->hyper->l1, l2 = args->hyper->l2;
+    const fnn_hyper terms = {.l1 = l1, .l2 = l2}; /* and no penalty, which is summed beside the squares */
+    fnn_gradient_args g = *args;
+    norm_sums norms[FOUR];
+    begin_norms(norms);
+    g.hyper = &terms;
+    g.m = g.v = NULL;
+    g.far = g.far && (l1 != 0 || l2 != 0); /* else weights are not read */
+    gradient(norm_step, NORM_TILE, &g, norms);
+    add_norms(norms, l1, l2, args->squares, args->hyper->penalty);
+}

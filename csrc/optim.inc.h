@@ -5,6 +5,11 @@
  * vectors, and reciprocal estimates with Newton steps measured no faster.
  */
 
+/* What is summed of gradients and of weights. */
+typedef struct {
+    vreal gradients, squares, sizes;
+} norm_sums;
+
 typedef struct {
     vreal lr, momentum, beta1, beta2, epsilon; /* beta1, beta2: 1 - beta, subtracted in double */
     vreal kept, part_m, part_g;                /* kept: beta2 itself */
@@ -12,6 +17,7 @@ typedef struct {
     int heavy, nesterov, centered, far;        /* heavy: momentum is not 0 */
     int lasso, scales, decays, clips;          /* l1, factor, decay or clip is not 0 */
     int shaped;                                /* one of these or l2 is not */
+    norm_sums *sums;                           /* FOUR that norm_step adds to */
 } optim_hyper;
 
 /* What SGD and Adam read. What is not asked for is left out: a small network's blocks are so few vectors
@@ -237,6 +243,40 @@ INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const op
     }
 }
 
+INLINE void norm_vector(ptrdiff_t n, const int penalises, const int lasso, vreal l1, vreal twice,
+                        const real *w, const real *g, norm_sums *sum) {
+    vreal grad = load_first(n, g);
+    if (penalises) { /* else w is not read, which may be far */
+        const vreal x = load_first(n, w);
+        sum->squares = v_fma(x, x, sum->squares);
+        if (lasso) sum->sizes = v_add(v_abs(x), sum->sizes);
+        grad = penalized(grad, lasso, l1, twice, x);
+    }
+    sum->gradients = v_fma(grad, grad, sum->gradients);
+}
+
+enum { FOUR = 4 }; /* sums of neighbouring vectors, enough for the additions' latency */
+
+/* No optimizer's: the weights stay, only their norms and those of gradients are summed up. */
+INLINE void norm_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
+                      const optim_state *s) {
+    norm_vector(n, h->shaped, h->lasso, h->l1, h->l2, s->w + i, g + i, &h->sums[i / VL % FOUR]);
+}
+
+INLINE void begin_norms(norm_sums sum[FOUR]) {
+    UNROLL(4) for (int u = 0; u < FOUR; u++) sum[u] = (norm_sums){v_zero(), v_zero(), v_zero()};
+}
+
+#define SUM_OF_FOUR(part) \
+    (double)v_sum(v_add(v_add(sum[0].part, sum[1].part), v_add(sum[2].part, sum[3].part)))
+
+INLINE void add_norms(const norm_sums sum[FOUR], double l1, double l2, double *squares, double *penalty) {
+    *squares += SUM_OF_FOUR(gradients);
+    if (l1 != 0) *penalty += l1 * SUM_OF_FOUR(sizes);
+    if (l2 != 0) *penalty += l2 * SUM_OF_FOUR(squares);
+}
+#undef SUM_OF_FOUR
+
 /* Column by column of a panel: sums of w^2 and of |w|, which a penalty is made of. */
 typedef struct {
     vreal squares[NV], sizes[NV];
@@ -325,49 +365,26 @@ static void FNN_NAME(average)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h
     optim_rows(average_step, rows, cols, &h, g, &(optim_state){w, m, v, u});
 }
 
-/* What is summed of gradients and of weights; four vectors of each are enough for the additions' latency. */
-typedef struct {
-    vreal gradients, squares, sizes;
-} norm_sums;
-
-INLINE void norm_vector(ptrdiff_t n, const int penalises, const int lasso, vreal l1, vreal twice,
-                        const real *w, const real *g, norm_sums *sum) {
-    vreal grad = load_first(n, g);
-    if (penalises) { /* else w is not read, which may be far */
-        const vreal x = load_first(n, w);
-        sum->squares = v_fma(x, x, sum->squares);
-        if (lasso) sum->sizes = v_add(v_abs(x), sum->sizes);
-        grad = penalized(grad, lasso, l1, twice, x);
-    }
-    sum->gradients = v_fma(grad, grad, sum->gradients);
-}
-
-#define SUM_OF_FOUR(part) \
-    (double)v_sum(v_add(v_add(sum[0].part, sum[1].part), v_add(sum[2].part, sum[3].part)))
-
 INLINE void norm_block(ptrdiff_t rows, ptrdiff_t cols, const int penalises, const int lasso, double l1,
                        double l2, const real *w, const real *g, double *squares, double *penalty) {
     const vreal one = v_set1((real)l1), twice = v_set1((real)(2 * l2));
     const int together = cols == P; /* no padding: the rows are one span */
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
-    norm_sums sum[4];
-    UNROLL(4) for (int u = 0; u < 4; u++) sum[u] = (norm_sums){v_zero(), v_zero(), v_zero()};
+    norm_sums sum[FOUR];
+    begin_norms(sum);
     for (ptrdiff_t r = 0; r < spans; r++, w += P, g += P) {
         ptrdiff_t i = 0;
-        for (; i + 4 * VL <= n; i += 4 * VL) {
-            UNROLL(4) for (int u = 0; u < 4; u++)
+        for (; i + FOUR * VL <= n; i += FOUR * VL) {
+            UNROLL(4) for (int u = 0; u < FOUR; u++)
                 norm_vector(VL, penalises, lasso, one, twice, w + i + u * VL, g + i + u * VL, &sum[u]);
         }
-        UNROLL(4) for (int u = 0; u < 4; u++, i += VL) {
+        UNROLL(4) for (int u = 0; u < FOUR; u++, i += VL) {
             if (i < n)
                 norm_vector(min_size(VL, n - i), penalises, lasso, one, twice, w + i, g + i, &sum[u]);
         }
     }
-    *squares += SUM_OF_FOUR(gradients);
-    if (lasso) *penalty += l1 * SUM_OF_FOUR(sizes);
-    if (l2 != 0) *penalty += l2 * SUM_OF_FOUR(squares);
+    add_norms(sum, l1, l2, squares, penalty);
 }
-#undef SUM_OF_FOUR
 
 static void FNN_NAME(norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                            const void *g, double *squares, double *penalty) {

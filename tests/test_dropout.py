@@ -112,6 +112,35 @@ def test_rate_0_is_no_dropout():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
+def test_between_relu_and_a_dense_layer(build, problem, dtype, rate, training):
+    """The next product's epilogue is all of its backward pass; the first layer needs none."""
+    ops = [
+        ("dropout", 0.5, 2),
+        ("dense", 70, "relu", True),
+        ("dropout", rate, 3),
+        ("dense", 33, "relu", True),
+        ("dropout", rate / 3, 4),
+        ("dense", 5, "tanh", True),
+        ("dropout", rate, 5),
+        ("dense", 2, "linear", True),
+    ]
+    x, _, _ = problem(45, 9, 2, "mse", dtype)
+    dy = np.random.default_rng(0).normal(size=(45, 2)).astype(dtype)
+    tight = {"rtol": 2e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-11}
+    results = []
+    for engine in (native.Network, reference.Network):
+        net = build(engine, dtype, 9, ops)
+        y = net.forward(x, None, training)
+        dx = net.backward(dy, None)
+        gradients = net.flat_gradients.astype(np.float64)
+        results.append((y, dx, gradients.sum(), (gradients**2).sum()))
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, **tight)
+
+
 @pytest.mark.parametrize("threads", [2, 3, 7])
 def test_same_bits_for_any_number_of_threads(build, compile_with, problem, threads):
     ops = [("dense", 70, "relu", True), ("dropout", 0.4, 9), ("dense", 5, "softmax", True)]

@@ -1,4 +1,7 @@
-/* Gradient and optimizer step in one: the bits of the two kernels one after the other. */
+/* Gradient and optimizer step in one: the bits of the two kernels one after the other; of sums of squares
+ * the same number. */
+#include <math.h>
+
 #include "tests.h"
 
 static fnn_optim sgd_of(const fnn_kernels *k) { return k->sgd; }
@@ -6,6 +9,7 @@ static fnn_optim adam_of(const fnn_kernels *k) { return k->adam; }
 
 const gradient_spec spec_gradient_sgd = {sgd_of, 0};
 const gradient_spec spec_gradient_adam = {adam_of, 1};
+const gradient_spec spec_gradient_norm = {NULL, 0};
 
 /* a second array with the same elements */
 static array *copy(const layout *l, const array *x) {
@@ -33,7 +37,7 @@ static kernels with_optimizers(kernels k) {
 static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_gradient f,
                           const gradient_spec *spec, enum side side, ptrdiff_t rows, ptrdiff_t cols,
                           ptrdiff_t depth, const fnn_hyper *hyper, int keeps) {
-    double penalty = 3, penalty1 = 3;
+    double penalty = 3, penalty1 = 3, squares = 5, squares1 = 5;
     fnn_hyper first = *hyper, second = *hyper, *h = &first;
     first.penalty = &penalty;
     second.penalty = &penalty1;
@@ -53,7 +57,8 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
         .b = at(dy, 0), .b_row = k->panel, .c = at(g, 0), .c_row = k->panel,
     };
     k->gemm_tn(&product);
-    spec->optim(optimizers)(rows, cols, h, at(g, 0), at(w, 0), at(m, 0), at(v, 0), NULL);
+    if (spec->optim) spec->optim(optimizers)(rows, cols, h, at(g, 0), at(w, 0), at(m, 0), at(v, 0), NULL);
+    else optimizers->norm(rows, cols, h->l1, h->l2, at(w, 0), at(g, 0), &squares, &penalty);
 
     as_computed(w, w1);
     if (has_m) as_computed(m, m1);
@@ -62,8 +67,10 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
     f(&(fnn_gradient_args){
         .rows = rows, .cols = cols, .k = depth, .a = at(x, 0), .a_panel = a.panel, .b = at(dy, 0),
         .hyper = &second, .g = keeps ? at(kept, 0) : NULL, .w = at(w1, 0), .m = at(m1, 0),
-        .v = at(v1, 0), .far = keeps});
-    if (penalty1 != penalty) fail("penalty %.17g, not %.17g", penalty1, penalty);
+        .v = at(v1, 0), .squares = &squares1, .far = keeps});
+    const double off = spec->optim ? 0 : 16 * epsilon(k);
+    if (fabs(penalty1 - penalty) > off * penalty) fail("penalty %.17g, not %.17g", penalty1, penalty);
+    if (fabs(squares1 - squares) > off * squares) fail("squares %.17g, not %.17g", squares1, squares);
     end_case();
 }
 

@@ -97,7 +97,7 @@ typedef struct {
     int slots;
 } optim_spec;
 
-/* the optimizer, of a table */
+/* the optimizer, of a table; NULL: norms */
 typedef struct {
     fnn_optim (*optim)(const fnn_kernels *k);
     int has_v;

@@ -184,6 +184,7 @@ cdef extern from "fnn.h" nogil:
         void *w
         void *m
         void *v
+        double *squares
         int far
     ctypedef void (*fnn_norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                               const void *g, double *squares, double *penalty) noexcept nogil
@@ -244,7 +245,7 @@ cdef extern from "fnn.h" nogil:
         fnn_metric true_positive, predicted_positive, actual_positive
         fnn_optim sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average
         fnn_norm norm
-        fnn_gradient gradient_sgd, gradient_adam
+        fnn_gradient gradient_sgd, gradient_adam, gradient_norm
         fnn_probe fma_peak
 
 cdef extern from "threads.h" nogil:

@@ -347,6 +347,11 @@ cdef void refresh_operands(Plan *p, int l, ptrdiff_t j, ptrdiff_t i0, ptrdiff_t 
         transpose_weights(p, &p.steps[l], j, i0, i1)
 
 
+cdef inline bint multiplies(Plan *p, Workspace *w, int l) noexcept nogil:
+    """Whether step l's gradients are a product of panels, which other work can be done beside."""
+    return p.steps[l].kind == DENSE and not (w.sparse and l == 0)
+
+
 cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
                         fnn_gradient_args *g) noexcept nogil:
     """What the gradient of a unit's weights is computed from: X and the panel of dY."""
@@ -387,7 +392,7 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
     if s.kind != DENSE:
         features_gradient(p, w, rows, u, dw)
         return
-    if w.sparse and u.l == 0:
+    if not multiplies(p, w, u.l):
         sparse_gradient(p, w, u, dw)
     else:
         unit_operands(p, w, rows, u, &o)
@@ -450,9 +455,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, co
     cdef char *to
     cdef fnn_gradient_args g
     cdef fnn_hyper own
-    # What has no kernel of both.
-    if (s.kind != DENSE or (p.optim != p.k.sgd and p.optim != p.k.adam)
-            or (w.sparse and u.l == 0)):
+    if not multiplies(p, w, u.l) or (p.optim != p.k.sgd and p.optim != p.k.adam):
         to = s.g + at if keeps else <char *>dw
         gradient(p, w, rows, u, to)
         update(p, u, u.i0, turn, to)
@@ -531,6 +534,40 @@ cdef void unit_norms(Plan *p, Unit *u, double scale, bint squares) noexcept nogi
         tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, squares, &u.squares[1])
 
 
+cdef void gradient_and_norms(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, double scale) noexcept nogil:
+    """The gradients of a unit of a dense step, and its penalty and squares, side by side."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t at = weights_at(p, u, u.i0)
+    cdef fnn_gradient_args g
+    cdef fnn_hyper terms
+    memset(&terms, 0, sizeof(terms))
+    u.squares[0] = u.squares[1] = u.penalty = 0
+    terms.l1, terms.l2, terms.penalty = scale * s.of_kernel.l1, scale * s.of_kernel.l2, &u.penalty
+    unit_operands(p, w, rows, u, &g)
+    g.hyper, g.squares, g.far = &terms, &u.squares[0], p.parameter_bytes > FAR_BYTES
+    g.g, g.w, g.m, g.v = s.g + at, s.w + at, NULL, NULL
+    s.k.gradient_norm(&g)
+    if u.i1 > s.kernel_rows:
+        bias_gradient(p, w, rows, u, s.g + weights_at(p, u, s.kernel_rows))
+        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, True, &u.squares[1])
+
+
+cdef void only_gradients(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const Turn *turn,
+                         Gradients gradients, bint norms) noexcept nogil:
+    """The gradients of a unit, if these are to be computed, and, with `norms`, their sums and norms."""
+    cdef Step *s = &p.steps[u.l]
+    cdef char *g = s.g + weights_at(p, u, u.i0)
+    if norms and gradients == TO_COMPUTE and s.sums == NULL and multiplies(p, w, u.l):
+        gradient_and_norms(p, w, rows, u, turn.penalty_scale)
+        return
+    if gradients == TO_COMPUTE:
+        gradient(p, w, rows, u, g)
+    if norms:
+        if s.sums != NULL:
+            add_up(p, u, turn.share, g)
+        unit_norms(p, u, turn.penalty_scale, True)
+
+
 cdef double clipped(double squares, double most) noexcept nogil:
     """What a gradient of that norm, squared, is multiplied by to be no longer than `most`; 0: it is not.
 
@@ -602,12 +639,7 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
             choose_factors(p, i, turn)
             chosen = u.l
         if not updates:
-            if gradients == TO_COMPUTE:
-                gradient(p, w, rows, u, s.g + weights_at(p, u, u.i0))
-            if norms:
-                if s.sums != NULL:
-                    add_up(p, u, turn.share, s.g + weights_at(p, u, u.i0))
-                unit_norms(p, u, turn.penalty_scale, True)
+            only_gradients(p, w, rows, u, turn, gradients, norms)
             continue
         if turn.sums_penalties:
             u.penalty = 0

@@ -1437,6 +1437,14 @@ def gradient_adam(x: Array, dy: Array, w: Array, slots: Slots, hyper: Hyper) -> 
     return g
 
 
+def gradient_norm(
+    x: Array, dy: Array, w: Array, l1: float, l2: float
+) -> tuple[Array, float, float]:
+    """Return the gradient x^T dy of the weights `w`, and what `norm` makes of both."""
+    g: Array = gemm_tn(x, dy)
+    return (g, *norm(l1, l2, w, g))
+
+
 def fma_peak(n: int) -> float:
     """Run n rounds of multiply-adds on an array that stays in cache; return their operations."""
     x = np.ones(4096, np.float32)
@@ -1479,7 +1487,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         true_positive, predicted_positive, actual_positive,
         sgd, adam, amsgrad, nadam, adamax, rmsprop, adagrad, lion, average,
         norm,
-        gradient_sgd, gradient_adam,
+        gradient_sgd, gradient_adam, gradient_norm,
         fma_peak,
     )
 }  # fmt: skip
