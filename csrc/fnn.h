@@ -98,13 +98,12 @@ typedef struct {
 typedef void (*fnn_gemm)(const fnn_gemm_args *args);
 
 /* C (m,n) = A B + bias for few rows; nothing is packed.
- *   few_nn: m <= FNN_FEW_ROWS, b is B (k,n); few_nt: m <= FNN_FEW_COLUMNS, b is B^T (n,k); row stride ldb
- *   A(r,i) lies at a[r * a_row + i * a_col], C(r,j) at c[r * c_row + j * c_col]; few_nn: c_col = 1
+ *   few_nn: b is B (k,n); few_nt: b is B^T (n,k); row stride ldb
+ *   A(r,i) lies at a[r * a_row + i * a_col], C(r,j) at c[r * c_row + j * c_col]; few_nn: one of these is 1
  *   bias: NULL, or that of C(r,j) at bias[r * bias_row + j * bias_col]; bias_row = 0 and bias_col = 1,
- *   or, for few_nt, the other way round
- * So C^T = B^T A^T is few_nt where it is the columns that are few. The order of additions depends on k,
+ *   or the other way round
+ * So C^T = B^T A^T is one of them where it is the columns that are few. The order of additions depends on k,
  * ISA, dtype, and, for few_nt, on m and a_col. */
-enum { FNN_FEW_ROWS = 4, FNN_FEW_COLUMNS = 12 };
 typedef struct {
     ptrdiff_t m, n, k;
     const void *a;

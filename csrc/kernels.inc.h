@@ -58,8 +58,8 @@ INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
 #if FNN_BF16
 #include "pair.inc.h"
 #else
-#include "few.inc.h"
 #include "pack.inc.h"
+#include "few.inc.h"
 #include "add.inc.h"
 #include "convert.inc.h"
 #include "sparse.inc.h"

@@ -50,7 +50,6 @@ typedef struct {
 
 typedef struct {
     int transpose_b;
-    ptrdiff_t most; /* rows */
 } few_spec;
 
 typedef struct {

@@ -189,9 +189,6 @@ cdef extern from "fnn.h" nogil:
     ctypedef void (*fnn_norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                               const void *g, double *squares, double *penalty) noexcept nogil
     ctypedef void (*fnn_gradient)(const fnn_gradient_args *args) noexcept nogil
-    enum:
-        FNN_FEW_ROWS
-        FNN_FEW_COLUMNS
     ctypedef struct fnn_few_args:
         ptrdiff_t m, n, k
         const void *a

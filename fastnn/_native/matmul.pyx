@@ -28,7 +28,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    FNN_BFLOAT16, FNN_FEW_COLUMNS, FNN_FEW_ROWS, FNN_FLOAT32, FNN_MAX_PANEL, ceil_div, fnn_barrier,
+    FNN_BFLOAT16, FNN_FLOAT32, FNN_MAX_PANEL, ceil_div, fnn_barrier,
     fnn_barrier_wait, fnn_counter, fnn_few, fnn_few_args, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack,
     fnn_peek, fnn_take, fnn_unary, fnn_zalloc, kernels, maybe_delay, round_up,
 )
@@ -42,6 +42,8 @@ cdef enum:
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FINE_TAIL = 4       # with so many blocks of rows a thread, the last of each is cut up
     DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
+    FEW_ROWS = 8        # of C, from the next on tiles are as fast as kernels that pack nothing
+    FEW_COLUMNS = 12    # the same
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
 
@@ -419,28 +421,38 @@ cdef struct few_plan:
     ptrdiff_t b_col         # from one of the many columns to the next in g.b
 
 
+cdef bint are_few(const fnn_kernels *k, ptrdiff_t most, ptrdiff_t few, ptrdiff_t many,
+                  bint along_k) noexcept nogil:
+    """Whether few_nn, where the many columns' numbers of one k lie together, or else few_nt is for that."""
+    if along_k:
+        return few <= most and many >= 2 * k.panel
+    return few <= min(<ptrdiff_t>FEW_COLUMNS, k.mr * k.itemsize // 4)
+
+
 cdef bint plan_few(const fnn_kernels *k, const product *x, few_plan *s) noexcept nogil:
     """Whether it is one, and how."""
     cdef fnn_few_args *g = &s.g
-    # few_nt holds what is few in registers; few_nn does not, and is for long rows.
-    cdef ptrdiff_t most = min(<ptrdiff_t>FNN_FEW_COLUMNS, k.mr * k.itemsize // 4)
-    cdef bint rows = x.m <= most if x.transpose_b else x.m <= FNN_FEW_ROWS and x.n >= 2 * k.panel
-    if k.few_nn == NULL or not (rows or (x.n <= most and not x.transpose_a)):
+    cdef bint rows, along_k
+    if k.few_nn == NULL:
         return False
+    rows = are_few(k, FEW_ROWS, x.m, x.n, not x.transpose_b)
+    if not rows and not are_few(k, FEW_COLUMNS, x.n, x.m, x.transpose_a):
+        return False
+    along_k = not x.transpose_b if rows else x.transpose_a
     s.itemsize, s.unit, s.act, s.transposed = k.itemsize, k.panel, x.act, not rows
+    s.kernel = k.few_nn if along_k else k.few_nt
     g.k, g.c, g.bias = x.k, x.c, x.bias
     if rows:
-        s.kernel = k.few_nt if x.transpose_b else k.few_nn
         g.m, g.n = x.m, x.n
         g.a, g.a_row, g.a_col = x.a, 1 if x.transpose_a else x.lda, x.lda if x.transpose_a else 1
-        g.b, g.ldb, s.b_col = x.b, x.ldb, x.ldb if x.transpose_b else 1
+        g.b, g.ldb = x.b, x.ldb
         g.c_row, g.c_col, g.bias_row, g.bias_col = x.ldc, 1, 0, 1
     else:
-        s.kernel = k.few_nt
         g.m, g.n = x.n, x.m
         g.a, g.a_row, g.a_col = x.b, x.ldb if x.transpose_b else 1, 1 if x.transpose_b else x.ldb
-        g.b, g.ldb, s.b_col = x.a, x.lda, x.lda
+        g.b, g.ldb = x.a, x.lda
         g.c_row, g.c_col, g.bias_row, g.bias_col = 1, x.ldc, 1, 0
+    s.b_col = 1 if along_k else g.ldb
     return True
 
 
