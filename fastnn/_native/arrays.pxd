@@ -7,6 +7,8 @@ cdef struct Array:
     int dtype               # FNN_FLOAT32 or FNN_FLOAT64
     int ndim
     ptrdiff_t rows, cols    # cols: the last axis, rows: the product of the others
-    ptrdiff_t size, bytes
+    ptrdiff_t size, bytes   # bytes: from the first to behind the last
+    ptrdiff_t ld            # of a matrix: elements from one row to the next, or, transposed, one column
+    bint transposed
 
 cdef bint look(object x, Array *a, int flags=*)

@@ -1,7 +1,8 @@
 """The C kernels as functions on NumPy arrays; fastnn.kernels shows them to the user.
 
 An array that lies as the kernels want it (ndarray, float32 or float64 in native byte order,
-aligned, C-contiguous) is read where it is; anything else goes through NumPy once, to be made so.
+aligned, C-contiguous; an operand of a product also transposed, or with gaps between its rows) is
+read where it is; anything else goes through NumPy once, to be made so.
 Results are allocated by NumPy; arithmetic is the kernels' alone.
 """
 
@@ -68,6 +69,32 @@ cdef bint look(object x, Array *a, int flags=PyBUF_FORMAT | PyBUF_STRIDES):
         a.rows = 1
         for i in range(view.ndim - 1):
             a.rows *= view.shape[i]
+        a.ld, a.transposed = a.cols, False
+    PyBuffer_Release(&view)
+    return good
+
+
+cdef bint look_at_operand(object x, Array *a):
+    """The same where products are to read x: of a matrix its rows, or its columns, may lie apart."""
+    cdef Py_buffer view
+    cdef ptrdiff_t size, row, column
+    if look(x, a):
+        return True
+    if type(x) is not ndarray or x.ndim != 2 or not x.flags.aligned:
+        return False
+    if PyObject_GetBuffer(x, &view, PyBUF_FORMAT | PyBUF_STRIDES) != 0:
+        PyErr_Clear()
+        return False
+    size, row, column = view.itemsize, view.strides[0], view.strides[1]
+    a.rows, a.cols, a.ndim, a.data = view.shape[0], view.shape[1], 2, <char *>view.buf
+    a.transposed = row == size and column >= a.rows * size and column % size == 0
+    cdef bint good = view.format[0] in (b"f", b"d") and view.format[1] == 0 and (
+        a.transposed or (column == size and row >= a.cols * size and row % size == 0))
+    if good:
+        a.dtype = FNN_FLOAT32 if view.format[0] == b"f" else FNN_FLOAT64
+        a.ld = (column if a.transposed else row) // size
+        a.size = a.rows * a.cols
+        a.bytes = ((a.rows - 1) * row + (a.cols - 1) * column) + size
     PyBuffer_Release(&view)
     return good
 
@@ -1148,6 +1175,15 @@ cdef const fnn_kernels *product_kernels(const Array *a, object precision) except
     return kernels(FNN_BFLOAT16)
 
 
+cdef inline void multiply_from_left(product *p, const Array *a, bint transpose) noexcept:
+    """The product's A is `a`, or its transpose."""
+    p.a, p.lda, p.transpose_a = a.data, a.ld, transpose != a.transposed
+
+
+cdef inline void multiply_from_right(product *p, const Array *b, bint transpose) noexcept:
+    p.b, p.ldb, p.transpose_b = b.data, b.ld, transpose != b.transposed
+
+
 def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=None,
            num_threads=None):
     """The matrix product a @ b, or with either transposed.
@@ -1156,8 +1192,10 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=No
     ----------
     a : array_like of real numbers, shape (m, k), or (k, m) where transpose_a
     b : array_like of real numbers, shape (k, n), or (n, k) where transpose_b
+        Both are read where they lie, also if they are transposed (`x.T`) or have gaps between their
+        rows (`x[:, :100]`), as long as columns, or rows, are contiguous; else they are copied.
     transpose_a, transpose_b : bool
-        Multiply by the transpose, which is never formed: cheaper than passing a.T.
+        Multiply by the transpose, which is never formed: the same as passing a.T.
     precision : {None, "bfloat16"}
         "bfloat16" rounds float32 operands to bfloat16, 8 significant bits, and adds their products
         in float32. That is up to twice as fast where the CPU has AVX512-BF16, slower elsewhere.
@@ -1197,26 +1235,25 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=No
     cdef product p
     cdef ptrdiff_t k
     given = a, b
-    if not (look(a, aa) and look(b, ab) and aa.dtype == ab.dtype):
+    if not (look_at_operand(a, aa) and look_at_operand(b, ab) and aa.dtype == ab.dtype):
         a, b = plain(("a", "b"), given)
         look(a, aa)
         look(b, ab)
     check_2d(aa, "a", a)
     check_2d(ab, "b", b)
-    p.transpose_a = transpose_a
-    p.transpose_b = transpose_b
-    p.m, p.k = (aa.cols, aa.rows) if p.transpose_a else (aa.rows, aa.cols)
-    k, p.n = (ab.cols, ab.rows) if p.transpose_b else (ab.rows, ab.cols)
+    cdef bint flip_a = transpose_a, flip_b = transpose_b
+    p.m, p.k = (aa.cols, aa.rows) if flip_a else (aa.rows, aa.cols)
+    k, p.n = (ab.cols, ab.rows) if flip_b else (ab.rows, ab.cols)
     if k != p.k:
         raise ValueError(
-            f"b must have {p.k} {'columns' if p.transpose_b else 'rows'}, as a of shape {a.shape} "
-            f"has {'rows' if p.transpose_a else 'columns'}, got shape {b.shape}")
+            f"b must have {p.k} {'columns' if flip_b else 'rows'}, as a of shape {a.shape} "
+            f"has {'rows' if flip_a else 'columns'}, got shape {b.shape}")
     cdef const fnn_kernels *use = product_kernels(aa, precision)
     cdef int threads = team_for(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
     c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac,
                inputs if a is given[0] and b is given[1] else NULL)
-    p.a, p.lda = aa.data, aa.cols
-    p.b, p.ldb = ab.data, ab.cols
+    multiply_from_left(&p, aa, flip_a)
+    multiply_from_right(&p, ab, flip_b)
     p.c, p.ldc = ac.data, p.n
     p.bias = NULL
     p.act = NULL
@@ -1268,7 +1305,7 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     cdef sweep s
     names = ("x", "kernel") if bias is None else ("x", "kernel", "bias")
     given = (x, kernel) if bias is None else (x, kernel, bias)
-    if not (look(x, &ax) and look(kernel, &ak) and ax.dtype == ak.dtype
+    if not (look_at_operand(x, &ax) and look_at_operand(kernel, &ak) and ax.dtype == ak.dtype
             and (bias is None or (look(bias, &ab) and ab.dtype == ax.dtype))):
         inputs = plain(names, given)
         x, kernel = inputs[:2]
@@ -1288,9 +1325,8 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     p.m, p.n, p.k = ax.rows, ak.cols, ax.cols
     cdef int threads = team_for(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
     y = target(out, (p.m, p.n), ax.dtype, names, given, False, &ay)
-    p.transpose_a = p.transpose_b = False
-    p.a, p.lda = ax.data, p.k
-    p.b, p.ldb = ak.data, p.n
+    multiply_from_left(&p, &ax, False)
+    multiply_from_right(&p, &ak, False)
     p.c, p.ldc = ay.data, p.n
     p.bias = NULL if bias is None else ab.data
     p.act = f.act
@@ -1347,7 +1383,7 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     cdef Array ax, ak, ay, ady, adz, adx, adk, adb
     cdef product p
     cdef sweep s
-    if not (look(x, &ax) and look(kernel, &ak) and look(y, &ay) and look(dy, &ady)
+    if not (look_at_operand(x, &ax) and look_at_operand(kernel, &ak) and look(y, &ay) and look(dy, &ady)
             and ax.dtype == ak.dtype and ax.dtype == ay.dtype and ax.dtype == ady.dtype):
         x, kernel, y, dy = plain(("x", "kernel", "y", "dy"), (x, kernel, y, dy))
         look(x, &ax)
@@ -1386,14 +1422,14 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     p.act = NULL
 
     p.m, p.n, p.k = ax.rows, ax.cols, ak.cols       # dx = dz kernel^T
-    p.a, p.lda, p.transpose_a = adz.data, adz.cols, False
-    p.b, p.ldb, p.transpose_b = ak.data, ak.cols, True
+    multiply_from_left(&p, &adz, False)
+    multiply_from_right(&p, &ak, True)
     p.c, p.ldc = adx.data, ax.cols
     multiply(k, &p, threads)
 
     p.m, p.n, p.k = ax.cols, ak.cols, ax.rows       # dkernel = x^T dz
-    p.a, p.lda, p.transpose_a = ax.data, ax.cols, True
-    p.b, p.ldb, p.transpose_b = adz.data, adz.cols, False
+    multiply_from_left(&p, &ax, True)
+    multiply_from_right(&p, &adz, False)
     p.c, p.ldc = adk.data, ak.cols
     multiply(k, &p, threads)
 
