@@ -4,7 +4,8 @@
  *     gemm_tn   C (m,n) = A B      A^T (k,m) in panels [m/P][k][P]
  *     B (k,n) in panels [n/P][k][P]; C panelled with any strides
  *
- * with act(A B + bias), C + A B or (A B) act'(s) on the way out.
+ * with act(A B + bias), C + A B or (A B) act'(s) on the way out. A, or A^T, may also lie row-major: where it
+ * is small and few panels of B go by, packing would take longer than it saves.
  *
  * One register tile holds mr x nv vectors of C. A step of k loads the nv vectors of B's panel row
  * and broadcasts mr values of A, so that it does mr * nv multiply-adds for mr + nv loads:
@@ -12,7 +13,8 @@
  *     acc[r][v] += A(r, k) * B(k, v)     r < mr <= MR, v < nv <= NV
  *
  *     A(r, k) lies at a[r * P + k] (nn) or a[k * P + r] (tn): one base and constants, so that the
- *     compiler addresses all of it from one pointer; MR * NV + NV + 1 registers.
+ *     compiler addresses all of it from one pointer; row-major a_row stands for P; MR * NV + NV + 1
+ *     registers.
  *
  * Loops, outer to inner: panel of C (P columns), tile of rows; each tile runs through all of k.
  * Cutting k into blocks whose panel of B stays in L1 was measured and lost (0.75 to 0.92 of peak
@@ -47,6 +49,9 @@ enum {
     PACK_AHEAD = 16, /* rows of B */
 };
 
+/* How A lies. */
+enum { PANELS_NN, PANELS_TN, ROWS_NN, ROWS_TN, LAYOUTS };
+
 /* Lines of a matrix, to be fetched column of lines by column, a few at a time. */
 typedef struct {
     const real *at;
@@ -59,7 +64,7 @@ typedef struct {
 typedef struct {
     ptrdiff_t k;
     const real *a;
-    ptrdiff_t a_panel;
+    ptrdiff_t a_panel, a_row;
     const real *b;
     ptrdiff_t b_row;
     real *b_to; /* NULL, or where the panel of B is packed meanwhile, row stride P */
@@ -82,14 +87,24 @@ INLINE vmask cols_mask(ptrdiff_t cols, int v) {
     return v_first(left < 0 ? 0 : left > VL ? VL : left);
 }
 
-INLINE void tile_step(const int mr, const int nv, const int row, const real *a, const real *b,
-                      vreal (*acc)[NV]) {
+/* Rows of A by groups, each from an address of its own */
+enum { GROUP = 5, GROUPS = (MR + GROUP - 1) / GROUP };
+
+INLINE void tile_step_by_groups(const int mr, const int nv, const ptrdiff_t row, const real *const *a,
+                                const real *b, vreal (*acc)[NV]) {
     vreal bv[NV];
     UNROLL(4) for (int v = 0; v < nv; v++) bv[v] = v_load(b + v * VL);
     UNROLL(16) for (int r = 0; r < mr; r++) {
-        vreal av = v_set1(a[r * row]);
+        vreal av = v_set1(a[r / GROUP][r % GROUP * row]);
         UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_mac(av, bv[v], acc[r][v]);
     }
+}
+
+INLINE void tile_step(const int mr, const int nv, const ptrdiff_t row, const real *a, const real *b,
+                      vreal (*acc)[NV]) {
+    const real *groups[GROUPS];
+    UNROLL(4) for (int g = 0; g < GROUPS; g++) groups[g] = a + g * GROUP * row;
+    tile_step_by_groups(mr, nv, row, groups, b, acc);
 }
 
 /* Plain counting, no minimum: gcc would compute that in vector registers, and the branch on it then
@@ -107,7 +122,7 @@ INLINE void fetch_lines(walk *w, const int into_l1) {
 }
 
 /* acc += A B over k steps that lie at stride `col` in A; lines `ahead` are fetched meanwhile */
-INLINE void tile_steps(const int mr, const int nv, const int row, const int col, ptrdiff_t k,
+INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                        const real *a, const real *b, const ptrdiff_t b_row, const real *ahead,
                        ptrdiff_t ahead_step, vreal (*acc)[NV]) {
     for (; k >= 2; k -= 2, a += 2 * col, b += 2 * b_row, ahead += ahead_step) {
@@ -118,9 +133,26 @@ INLINE void tile_steps(const int mr, const int nv, const int row, const int col,
     for (; k > 0; k--, a += col, b += b_row) tile_step(mr, nv, row, a, b, acc);
 }
 
+/* The same where `row` is no constant. Within a group rows lie 1 to 4 times that apart, which addresses can
+ * say; the compiler would keep an offset for each row of a tile, more than it has registers for, so it must
+ * not see that groups have to do with each other. */
+INLINE void tile_steps_of_rows(const int mr, const int nv, const ptrdiff_t row, const ptrdiff_t col,
+                               ptrdiff_t k, const real *a, const real *b, const ptrdiff_t b_row,
+                               vreal (*acc)[NV]) {
+    const real *groups[GROUPS];
+    UNROLL(4) for (int g = 0; g < GROUPS; g++) {
+        groups[g] = a + g * GROUP * row;
+        __asm__("" : "+r"(groups[g]));
+    }
+    for (; k > 0; k--, b += b_row) {
+        tile_step_by_groups(mr, nv, row, groups, b, acc);
+        UNROLL(4) for (int g = 0; g < GROUPS; g++) groups[g] += col;
+    }
+}
+
 /* The same for a full panel of B that is packed: its rows may lie far apart, which no prefetcher sees
  * coming. As in C, lines' last elements are asked for. */
-INLINE void tile_steps_packing(const int mr, const int row, const int col, ptrdiff_t k,
+INLINE void tile_steps_packing(const int mr, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                                const real *a, const real *b, const ptrdiff_t b_row, real *b_to,
                                vreal (*acc)[NV]) {
     for (; k > 0; k--, a += col, b += b_row, b_to += P) {
@@ -131,7 +163,16 @@ INLINE void tile_steps_packing(const int mr, const int row, const int col, ptrdi
     }
 }
 
-INLINE void tile(const int mr, const int nv, const int tn, const int packing, const tile_args *t) {
+/* from A(r, k) to A(r + 1, k), and to A(r, k + 1) within a panel */
+INLINE ptrdiff_t row_step(const int layout, ptrdiff_t a_row) {
+    return layout == PANELS_NN ? P : layout == ROWS_NN ? a_row : 1;
+}
+INLINE ptrdiff_t col_step(const int layout, ptrdiff_t a_row) {
+    return layout == PANELS_TN ? P : layout == ROWS_TN ? a_row : 1;
+}
+
+INLINE void tile(const int mr, const int nv, const int layout, const int packing, const tile_args *t) {
+    const ptrdiff_t row = row_step(layout, t->a_row), col = col_step(layout, t->a_row);
     vreal acc[MR][NV];
     const int full = t->cols >= nv * VL;
     vmask mask[NV];
@@ -159,14 +200,14 @@ INLINE void tile(const int mr, const int nv, const int tn, const int packing, co
         fetch_lines(&tile_c, 1);
         fetch_lines(t->next, 0);
         if (packing) {
-            tile_steps_packing(mr, tn ? 1 : P, tn ? P : 1, min_size(k, P), a, b, t->b_row, b_to,
-                               acc);
+            tile_steps_packing(mr, row, col, min_size(k, P), a, b, t->b_row, b_to, acc);
             b_to += P * P;
+        } else if (layout == ROWS_NN) {
+            tile_steps_of_rows(mr, nv, row, col, min_size(k, P), a, b, t->b_row, acc);
         } else {
-            tile_steps(mr, nv, tn ? 1 : P, tn ? P : 1, min_size(k, P), a, b, t->b_row, ahead,
-                       t->ahead_step, acc);
+            tile_steps(mr, nv, row, col, min_size(k, P), a, b, t->b_row, ahead, t->ahead_step, acc);
         }
-        a += tn ? P * P : t->a_panel;
+        a += layout == PANELS_NN ? t->a_panel : P * col;
         ahead += P / 2 * t->ahead_step;
     }
 
@@ -202,20 +243,24 @@ INLINE void tile(const int mr, const int nv, const int tn, const int packing, co
     }
 }
 
-/* A function for every tile height: for a full panel, for one that fits into one vector, and for a
- * full one that it packs. */
+/* A function for every tile height and way that A lies: for a full panel, for one that fits into one vector,
+ * and for a full one that it packs. */
 enum { FULL, NARROW, PACKING, KINDS };
 typedef void (*tile_fn)(const tile_args *);
-#define TILE_FNS(mr)                                                                            \
-    NOINLINE void tile_nn_##mr(const tile_args *t) { tile(mr, NV, 0, 0, t); } \
-    NOINLINE void tile_nn_narrow_##mr(const tile_args *t) { tile(mr, 1, 0, 0, t); } \
-    NOINLINE void tile_nn_packing_##mr(const tile_args *t) { tile(mr, NV, 0, 1, t); } \
-    NOINLINE void tile_tn_##mr(const tile_args *t) { tile(mr, NV, 1, 0, t); } \
-    NOINLINE void tile_tn_narrow_##mr(const tile_args *t) { tile(mr, 1, 1, 0, t); } \
-    NOINLINE void tile_tn_packing_##mr(const tile_args *t) { tile(mr, NV, 1, 1, t); }
-#define TILE_ROW(mr) \
-    {{tile_nn_##mr, tile_nn_narrow_##mr, tile_nn_packing_##mr}, \
-     {tile_tn_##mr, tile_tn_narrow_##mr, tile_tn_packing_##mr}},
+#define TILE_FN(name, mr, nv, layout, packing) \
+    NOINLINE void tile_##name##_##mr(const tile_args *t) { tile(mr, nv, layout, packing, t); }
+#define TILE_FNS(mr)                                                                           \
+    TILE_FN(nn, mr, NV, PANELS_NN, 0) TILE_FN(nn_narrow, mr, 1, PANELS_NN, 0)                  \
+    TILE_FN(nn_packing, mr, NV, PANELS_NN, 1)                                                  \
+    TILE_FN(tn, mr, NV, PANELS_TN, 0) TILE_FN(tn_narrow, mr, 1, PANELS_TN, 0)                  \
+    TILE_FN(tn_packing, mr, NV, PANELS_TN, 1)                                                  \
+    TILE_FN(rows_nn, mr, NV, ROWS_NN, 0) TILE_FN(rows_nn_narrow, mr, 1, ROWS_NN, 0)            \
+    TILE_FN(rows_tn, mr, NV, ROWS_TN, 0) TILE_FN(rows_tn_narrow, mr, 1, ROWS_TN, 0)
+#define TILE_ROW(mr)                                                                           \
+    {{tile_nn_##mr, tile_nn_narrow_##mr, tile_nn_packing_##mr},                                \
+     {tile_tn_##mr, tile_tn_narrow_##mr, tile_tn_packing_##mr},                                \
+     {tile_rows_nn_##mr, tile_rows_nn_narrow_##mr, NULL},                                      \
+     {tile_rows_tn_##mr, tile_rows_tn_narrow_##mr, NULL}},
 #define TILES_TO_4(X) X(1) X(2) X(3) X(4)
 #define TILES_TO_6(X) TILES_TO_4(X) X(5) X(6)
 #define TILES_TO_14(X) TILES_TO_6(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
@@ -223,25 +268,25 @@ typedef void (*tile_fn)(const tile_args *);
 #define TILES_(n) TILES__(n)
 #define TILES TILES_(MR)
 TILES(TILE_FNS)
-static const tile_fn TILE[MR][2][KINDS] = {TILES(TILE_ROW)}; /* [mr - 1][tn][kind] */
+static const tile_fn TILE[MR][LAYOUTS][KINDS] = {TILES(TILE_ROW)}; /* [mr - 1][layout][kind] */
 
 /* The tiles of m rows of one panel of C: as few as possible, all about equally high. */
-INLINE void tiles(const int tn, ptrdiff_t m, tile_args *t) {
+INLINE void tiles(const int layout, ptrdiff_t m, tile_args *t) {
     const int kind = t->cols <= VL ? NARROW : FULL;
     const ptrdiff_t n_tiles = (m + MR - 1) / MR;
     for (ptrdiff_t left = n_tiles; left > 0; left--) {
         const ptrdiff_t mr = (m + left - 1) / left;
         if (t->b_to) {
-            TILE[mr - 1][tn][PACKING](t);
+            TILE[mr - 1][layout][PACKING](t);
             t->b = t->b_to;
             t->b_row = P;
             t->b_to = NULL;
         } else {
             t->ahead_step = t->ahead < t->ahead_end ? LINE : 0;
-            TILE[mr - 1][tn][kind](t);
+            TILE[mr - 1][layout][kind](t);
             t->ahead += t->k / 2 * t->ahead_step;
         }
-        t->a += tn ? mr : mr * P;
+        t->a += mr * row_step(layout, t->a_row);
         t->c += mr * t->c_row;
         if (t->s) t->s += mr * t->c_row;
         m -= mr;
@@ -285,7 +330,7 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
         real *c = (real *)g->c + j * g->c_panel;
         const real *s = g->s ? (const real *)g->s + j * g->c_panel : NULL;
         tile_args t = {
-            .k = g->k, .a = g->a, .a_panel = g->a_panel,
+            .k = g->k, .a = g->a, .a_panel = g->a_panel, .a_row = g->a_row,
             .b = b, .b_row = g->b_row,
             .b_to = g->b_to ? (real *)g->b_to + j * g->k * P : NULL,
             .ahead = b + g->b_panel, .ahead_end = b + g->b_panel + (last ? 0 : g->k * P),
@@ -294,13 +339,15 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .next = j < panels - late ? &nothing : &next, .accumulate = g->accumulate,
             .relu = relu, .s = relu_grad ? s : NULL, .scale = (real)g->scale,
         };
-        if (tn) { /* a tile must not straddle two panels of A */
+        if (g->a_row) {
+            tiles(tn ? ROWS_TN : ROWS_NN, g->m, &t);
+        } else if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {
                 t.a = (const real *)g->a + i / P * g->a_panel;
-                tiles(1, min_size(g->m - i, P), &t);
+                tiles(PANELS_TN, min_size(g->m - i, P), &t);
             }
         } else {
-            tiles(0, g->m, &t);
+            tiles(PANELS_NN, g->m, &t);
         }
         if (after) activate(g, c, s, cols);
     }

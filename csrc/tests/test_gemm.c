@@ -26,6 +26,7 @@ typedef struct {
     ptrdiff_t m, n, k;
     layout a, b, c, bias;
     int transpose_a;
+    int plain; /* A lies row-major */
     int pairs; /* elements of A and B are pairs of bfloat16 */
 } shape;
 
@@ -49,7 +50,9 @@ static array *random_operand(const shape *s, const layout *l) {
 static shape new_shape(kernels k, int transpose_a, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
                        int dense) {
     shape s = {m, n, depth, .transpose_a = transpose_a, .pairs = !strcmp(k->dtype, "bf16")};
-    s.a = transpose_a ? panels(k, depth + 1, m, 1) : panels(k, m + 1, depth, 1);
+    const ptrdiff_t rows = (transpose_a ? depth : m) + 1, cols = transpose_a ? m : depth;
+    s.plain = (m + 2 * n + depth) % 3 == 0;
+    s.a = s.plain ? row_major(k, rows, cols, 1 + n % 3) : panels(k, rows, cols, 1);
     s.b = n % k->panel == 0 && m % 2 ? row_major(k, depth, n, n % 3) : panels(k, depth, n, 2);
     s.c = dense ? row_major(k, m, n, (m + n) % 3) : panels(k, m, n, 1);
     s.bias = (layout){1, n, k->panel, k->panel + 1, k->panel, 0};
@@ -80,7 +83,7 @@ static void run(fnn_gemm f, const shape *s, const epilogue *e, operands *o, arra
     const fnn_gemm_args args = {
         .m = m, .n = n, .k = s->k,
         .a = s->k && some ? at(o->a, where_a(s, r, 0)) : at(o->a, 0), .a_panel = s->a.panel,
-        .b = at(o->b, some ? where(&s->b, 0, c) : 0), .b_row = s->b.row,
+        .a_row = s->plain ? s->a.row : 0, .b = at(o->b, some ? where(&s->b, 0, c) : 0), .b_row = s->b.row,
         .b_panel = s->b.panel, .b_to = at(packed, 0),
         .c = at(to, some ? where(&s->c, r, c) : 0), .c_row = s->c.row, .c_panel = s->c.panel,
         .accumulate = e->accumulate,
@@ -164,7 +167,7 @@ static void expect_product(kernels k, const shape *s, const epilogue *e, operand
 /* lower rows; the full panels of B in one call that packs them, what fills none in another */
 static void run_packing(kernels k, fnn_gemm f, const shape *s, const epilogue *e, operands *o,
                         ptrdiff_t r) {
-    const ptrdiff_t full = r < s->m ? s->n / k->panel * k->panel : 0;
+    const ptrdiff_t full = r < s->m && !s->plain ? s->n / k->panel * k->panel : 0;
     const layout packed = panels(k, s->k, full, 0);
     array *to = new_matrix(&packed);
     for (ptrdiff_t i = 0; i < s->k; i++)
@@ -177,15 +180,15 @@ static void run_packing(kernels k, fnn_gemm f, const shape *s, const epilogue *e
 static void gemm_case(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec,
                       enum side side, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, const epilogue *e) {
     const int dense = (m + n + depth) % 2 == 0, spoil = !e->grad && (m + depth) % 3 == 0;
-    begin_case(k, side, "%s m %td n %td k %td %s%s", name, m, n, depth, e->name,
-               dense ? " row-major" : "");
     const shape s = new_shape(k, spec->transpose_a, m, n, depth, dense);
+    begin_case(k, side, "%s m %td n %td k %td %s%s%s", name, m, n, depth, e->name,
+               dense ? " C row-major" : "", s.plain ? " A row-major" : "");
     operands o = new_operands(&s, e, spoil);
     expect_product(k, &s, e, &o);
     run(f, &s, e, &o, o.c, 0, 0, m, n, NULL);
 
     /* the same in parts: upper rows narrow and again whole unless that would add twice, lower rows
-     * packing B */
+     * packing B where A is packed */
     const ptrdiff_t unit = spec->transpose_a ? k->panel : 1, split = m / 2 / unit * unit;
     if (!e->accumulate) run(f, &s, e, &o, o.cut, 0, 0, split, n / 2, NULL);
     run(f, &s, e, &o, o.cut, 0, 0, split, n, NULL);

@@ -26,7 +26,7 @@ cdef extern from "fnn.h" nogil:
     ctypedef struct fnn_gemm_args:
         ptrdiff_t m, n, k
         const void *a
-        ptrdiff_t a_panel
+        ptrdiff_t a_panel, a_row
         const void *b
         ptrdiff_t b_row, b_panel
         void *b_to

@@ -41,7 +41,9 @@ cdef enum:
                         # two panels of B, and small enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FINE_TAIL = 4       # with so many blocks of rows a thread, the last of each is cut up
-    DIRECT = 1 << 18    # bytes of B that are read where they lie: packing would cost more
+    DIRECT = 1 << 18    # bytes of A, of B that are read where they lie: packing would cost more
+    DIRECT_COLUMNS = 512    # of C, by which packing A would cost more
+    SETS = 2048         # bytes between rows of A by which more of them fall on a set of L1 than it holds
     FEW_ROWS = 8        # of C, from the next on tiles are as fast as kernels that pack nothing
     FEW_COLUMNS = 12    # the same
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
@@ -62,6 +64,7 @@ cdef struct plan:
     fnn_pack copy, transpose        # of elements, or of words
     ptrdiff_t per_word              # elements of an operand that one of a kernel's holds, 1 or 2
     bint direct                     # full panels of B are read where they lie
+    bint direct_a                   # so is A
     ptrdiff_t kc, mc, nc
     ptrdiff_t whole_blocks, blocks  # of mc rows; with those that follow, of last_rows each
     ptrdiff_t last_rows
@@ -160,13 +163,18 @@ cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
     s.direct = s.pairs == NULL and not s.x.transpose_b and s.x.k * s.x.n * s.itemsize <= DIRECT
+    s.direct_a = (
+        s.pairs == NULL and (s.direct or s.x.transpose_b) and s.x.n <= DIRECT_COLUMNS
+        and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
     s.kc = even_block(s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
-    s.mc = even_block(rows, MC - MC % s.mr, s.panel if s.x.transpose_a else 1)
-    choose_last_rows(s, s.panel if s.x.transpose_a else 1)
+    cdef ptrdiff_t unit = s.panel if s.x.transpose_a and not s.direct_a else 1
+    s.mc = even_block(rows, rows if s.direct_a else MC - MC % s.mr, unit)
+    choose_last_rows(s, unit)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
     s.nc = NC if s.direct or s.row_teams > 1 or rows > MC else s.panel
     s.nc = even_block(columns, s.nc, s.panel)
-    s.a_bytes = round_up(s.mc, s.panel) * round_up(s.kc, s.panel) // s.per_word * s.itemsize
+    s.a_bytes = 0 if s.direct_a else (
+        round_up(s.mc, s.panel) * round_up(s.kc, s.panel) // s.per_word * s.itemsize)
     s.b_bytes = s.kc // s.per_word * (s.panel if s.direct else s.nc) * s.itemsize
 
 
@@ -217,9 +225,12 @@ cdef void begin_rows(const plan *s, fnn_gemm_args *g, char *a, ptrdiff_t p, ptrd
     """Points g to a block of rows; p and j are where B's block begins."""
     cdef ptrdiff_t i = first_row(s, block)
     g.m = first_row(s, block + 1) - i
+    g.c = s.x.c + (i * s.x.ldc + j) * s.itemsize
+    if s.direct_a:
+        g.a, g.a_row = at(s, s.x.a, s.x.lda, s.x.transpose_a, i, p), s.x.lda
+        return
     g.a = a
     g.a_panel = (g.k if s.x.transpose_a else g.m) * s.panel
-    g.c = s.x.c + (i * s.x.ldc + j) * s.itemsize
     if pack:
         pack_a(s, p, i, g.m, g.a_panel, a)
 
@@ -243,7 +254,7 @@ cdef void fetch_rows(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t blo
 
 cdef inline bint kernel_packs(const plan *s, ptrdiff_t columns) noexcept nogil:
     """Whether the kernel can pack a panel of so many columns of B while it multiplies."""
-    return not s.x.transpose_b and s.pairs == NULL and columns == s.panel
+    return not s.x.transpose_b and s.pairs == NULL and columns == s.panel and not s.direct_a
 
 
 cdef void fetch_panel(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
