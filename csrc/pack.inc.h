@@ -45,14 +45,18 @@ INLINE void transpose_block(ptrdiff_t m, ptrdiff_t n, const real *src, ptrdiff_t
                             ptrdiff_t ldd) {
     vreal x[VL];
     if (m == VL && n == VL) {
-        for (int j = 0; j < VL; j++) x[j] = v_load(src + j * lds);
+        UNROLL(16) for (int j = 0; j < VL; j++) {
+            __builtin_prefetch(src + j * lds + 2 * LINE); /* of so many rows no prefetcher knows */
+            x[j] = v_load(src + j * lds);
+        }
         v_transpose(x);
-        for (int i = 0; i < VL; i++) v_store(dst + i * ldd, x[i]);
+        UNROLL(16) for (int i = 0; i < VL; i++) v_store(dst + i * ldd, x[i]);
     } else {
         const vmask mm = v_first(m), mn = v_first(n);
-        for (int j = 0; j < VL; j++) x[j] = j < n ? v_load_m(mm, src + j * lds) : v_zero();
+        UNROLL(16) for (int j = 0; j < VL; j++) x[j] = j < n ? v_load_m(mm, src + j * lds) : v_zero();
         v_transpose(x);
-        for (int i = 0; i < m; i++) v_store_m(mn, dst + i * ldd, x[i]);
+        UNROLL(16) for (int i = 0; i < VL; i++)
+            if (i < m) v_store_m(mn, dst + i * ldd, x[i]);
     }
 }
 
