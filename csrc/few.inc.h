@@ -80,9 +80,10 @@ INLINE void store_rows(const fnn_few_args *g, const real *x) {
             memcpy(c + r * g->c_row, x + r * SUMS_ROW, (size_t)g->n * sizeof(real));
         return;
     }
+    const ptrdiff_t m = min_size(g->m, FEW_GROUP); /* as it is: the compiler is to know it */
     for (ptrdiff_t j = 0; j < g->n; j += VL)
-        for (ptrdiff_t r = 0; r < g->m; r += VL)
-            transpose_block(min_size(VL, g->n - j), min_size(VL, g->m - r), x + r * SUMS_ROW + j,
+        for (ptrdiff_t r = 0; r < m; r += VL)
+            transpose_block(min_size(VL, g->n - j), min_size(VL, m - r), x + r * SUMS_ROW + j,
                             SUMS_ROW, c + j * g->c_col + r, g->c_col);
 }
 
