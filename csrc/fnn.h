@@ -69,7 +69,8 @@ typedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptr
 /* C (m,n) = act(A B + bias), or C += A B, or C = (A B) * act'(s), of relu also times a scale.
  *   gemm_nn: a is A (m,k), panels with row stride P and panel stride a_panel, at any first row
  *   gemm_tn: a is A^T (k,m), the same way: A's columns lie in panels [m/P][k][P]
- *   a_row not 0: a is A or A^T row-major, that its row stride, and B is not to be packed
+ *   a_row not 0: a is A or A^T row-major, that its row stride, and B is not to be packed;
+ *   not in bfloat16
  *   b is B (k,n): panelled, b_row, b_panel; whole vectors of its last panel are read, P or VL columns
  *   c: panelled, c_row, c_panel; columns past n are left alone
  * The order of additions over k depends on k, dtype and ISA alone, so neither m, n nor cutting

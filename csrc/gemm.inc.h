@@ -50,7 +50,7 @@ enum {
 };
 
 /* How A lies. */
-enum { PANELS_NN, PANELS_TN, ROWS_NN, ROWS_TN, LAYOUTS };
+enum { PANELS_NN, PANELS_TN, ROWS, LAYOUTS }; /* ROWS: of A or of A^T */
 
 /* Lines of a matrix, to be fetched column of lines by column, a few at a time. */
 typedef struct {
@@ -64,7 +64,8 @@ typedef struct {
 typedef struct {
     ptrdiff_t k;
     const real *a;
-    ptrdiff_t a_panel, a_row;
+    ptrdiff_t a_panel;
+    ptrdiff_t a_row, a_col; /* of ROWS, from A(r, k) to A(r + 1, k), to A(r, k + 1) */
     const real *b;
     ptrdiff_t b_row;
     real *b_to; /* NULL, or where the panel of B is packed meanwhile, row stride P */
@@ -164,15 +165,15 @@ INLINE void tile_steps_packing(const int mr, const ptrdiff_t row, const ptrdiff_
 }
 
 /* from A(r, k) to A(r + 1, k), and to A(r, k + 1) within a panel */
-INLINE ptrdiff_t row_step(const int layout, ptrdiff_t a_row) {
-    return layout == PANELS_NN ? P : layout == ROWS_NN ? a_row : 1;
+INLINE ptrdiff_t row_step(const int layout, const tile_args *t) {
+    return layout == PANELS_NN ? P : layout == PANELS_TN ? 1 : t->a_row;
 }
-INLINE ptrdiff_t col_step(const int layout, ptrdiff_t a_row) {
-    return layout == PANELS_TN ? P : layout == ROWS_TN ? a_row : 1;
+INLINE ptrdiff_t col_step(const int layout, const tile_args *t) {
+    return layout == PANELS_NN ? 1 : layout == PANELS_TN ? P : t->a_col;
 }
 
 INLINE void tile(const int mr, const int nv, const int layout, const int packing, const tile_args *t) {
-    const ptrdiff_t row = row_step(layout, t->a_row), col = col_step(layout, t->a_row);
+    const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t);
     vreal acc[MR][NV];
     const int full = t->cols >= nv * VL;
     vmask mask[NV];
@@ -202,7 +203,7 @@ INLINE void tile(const int mr, const int nv, const int layout, const int packing
         if (packing) {
             tile_steps_packing(mr, row, col, min_size(k, P), a, b, t->b_row, b_to, acc);
             b_to += P * P;
-        } else if (layout == ROWS_NN) {
+        } else if (layout == ROWS) {
             tile_steps_of_rows(mr, nv, row, col, min_size(k, P), a, b, t->b_row, acc);
         } else {
             tile_steps(mr, nv, row, col, min_size(k, P), a, b, t->b_row, ahead, t->ahead_step, acc);
@@ -249,18 +250,22 @@ enum { FULL, NARROW, PACKING, KINDS };
 typedef void (*tile_fn)(const tile_args *);
 #define TILE_FN(name, mr, nv, layout, packing) \
     NOINLINE void tile_##name##_##mr(const tile_args *t) { tile(mr, nv, layout, packing, t); }
+#if FNN_BF16 /* its operands are made, and packed with that */
+#define ROWS_FNS(mr)
+#define ROWS_ROW(mr)
+#else
+#define ROWS_FNS(mr) \
+    TILE_FN(rows, mr, NV, ROWS, 0) TILE_FN(rows_narrow, mr, 1, ROWS, 0)
+#define ROWS_ROW(mr) {tile_rows_##mr, tile_rows_narrow_##mr, NULL},
+#endif
 #define TILE_FNS(mr)                                                                           \
     TILE_FN(nn, mr, NV, PANELS_NN, 0) TILE_FN(nn_narrow, mr, 1, PANELS_NN, 0)                  \
     TILE_FN(nn_packing, mr, NV, PANELS_NN, 1)                                                  \
     TILE_FN(tn, mr, NV, PANELS_TN, 0) TILE_FN(tn_narrow, mr, 1, PANELS_TN, 0)                  \
-    TILE_FN(tn_packing, mr, NV, PANELS_TN, 1)                                                  \
-    TILE_FN(rows_nn, mr, NV, ROWS_NN, 0) TILE_FN(rows_nn_narrow, mr, 1, ROWS_NN, 0)            \
-    TILE_FN(rows_tn, mr, NV, ROWS_TN, 0) TILE_FN(rows_tn_narrow, mr, 1, ROWS_TN, 0)
+    TILE_FN(tn_packing, mr, NV, PANELS_TN, 1) ROWS_FNS(mr)
 #define TILE_ROW(mr)                                                                           \
     {{tile_nn_##mr, tile_nn_narrow_##mr, tile_nn_packing_##mr},                                \
-     {tile_tn_##mr, tile_tn_narrow_##mr, tile_tn_packing_##mr},                                \
-     {tile_rows_nn_##mr, tile_rows_nn_narrow_##mr, NULL},                                      \
-     {tile_rows_tn_##mr, tile_rows_tn_narrow_##mr, NULL}},
+     {tile_tn_##mr, tile_tn_narrow_##mr, tile_tn_packing_##mr}, ROWS_ROW(mr)},
 #define TILES_TO_4(X) X(1) X(2) X(3) X(4)
 #define TILES_TO_6(X) TILES_TO_4(X) X(5) X(6)
 #define TILES_TO_14(X) TILES_TO_6(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
@@ -286,7 +291,7 @@ INLINE void tiles(const int layout, ptrdiff_t m, tile_args *t) {
             TILE[mr - 1][layout][kind](t);
             t->ahead += t->k / 2 * t->ahead_step;
         }
-        t->a += mr * row_step(layout, t->a_row);
+        t->a += mr * row_step(layout, t);
         t->c += mr * t->c_row;
         if (t->s) t->s += mr * t->c_row;
         m -= mr;
@@ -330,7 +335,8 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
         real *c = (real *)g->c + j * g->c_panel;
         const real *s = g->s ? (const real *)g->s + j * g->c_panel : NULL;
         tile_args t = {
-            .k = g->k, .a = g->a, .a_panel = g->a_panel, .a_row = g->a_row,
+            .k = g->k, .a = g->a, .a_panel = g->a_panel,
+            .a_row = tn ? 1 : g->a_row, .a_col = tn ? g->a_row : 1,
             .b = b, .b_row = g->b_row,
             .b_to = g->b_to ? (real *)g->b_to + j * g->k * P : NULL,
             .ahead = b + g->b_panel, .ahead_end = b + g->b_panel + (last ? 0 : g->k * P),
@@ -340,7 +346,7 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .relu = relu, .s = relu_grad ? s : NULL, .scale = (real)g->scale,
         };
         if (g->a_row) {
-            tiles(tn ? ROWS_TN : ROWS_NN, g->m, &t);
+            tiles(ROWS, g->m, &t);
         } else if (tn) { /* a tile must not straddle two panels of A */
             for (ptrdiff_t i = 0; i < g->m; i += P) {
                 t.a = (const real *)g->a + i / P * g->a_panel;

@@ -73,10 +73,11 @@ typedef void (*gradient_fn)(const gradient_args *);
     NOINLINE void step##_tile_##mr(const gradient_args *t) { gradient_tile(step, mr, NV, t); } \
     NOINLINE void step##_narrow_##mr(const gradient_args *t) { gradient_tile(step, mr, 1, t); }
 #define GRADIENT_FNS(mr) \
-    GRADIENT_FN(sgd_step, mr) GRADIENT_FN(adam_step, mr) GRADIENT_FN(norm_step, mr)
+    GRADIENT_FN(sgd_step, mr) GRADIENT_FN(adam_step, mr)                                   \
+    NOINLINE void norm_step_tile_##mr(const gradient_args *t) { gradient_tile(norm_step, mr, NV, t); }
 #define SGD_ROW(mr) {sgd_step_tile_##mr, sgd_step_narrow_##mr},
 #define ADAM_ROW(mr) {adam_step_tile_##mr, adam_step_narrow_##mr},
-#define NORM_ROW(mr) {norm_step_tile_##mr, norm_step_narrow_##mr},
+#define NORM_ROW(mr) {norm_step_tile_##mr, NULL},
 GRADIENT_TILES(GRADIENT_FNS)
 static const gradient_fn SGD_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(SGD_ROW)};
 static const gradient_fn ADAM_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(ADAM_ROW)};
@@ -116,7 +117,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     add_penalty(g->hyper, sums);
 }
 
-/* Other panels are the last of their layer, and not worth tiles of their own. */
+/* Other panels, and for norms narrow ones, are the last of their layer, and not worth tiles of their own. */
 INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g, norm_sums *norms) {
     real buffer[P * P], *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};
@@ -140,7 +141,7 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g, no
 INLINE void gradient(const optim_step step, const gradient_fn (*tile_of)[2],
                      const fnn_gradient_args *g, norm_sums *norms) {
     if (g->cols <= 0) return;
-    if (g->cols == P || g->cols <= VL) gradient_tiles(step, tile_of, g, norms);
+    if (g->cols == P || (g->cols <= VL && tile_of[0][1])) gradient_tiles(step, tile_of, g, norms);
     else gradient_panel(step, g, norms);
 }
 

@@ -53,10 +53,9 @@ INLINE void transpose_block(ptrdiff_t m, ptrdiff_t n, const real *src, ptrdiff_t
         UNROLL(16) for (int i = 0; i < VL; i++) v_store(dst + i * ldd, x[i]);
     } else {
         const vmask mm = v_first(m), mn = v_first(n);
-        UNROLL(16) for (int j = 0; j < VL; j++) x[j] = j < n ? v_load_m(mm, src + j * lds) : v_zero();
+        for (int j = 0; j < VL; j++) x[j] = j < n ? v_load_m(mm, src + j * lds) : v_zero();
         v_transpose(x);
-        UNROLL(16) for (int i = 0; i < VL; i++)
-            if (i < m) v_store_m(mn, dst + i * ldd, x[i]);
+        for (int i = 0; i < m; i++) v_store_m(mn, dst + i * ldd, x[i]);
     }
 }
 

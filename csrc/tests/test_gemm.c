@@ -51,7 +51,7 @@ static shape new_shape(kernels k, int transpose_a, ptrdiff_t m, ptrdiff_t n, ptr
                        int dense) {
     shape s = {m, n, depth, .transpose_a = transpose_a, .pairs = !strcmp(k->dtype, "bf16")};
     const ptrdiff_t rows = (transpose_a ? depth : m) + 1, cols = transpose_a ? m : depth;
-    s.plain = (m + 2 * n + depth) % 3 == 0;
+    s.plain = !s.pairs && (m + 2 * n + depth) % 3 == 0;
     s.a = s.plain ? row_major(k, rows, cols, 1 + n % 3) : panels(k, rows, cols, 1);
     s.b = n % k->panel == 0 && m % 2 ? row_major(k, depth, n, n % 3) : panels(k, depth, n, 2);
     s.c = dense ? row_major(k, m, n, (m + n) % 3) : panels(k, m, n, 1);
