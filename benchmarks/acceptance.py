@@ -1,6 +1,6 @@
 """Measure the speeds that fastnn promises, and exit with 1 where one is not reached.
 
-    python benchmarks/acceptance.py [--only matmul sigmoid fit sparse estimator threads loss]
+    python benchmarks/acceptance.py [--only matmul sigmoid fit features sparse estimator threads loss]
 
 The contenders of a bar take turns; a round before or after which the machine was not quiet
 (quiet.py) is measured anew. Bars for which that did not help within the patience are marked as
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import openblas
@@ -31,7 +32,7 @@ if openblas.settings() and __name__ == "__main__":  # NumPy's BLAS reads them as
 import numpy as np
 import threadpoolctl
 from harness import SETTLE_SECONDS, Function
-from quiet import Condition, best_of, condition, is_quiet, least_disturbed, worst_of
+from quiet import Condition, best_of, condition, disturbance, is_quiet, worst_of
 from workloads import (
     ALL_FORMS,
     DIGITS,
@@ -121,8 +122,8 @@ class Arena:
                 if self.is_quiet(taken, threads):
                     break
         self.disturbed = not self.is_quiet(taken, threads)
-        taken.sort(key=lambda r: least_disturbed(r.condition, self.best[threads]))
-        best = taken[-self.rounds :]
+        taken.sort(key=lambda r: disturbance(r.condition, self.best[threads]))
+        best = taken[: self.rounds]
         medians = {name: statistics.median(r.seconds[name] for r in best) for name in contenders}
         return medians, statistics.median(r.condition.peak for r in best)
 
@@ -232,6 +233,53 @@ def fit_bars(arena: Arena) -> Iterator[Bar]:
     yield Bar("fit digits 64-32-10 batch 32: a step", step * 1e6, 18.0, "us", at_most=True)
     ratio = seconds["numpy"] / seconds["fastnn"]
     yield Bar("fit digits 64-32-10 batch 32: NumPy's speed", ratio, 5.0, "times")
+
+
+def featured_model(workload: Workload, clipping: dict[str, float] | None = None) -> Any:
+    """A workload's network under Adam; with clipping, under dropout, a schedule and L2, too."""
+    from fastnn.layers import Dense, Dropout, Input
+    from fastnn.models import Sequential
+    from fastnn.optimizers import Adam
+    from fastnn.optimizers.schedules import ExponentialDecay
+    from fastnn.regularizers import L2
+
+    layers: list[Any] = [Input((workload.inputs,))]
+    for units, activation in workload.layers:
+        if clipping and len(layers) > 1:
+            layers.append(Dropout(0.2))
+        layers.append(Dense(units, activation, kernel_regularizer=L2(1e-4) if clipping else None))
+    schedule = ExponentialDecay(1e-3, 100, 0.9) if clipping else 1e-3
+    model = Sequential(layers)
+    model.compile(Adam(schedule, **(clipping or {})), "sparse_categorical_crossentropy")
+    return model
+
+
+def feature_bars(arena: Arena, workload: Workload, limit: float, epochs: int) -> Iterator[Bar]:
+    """What dropout, class weights, a schedule, L2 and clipping cost together, and validation."""
+    x, y = (data[:20_000] for data in workload.data())
+    class_weight = {label: 1 + 0.1 * label for label in range(workload.layers[-1][0])}
+
+    def fit(model: Any, **options: Any) -> Function:
+        common = {"epochs": epochs, "batch_size": workload.batch_size, "verbose": 0}
+        return lambda: model.fit(x, y, **common, **options)
+
+    plain = featured_model(workload)
+    contenders = {
+        "plain": fit(plain),
+        "value": fit(featured_model(workload, {"clipvalue": 1.0}), class_weight=class_weight),
+        "norm": fit(featured_model(workload, {"global_clipnorm": 1.0}), class_weight=class_weight),
+        "validation": fit(plain, validation_data=(x, y)),
+    }
+    seconds, _ = arena.contest(contenders, threads=1)
+    cost = {name: 100 * (taken / seconds["plain"] - 1) for name, taken in seconds.items()}
+    for clipping in ("value", "norm"):
+        name = f"fit {workload.name}: features, clipping by {clipping}, over plain Adam"
+        yield Bar(name, cost[clipping], limit, "%", at_most=True)
+    sizes = [workload.inputs, *(units for units, _ in workload.layers)]
+    products = [m * n for m, n in pairwise(sizes)]
+    share = 100 * sum(products) / (3 * sum(products) - products[0])  # as many rows, forward only
+    name = f"fit {workload.name}: validation on as many rows, over plain Adam"
+    yield Bar(name, cost["validation"], share, "%", at_most=True)
 
 
 def sparse_bars(arena: Arena) -> Iterator[Bar]:
@@ -423,6 +471,10 @@ SUITES: dict[str, list[Callable[[Arena], Iterator[Bar]]]] = {
         partial(sigmoid_bars, size=10_000_000, limit=2.0),
     ],
     "fit": [fit_bars],
+    "features": [
+        partial(feature_bars, workload=DIGITS, limit=25, epochs=20),
+        partial(feature_bars, workload=W3, limit=8, epochs=1),
+    ],
     "sparse": [sparse_bars],
     "estimator": [
         partial(estimator_bars, workload=W1, rival="scikit-learn", limit=20, epochs=200),
@@ -465,6 +517,7 @@ def main(arguments: list[str] | None = None) -> int:
     for threads, best in sorted(arena.best.items()):
         print(
             f"{threads} threads: {best.peak / 1e9:.0f} GFLOP/s, meet in {best.barrier * 1e9:.0f} ns"
+            f", pace {best.pace * 1e6:.1f} us"
         )
     print(f"{failed} failed")
     return 1 if failed else 0

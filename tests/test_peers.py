@@ -169,10 +169,11 @@ def test_memory_is_seen_at_its_peak() -> None:
 
 
 def referee(
-    peaks: list[float], rounds: int = 2, patience: float = 60, barriers: list[float] | None = None
+    peaks: list[float], rounds: int = 2, patience: float = 60, **others: list[float]
 ) -> driver.Referee:
-    """One that measures these peaks, and barriers, then the last of them for ever."""
-    left = list(map(quiet.Condition, peaks, barriers or [0.0] * len(peaks)))
+    """One that measures these peaks, barriers, paces, then the last of them for ever."""
+    columns = [others.get(name, [0.0] * len(peaks)) for name in ("barriers", "paces")]
+    left = list(map(quiet.Condition, peaks, *columns))
     return driver.Referee(
         rounds, patience, measure=lambda probe: left.pop(0) if len(left) > 1 else left[0]
     )
@@ -218,14 +219,39 @@ def test_a_round_of_cores_far_apart_is_set_aside(fake: Fake, tmp_path: Path) -> 
     assert outcome[0]["set_aside"] == 2
     assert not outcome[0]["disturbed"]
     assert judge.best_peaks() == [
-        {"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 30e-9}
+        {"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 30e-9, "pace": 0.0}
     ]
 
 
+def test_a_round_of_a_core_shared_by_others_is_set_aside(fake: Fake, tmp_path: Path) -> None:
+    paces = [11e-6, 10e-6, 18e-6, 12e-6, 10.5e-6]
+    outcome = referee([100.0] * 5, paces=paces).contest([fake("good")], W1, PROBE)
+    assert calls(tmp_path).count("good turn") == 4  # 1 and 4 count
+    assert outcome[0]["set_aside"] == 2
+    assert not outcome[0]["disturbed"]
+
+
+def test_least_disturbed_turns_come_first() -> None:
+    best = quiet.Condition(100.0, 50e-9, 10e-6)
+    worse = [
+        quiet.Condition(98.0, 60e-9, 11e-6),
+        quiet.Condition(98.0, 60e-9, 12.9e-6),
+        quiet.Condition(98.0, 60e-9, 13.1e-6),
+        quiet.Condition(80.0, 60e-9, 11e-6),
+        quiet.Condition(98.0, 400e-9, 11e-6),
+    ]
+    disturbances = [quiet.disturbance(now, best) for now in worse]
+    assert disturbances == sorted(disturbances)
+    assert [quiet.is_quiet(now, best) for now in worse] == [True, True, False, False, False]
+
+
 def test_the_machine_is_looked_at() -> None:
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     now = quiet.condition(1)
     assert now.peak > 1e8
     assert now.barrier == 0.0
+    assert 1e-7 < now.pace < 1e-2
+    assert cores is None or os.sched_getaffinity(0) == cores
     assert quiet.condition(2, "float64").barrier > 0
 
 
@@ -239,12 +265,12 @@ def test_the_best_peak_of_an_earlier_run_counts(fake: Fake) -> None:
     judge = driver.Referee(
         2,
         0,
-        [{"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 0.0}],
+        [{"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 0.0, "pace": 0.0}],
         measure=lambda probe: quiet.Condition(50.0),
     )
     assert judge.contest([fake("good")], W1, PROBE)[0]["disturbed"]
     assert judge.best_peaks() == [
-        {"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 0.0}
+        {"dtype": "float32", "threads": 1, "flops": 100.0, "barrier": 0.0, "pace": 0.0}
     ]
 
 
@@ -462,8 +488,8 @@ def document() -> dict[str, Any]:
         "versions": {"fastnn": {"fastnn": "0.1", "build": "abc"}, "jax": {"jax": "9"}},
         "missing": {"keras": "not installed: keras"},
         "best_peaks": [
-            {"dtype": "float32", "threads": 1, "flops": 100e9, "barrier": 0.0},
-            {"dtype": "float32", "threads": 2, "flops": 190e9, "barrier": 55e-9},
+            {"dtype": "float32", "threads": 1, "flops": 100e9, "barrier": 0.0, "pace": 12e-6},
+            {"dtype": "float32", "threads": 2, "flops": 190e9, "barrier": 55e-9, "pace": 11e-6},
         ],
         "tasks": {name: record.task_entry(task) for name, task in tasks.TASKS.items()},
         "results": found,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness import SETTLE_SECONDS
-from quiet import Condition, best_of, condition, is_quiet, least_disturbed, worst_of
+from quiet import Condition, best_of, condition, disturbance, is_quiet, worst_of
 from registry import PEERS
 from tasks import Memory, Task
 
@@ -181,7 +181,8 @@ class Referee:
         self.rounds = rounds
         self.patience = patience
         self.best = {
-            Probe(p["dtype"], p["threads"]): Condition(p["flops"], p["barrier"]) for p in best_peaks
+            Probe(p["dtype"], p["threads"]): Condition(p["flops"], p["barrier"], p["pace"])
+            for p in best_peaks
         }
         self.measure = measure
 
@@ -265,9 +266,9 @@ class Referee:
         except WorkerError as error:
             return {"peer": peer, "error": str(error)}
         best = sorted(
-            contender.turns, key=lambda turn: least_disturbed(turn.condition, self.best[probe])
+            contender.turns, key=lambda turn: disturbance(turn.condition, self.best[probe])
         )
-        best = best[-contender.rounds(self.rounds) :]
+        best = best[: contender.rounds(self.rounds)]
         return {
             "peer": peer,
             "seconds": [turn.seconds for turn in best],
@@ -283,6 +284,6 @@ class Referee:
     def best_peaks(self) -> list[Json]:
         """The machine at its best in the run, by dtype and threads."""
         return [
-            {**asdict(probe), "flops": best.peak, "barrier": best.barrier}
+            {**asdict(probe), "flops": best.peak, "barrier": best.barrier, "pace": best.pace}
             for probe, best in self.best.items()
         ]

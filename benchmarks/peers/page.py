@@ -111,6 +111,8 @@ def machine_section(document: Json) -> str:
         for p in document["best_peaks"]
         if p["dtype"] == "float32" and p["threads"] > 1
     ]
+    pace = min(p["pace"] for p in document["best_peaks"])
+    lines.append(["the interpreter's 200 texts take, at best,", f"{pace * 1e6:.1f} us"])
     lines.append(["measured", document["datetime"][:10]])
     return table(["", ""], lines, alignment="---")
 
@@ -153,9 +155,11 @@ Each peer works in a process of its own at its best practice, told by its own se
 threads to use, and glibc to keep freed memory for the next temporary array. They take turns on the
 same work, one at a time, after compiling and a warm-up that do not count. The multiply-add peak
 (`fastnn.kernels.fma_peak`) is measured between turns, at least every half second, at the same
-number of threads, and how long these take to meet (`fastnn.kernels.barrier_seconds`); turns beside
-less than 0.9 of the run's best peak, or more than 5 times its shortest meeting, are set aside and
-taken again: somebody else had the cores, or a host had moved them apart. Times are medians.
+number of threads, how long these take to meet (`fastnn.kernels.barrier_seconds`), and a piece of
+the interpreter's work on each core. Turns beside less than 0.9 of the run's best peak, more than 5
+times its shortest meeting or 1.3 times its shortest piece of work are set aside and taken again:
+somebody else had the cores, a host had moved them apart, or the other hardware thread of one was at
+work (`benchmarks/quiet.py`). Times are medians.
 """
 
 TRAINING = """\
