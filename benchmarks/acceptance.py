@@ -1,10 +1,10 @@
 """Measure the speeds that fastnn promises, and exit with 1 where one is not reached.
 
-    python benchmarks/acceptance.py [--only matmul sigmoid fit features sparse estimator threads loss]
+    python benchmarks/acceptance.py [--only SUITE ...]
 
-The contenders of a bar take turns; a round before or after which the machine was not quiet
-(quiet.py) is measured anew. Bars for which that did not help within the patience are marked as
-disturbed.
+Suites: matmul, sigmoid, fit, features, sparse, estimator, threads, loss. The contenders of a bar
+take turns; a round before or after which the machine was not quiet (quiet.py) is measured anew. Bars
+for which that did not help within the patience are marked as disturbed.
 """
 
 from __future__ import annotations
@@ -254,7 +254,19 @@ def featured_model(workload: Workload, clipping: dict[str, float] | None = None)
     return model
 
 
-def feature_bars(arena: Arena, workload: Workload, limit: float, epochs: int) -> Iterator[Bar]:
+@contextmanager
+def threads_of_fastnn(threads: int) -> Iterator[None]:
+    before = fastnn.get_num_threads()
+    fastnn.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        fastnn.set_num_threads(before)
+
+
+def feature_bars(
+    arena: Arena, workload: Workload, limit: float, epochs: int, threads: int
+) -> Iterator[Bar]:
     """What dropout, class weights, a schedule, L2 and clipping cost together, and validation."""
     x, y = (data[:20_000] for data in workload.data())
     class_weight = {label: 1 + 0.1 * label for label in range(workload.layers[-1][0])}
@@ -270,15 +282,17 @@ def feature_bars(arena: Arena, workload: Workload, limit: float, epochs: int) ->
         "norm": fit(featured_model(workload, {"global_clipnorm": 1.0}), class_weight=class_weight),
         "validation": fit(plain, validation_data=(x, y)),
     }
-    seconds, _ = arena.contest(contenders, threads=1)
+    with threads_of_fastnn(threads):
+        seconds, _ = arena.contest(contenders, threads)
     cost = {name: 100 * (taken / seconds["plain"] - 1) for name, taken in seconds.items()}
+    title = f"fit {workload.name}, threads {threads}"
     for clipping in ("value", "norm"):
-        name = f"fit {workload.name}: features, clipping by {clipping}, over plain Adam"
+        name = f"{title}: features, clipping by {clipping}, over plain Adam"
         yield Bar(name, cost[clipping], limit, "%", at_most=True)
     sizes = [workload.inputs, *(units for units, _ in workload.layers)]
     products = [m * n for m, n in pairwise(sizes)]
     share = 100 * sum(products) / (3 * sum(products) - products[0])  # as many rows, forward only
-    name = f"fit {workload.name}: validation on as many rows, over plain Adam"
+    name = f"{title}: validation on as many rows, over plain Adam"
     yield Bar(name, cost["validation"], share, "%", at_most=True)
 
 
@@ -472,8 +486,9 @@ SUITES: dict[str, list[Callable[[Arena], Iterator[Bar]]]] = {
     ],
     "fit": [fit_bars],
     "features": [
-        partial(feature_bars, workload=DIGITS, limit=25, epochs=20),
-        partial(feature_bars, workload=W3, limit=8, epochs=1),
+        partial(feature_bars, workload=workload, limit=limit, epochs=epochs, threads=threads)
+        for workload, limit, epochs in ((DIGITS, 25, 20), (W3, 8, 1))
+        for threads in THREADS
     ],
     "sparse": [sparse_bars],
     "estimator": [

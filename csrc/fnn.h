@@ -366,24 +366,24 @@ typedef void (*fnn_metric)(const fnn_metric_args *args);
  * lr and epsilon are those of the step: corrected for bias, where the optimizer does that. Before
  * all of it, where one of these is not 0:
  *   g = factor (g + l1 sign(w) + 2 l2 w), no larger than clip in size (clip 0: any);  w -= decay w
- * *penalty grows by l1 |w| + l2 w^2 of the weights as they were; the order of additions depends on rows
- * and cols alone. Of m, v and u those are NULL that are not used; m also where momentum is 0. */
+ * penalty[i] grows by l1 |w| + l2 w^2 of the weights as they were in rows i P .. i P + P - 1: whoever
+ * takes which P rows, their sum is the same. Of m, v and u those are NULL that are not used; m also where momentum is 0. */
 typedef struct {
     double lr, momentum, beta1, beta2, epsilon;
     double part_m, part_g;
     double l1, l2, clip, decay;
     double factor;          /* 0: 1 */
     int nesterov, centered;
-    double *penalty;        /* NULL: nobody asks for it */
+    double *penalty;        /* for each P rows; NULL: nobody asks for it */
     int far;                /* a hint: g, too, is likely to lie outside L2 */
 } fnn_hyper;
 typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
                           void *w, void *m, void *v, void *u);
 
 /* The gradient of rows x cols (cols <= P) weights of one panel, W (row stride P), and one optimizer
- * step on them: the same bits as gemm_tn, dW = A B, and then sgd or adam on W, m and v; *penalty, too.
- * gradient_norm: dW, and what norm adds to *squares and *penalty, where W and all else stays; of hyper it
- * reads l1, l2 and penalty. The order of additions depends on rows and cols alone.
+ * step on them: the same bits as gemm_tn, dW = A B, and then sgd or adam on W, m and v; penalty, too.
+ * gradient_norm: dW, and what norm adds to squares and penalty, where W and all else stays; of hyper it
+ * reads l1, l2 and penalty.
  *   a, a_panel, b, k: as for gemm_tn; b is one panel, its row stride P
  *   g: NULL, or takes dW; row stride P, the padding columns left alone */
 typedef struct {
@@ -398,9 +398,9 @@ typedef struct {
 } fnn_gradient_args;
 typedef void (*fnn_gradient)(const fnn_gradient_args *args);
 
-/* *squares += the squares of g + l1 sign(w) + 2 l2 w, unless g is NULL, and *penalty += l1 |w| + l2 w^2, over
- * rows x cols (cols <= P) weights of one panel, row stride P. The order of additions depends on rows
- * and cols alone. */
+/* squares[i] += the squares of g + l1 sign(w) + 2 l2 w, unless g is NULL, and penalty[i] += l1 |w| + l2 w^2,
+ * over rows i P .. i P + P - 1 of rows x cols (cols <= P) weights of one panel, row stride P: whoever takes
+ * which P rows, their sums are the same. */
 typedef void (*fnn_norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                          const void *g, double *squares, double *penalty);
 

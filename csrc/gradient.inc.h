@@ -83,6 +83,13 @@ static const gradient_fn SGD_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(SGD_ROW)};
 static const gradient_fn ADAM_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(ADAM_ROW)};
 static const gradient_fn NORM_TILE[GRADIENT_MR][2] = {GRADIENT_TILES(NORM_ROW)};
 
+/* the P rows from row r on have had their step, and the next ones have not begun */
+INLINE void end_norms(const fnn_gradient_args *g, ptrdiff_t r, norm_sums *norms) {
+    if (!norms) return;
+    add_norms(norms, g->hyper->l1, g->hyper->l2, g->squares + r / P, g->hyper->penalty + r / P);
+    begin_norms(norms);
+}
+
 /* the tiles of a panel that is full or fits into one vector */
 INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2],
                            const fnn_gradient_args *g, norm_sums *norms) {
@@ -94,27 +101,29 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     t.before = (tile_weights){0};
     t.hyper = optim_broadcast(g->hyper);
     t.hyper.sums = norms;
-    weight_sums memory[2], *sums = g->far ? begin_sums(g->hyper, memory) : NULL;
     const int narrow = g->cols <= VL;
-    if (!g->far) sum_block(g->rows, g->cols, g->hyper, s.w);
+    if (!norms && !g->far) sum_block(g->rows, g->cols, g->hyper, s.w);
     int odd = 0;
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P);
         const real *panel = (const real *)g->a + i / P * g->a_panel;
+        weight_sums memory[2], *sums = !norms && g->far ? begin_sums(g->hyper, memory) : NULL;
         ptrdiff_t r = 0;
         for (ptrdiff_t left = (rows + GRADIENT_MR - 1) / GRADIENT_MR; left > 0; left--) {
             const ptrdiff_t mr = (rows - r + left - 1) / left, at = (i + r) * P;
             t.a = panel + r;
             t.g = keep ? keep + at : buffer[odd];
             tile_of[mr - 1][narrow](&t);
+            if (r == 0 && i > 0) end_norms(g, i - P, norms);
             if (sums) sum_rows(r, mr, g->cols, g->hyper, s.w + at, sums); /* now in L1 */
             t.before = (tile_weights){mr, t.g, optim_at(&s, at)};
             odd = !odd;
             r += mr;
         }
+        end_sums(g->hyper, i, sums);
     }
     optim_rows(step, t.before.rows, g->cols, &t.hyper, t.before.g, &t.before.s);
-    add_penalty(g->hyper, sums);
+    if (g->rows > 0) end_norms(g, g->rows - 1, norms);
 }
 
 /* Other panels, and for norms narrow ones, are the last of their layer, and not worth tiles of their own. */
@@ -123,7 +132,7 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g, no
     const optim_state s = {g->w, g->m, g->v, NULL};
     optim_hyper h = optim_broadcast(g->hyper);
     h.sums = norms;
-    sum_block(g->rows, g->cols, g->hyper, s.w);
+    if (!norms) sum_block(g->rows, g->cols, g->hyper, s.w);
     for (ptrdiff_t i = 0; i < g->rows; i += P) {
         const ptrdiff_t rows = min_size(g->rows - i, P), at = i * P;
         real *to = keep ? keep + at : buffer;
@@ -135,6 +144,7 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g, no
         FNN_NAME(gemm_tn)(&product);
         const optim_state here = optim_at(&s, at);
         optim_rows(step, rows, g->cols, &h, to, &here);
+        end_norms(g, i, norms);
     }
 }
 
@@ -149,14 +159,10 @@ static void FNN_NAME(gradient_sgd)(const fnn_gradient_args *g) { gradient(sgd_st
 static void FNN_NAME(gradient_adam)(const fnn_gradient_args *g) { gradient(adam_step, ADAM_TILE, g, NULL); }
 
 static void FNN_NAME(gradient_norm)(const fnn_gradient_args *args) {
-    const double l1 = args->hyper->l1, l2 = args->hyper->l2;
-    const fnn_hyper terms = {.l1 = l1, .l2 = l2}; /* and no penalty, which is summed beside the squares */
     fnn_gradient_args g = *args;
     norm_sums norms[FOUR];
     begin_norms(norms);
-    g.hyper = &terms;
     g.m = g.v = NULL;
-    g.far = g.far && (l1 != 0 || l2 != 0); /* else weights are not read */
+    g.far = g.far && (g.hyper->l1 != 0 || g.hyper->l2 != 0); /* else weights are not read */
     gradient(norm_step, NORM_TILE, &g, norms);
-    add_norms(norms, l1, l2, args->squares, args->hyper->penalty);
 }

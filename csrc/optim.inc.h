@@ -324,16 +324,20 @@ INLINE double part_of_penalty(double l, const vreal x[NV], const vreal y[NV]) {
     return l != 0 ? l * (double)v_sum(sum) : 0;
 }
 
-INLINE void add_penalty(const fnn_hyper *h, const weight_sums *s) {
-    if (s) *h->penalty += part_of_penalty(h->l1, s[0].sizes, s[1].sizes)
-                          + part_of_penalty(h->l2, s[0].squares, s[1].squares);
+/* the P rows from row r on are summed up */
+INLINE void end_sums(const fnn_hyper *h, ptrdiff_t r, const weight_sums *s) {
+    if (s) h->penalty[r / P] += part_of_penalty(h->l1, s[0].sizes, s[1].sizes)
+                                + part_of_penalty(h->l2, s[0].squares, s[1].squares);
 }
 
-/* the penalty on a block of weights, if it is asked for */
+/* the penalties on so many rows, if they are asked for */
 INLINE void sum_block(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h, const real *w) {
-    weight_sums memory[2], *sums = begin_sums(h, memory);
-    if (sums) sum_rows(0, rows, cols, h, w, sums);
-    add_penalty(h, sums);
+    for (ptrdiff_t r = 0; r < rows; r += P) {
+        weight_sums memory[2], *sums = begin_sums(h, memory);
+        if (!sums) return;
+        sum_rows(0, min_size(rows - r, P), cols, h, w + r * P, sums);
+        end_sums(h, r, sums);
+    }
 }
 
 INLINE void optim_block(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper,
@@ -365,8 +369,9 @@ static void FNN_NAME(average)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *h
     optim_rows(average_step, rows, cols, &h, g, &(optim_state){w, m, v, u});
 }
 
-INLINE void norm_block(ptrdiff_t rows, ptrdiff_t cols, const int penalises, const int lasso, double l1,
-                       double l2, const real *w, const real *g, double *squares, double *penalty) {
+/* of no more than P rows */
+INLINE void norm_rows(ptrdiff_t rows, ptrdiff_t cols, const int penalises, const int lasso, double l1,
+                      double l2, const real *w, const real *g, double *squares, double *penalty) {
     const vreal one = v_set1((real)l1), twice = v_set1((real)(2 * l2));
     const int together = cols == P; /* no padding: the rows are one span */
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
@@ -384,6 +389,13 @@ INLINE void norm_block(ptrdiff_t rows, ptrdiff_t cols, const int penalises, cons
         }
     }
     add_norms(sum, l1, l2, squares, penalty);
+}
+
+INLINE void norm_block(ptrdiff_t rows, ptrdiff_t cols, const int penalises, const int lasso, double l1,
+                       double l2, const real *w, const real *g, double *squares, double *penalty) {
+    for (ptrdiff_t r = 0; r < rows; r += P)
+        norm_rows(min_size(rows - r, P), cols, penalises, lasso, l1, l2, w + r * P, g + r * P,
+                  squares + r / P, penalty + r / P);
 }
 
 static void FNN_NAME(norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,

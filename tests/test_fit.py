@@ -294,6 +294,17 @@ def test_callbacks(digits):
     assert batches.params["steps"] == 4
 
 
+def test_batch_hooks_see_every_batch_of_a_team():
+    # which tries itself on two steps where nobody looks
+    set_random_seed(0)
+    batches = BatchRecorder()
+    x = np.random.default_rng(0).standard_normal((40 * 64, 100), dtype=np.float32)
+    model = Sequential([Dense(100, "relu"), Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :1], batch_size=64, verbose=0, callbacks=[batches])
+    assert batches.calls == [(when, b) for b in range(40) for when in ("begin", "end")]
+
+
 @pytest.mark.parametrize("engine", [Sequential, NumpySequential])
 def test_batch_hooks_do_not_change_the_result(digits, engine):
     class Evaluator(BatchRecorder):

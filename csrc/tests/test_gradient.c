@@ -34,13 +34,16 @@ static kernels with_optimizers(kernels k) {
     return k;
 }
 
+enum { BLOCKS = 5 }; /* of P rows: one more than any case has */
+
 static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_gradient f,
                           const gradient_spec *spec, enum side side, ptrdiff_t rows, ptrdiff_t cols,
                           ptrdiff_t depth, const fnn_hyper *hyper, int keeps) {
-    double penalty = 3, penalty1 = 3, squares = 5, squares1 = 5;
+    double penalty[BLOCKS], penalty1[BLOCKS], squares[BLOCKS], squares1[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) penalty[i] = penalty1[i] = 3 + i, squares[i] = squares1[i] = 5 + i;
     fnn_hyper first = *hyper, second = *hyper, *h = &first;
-    first.penalty = &penalty;
-    second.penalty = &penalty1;
+    first.penalty = penalty;
+    second.penalty = penalty1;
     begin_case(k, side, "%s %td x %td k %td momentum %g%s", name, rows, cols, depth, h->momentum,
                keeps ? " kept" : "");
     const layout a = panels(k, depth, rows, 1), b = panels(k, depth, cols, 0);
@@ -58,7 +61,7 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
     };
     k->gemm_tn(&product);
     if (spec->optim) spec->optim(optimizers)(rows, cols, h, at(g, 0), at(w, 0), at(m, 0), at(v, 0), NULL);
-    else optimizers->norm(rows, cols, h->l1, h->l2, at(w, 0), at(g, 0), &squares, &penalty);
+    else optimizers->norm(rows, cols, h->l1, h->l2, at(w, 0), at(g, 0), squares, penalty);
 
     as_computed(w, w1);
     if (has_m) as_computed(m, m1);
@@ -67,10 +70,14 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
     f(&(fnn_gradient_args){
         .rows = rows, .cols = cols, .k = depth, .a = at(x, 0), .a_panel = a.panel, .b = at(dy, 0),
         .hyper = &second, .g = keeps ? at(kept, 0) : NULL, .w = at(w1, 0), .m = at(m1, 0),
-        .v = at(v1, 0), .squares = &squares1, .far = keeps});
+        .v = at(v1, 0), .squares = squares1, .far = keeps});
     const double off = spec->optim ? 0 : 16 * epsilon(k);
-    if (fabs(penalty1 - penalty) > off * penalty) fail("penalty %.17g, not %.17g", penalty1, penalty);
-    if (fabs(squares1 - squares) > off * squares) fail("squares %.17g, not %.17g", squares1, squares);
+    for (int i = 0; i < BLOCKS; i++) {
+        if (fabs(penalty1[i] - penalty[i]) > off * penalty[i])
+            fail("penalty[%d] %.17g, not %.17g", i, penalty1[i], penalty[i]);
+        if (fabs(squares1[i] - squares[i]) > off * squares[i])
+            fail("squares[%d] %.17g, not %.17g", i, squares1[i], squares[i]);
+    }
     end_case();
 }
 

@@ -184,21 +184,33 @@ static void expect_state(kernels k, state *s, ptrdiff_t i, const fnn_hyper *h, c
         if (p[j]) expect(p[j], i, want[j], eps * wider * bound[j] + tiny);
 }
 
-/* what the penalty is to grow by, of weights before a step */
-static double penalty_of(const state *s, const layout *l, const fnn_hyper *h) {
-    double sum = 0;
+enum { BLOCKS = 34 }; /* of P rows: enough for any P */
+
+/* what each P rows' penalty grows by, of weights before a step */
+static void add_penalties(const state *s, const layout *l, const fnn_hyper *h, ptrdiff_t p, double *sums) {
     for (ptrdiff_t r = 0; r < l->rows; r++) {
         for (ptrdiff_t c = 0; c < l->cols; c++) {
             const double w = get(s->part[1], where(l, r, c));
-            sum += h->l1 * fabs(w) + h->l2 * w * w;
+            sums[r / p] += h->l1 * fabs(w) + h->l2 * w * w;
         }
     }
+}
+
+static double sum_of(const double *x) {
+    double sum = 0;
+    for (int i = 0; i < BLOCKS; i++) sum += x[i];
     return sum;
+}
+
+static void expect_sums(kernels k, const char *what, const double *got, const double *want) {
+    for (int i = 0; i < BLOCKS; i++)
+        if (fabs(got[i] - want[i]) > epsilon(k) * 16 * want[i]) fail("%s[%d] %g, not %g", what, i, got[i], want[i]);
 }
 
 static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spec *spec, enum side side,
                        ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper) {
-    double penalty = 5, in_parts = 5;
+    double penalty[BLOCKS], in_parts[BLOCKS], want[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) penalty[i] = in_parts[i] = want[i] = 5 + i;
     fnn_hyper asks = *hyper, *h = &asks;
     begin_case(k, side, "%s %td x %td momentum %g nesterov %d centered %d", name, rows, cols,
                h->momentum, h->nesterov, h->centered);
@@ -208,10 +220,10 @@ static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spe
     state once = new_state(&l, slots, &whole);
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t c = 0; c < cols; c++) expect_state(k, &whole, where(&l, r, c), h, spec);
-    const double want = 5 + (spec->slots & AS_IT_IS ? 0 : penalty_of(&whole, &l, h));
+    if (!(spec->slots & AS_IT_IS)) add_penalties(&whole, &l, h, k->panel, want);
     step(f, &whole, 0, rows, cols, h); /* nobody asks for the penalty */
 
-    h->penalty = &in_parts;
+    h->penalty = in_parts;
     const ptrdiff_t half = rows / 2, left = cols / 3; /* rows in two parts, the second in columns too */
     if (extent(&l)) {
         step(f, &cut, 0, half, cols, h);
@@ -220,13 +232,13 @@ static void optim_case(kernels k, const char *name, fnn_optim f, const optim_spe
     }
     for (int p = 1; p < PARTS; p++)
         if (cut.part[p]) expect_same(cut.part[p], whole.part[p]);
-    h->penalty = &penalty;
+    h->penalty = penalty;
     step(f, &once, 0, rows, cols, h);
     for (int p = 1; p < PARTS; p++)
         if (once.part[p]) expect_same(once.part[p], whole.part[p]);
-    const double eps = epsilon(k) * 16;
-    if (fabs(penalty - want) > eps * want) fail("penalty %g, not %g", penalty, want);
-    if (fabs(in_parts - want) > eps * want) fail("penalty in parts %g, not %g", in_parts, want);
+    expect_sums(k, "penalty", penalty, want);
+    const double all = sum_of(want), parts = sum_of(in_parts);
+    if (fabs(parts - all) > epsilon(k) * 16 * all) fail("penalty in parts %g, not %g", parts, all);
     end_case();
 }
 
@@ -256,24 +268,28 @@ static void norm_case(kernels k, const char *name, fnn_norm f, enum side side, p
     begin_case(k, side, "%s %td x %td l1 %g l2 %g", name, rows, cols, l1, l2);
     const layout l = panels(k, rows, cols, 0);
     array *w = random_matrix(&l, -1, 1), *g = random_matrix(&l, -1, 1);
-    double want_squares = 3, want_penalty = 5, squares = 3, penalty = 5, alone = 5, none = 3;
+    double want_squares[BLOCKS], want_penalty[BLOCKS], squares[BLOCKS], penalty[BLOCKS], alone[BLOCKS];
+    double none[BLOCKS], as_was[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        want_squares[i] = squares[i] = none[i] = as_was[i] = 3 + i;
+        want_penalty[i] = penalty[i] = alone[i] = 5 + i;
+    }
     for (ptrdiff_t r = 0; r < rows; r++) {
         for (ptrdiff_t c = 0; c < cols; c++) {
             const double x = get(w, where(&l, r, c));
             const double y = get(g, where(&l, r, c)) + l1 * ((x > 0) - (x < 0)) + 2 * l2 * x;
-            want_squares += y * y;
-            want_penalty += l1 * fabs(x) + l2 * x * x;
+            want_squares[r / k->panel] += y * y;
+            want_penalty[r / k->panel] += l1 * fabs(x) + l2 * x * x;
         }
     }
     expect_same(w, w);
     expect_same(g, g);
-    f(rows, cols, l1, l2, at(w, 0), at(g, 0), &squares, &penalty);
-    f(rows, cols, l1, l2, at(w, 0), NULL, &none, &alone);
-    const double eps = epsilon(k) * 16;
-    if (fabs(squares - want_squares) > eps * want_squares) fail("squares %g, not %g", squares, want_squares);
-    if (fabs(penalty - want_penalty) > eps * want_penalty) fail("penalty %g, not %g", penalty, want_penalty);
-    if (fabs(alone - want_penalty) > eps * want_penalty) fail("alone %g, not %g", alone, want_penalty);
-    if (none != 3) fail("squares without gradients");
+    f(rows, cols, l1, l2, at(w, 0), at(g, 0), squares, penalty);
+    f(rows, cols, l1, l2, at(w, 0), NULL, none, alone);
+    expect_sums(k, "squares", squares, want_squares);
+    expect_sums(k, "penalty", penalty, want_penalty);
+    expect_sums(k, "penalty alone", alone, want_penalty);
+    expect_sums(k, "squares without gradients", none, as_was);
     end_case();
 }
 

@@ -25,7 +25,7 @@ from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, EMBED,
     FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
-    ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
+    ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, UNIT_SUMS, Bound, Correction, Lookups, Measure, Plan, Rows,
     Step, Unit, Workspace, activates, add_rows, drops_relu, has_weights, is_bound, measure_penalties,
     pair_weights, passes_gradient, penalty, transpose_weights, weight_factor,
 )
@@ -67,7 +67,7 @@ cdef enum:
     # Below this many operations a call, a second thread costs more than it brings; below so many a
     # training step, too, and above it may: that is measured.
     SERIAL_FLOPS = 8000000
-    SERIAL_STEP_FLOPS = 1000000
+    SERIAL_STEP_FLOPS = 500000
     # An update, alone, costs about as much as the products on so many rows.
     UPDATE_ROWS = 4
     # A product with a sparse row's non-zero costs about as much as so many others.
@@ -248,7 +248,7 @@ cdef class Network:
 
     cdef Plan plan
     cdef int type
-    cdef object steps_memory, units_memory, metrics_memory, params, operands, constants
+    cdef object steps_memory, units_memory, sums_memory, metrics_memory, params, operands, constants
     cdef object memory
     cdef object couplings_memory, columns_memory
     cdef ptrdiff_t row_weights, table_weights   # that meet each row; of tables
@@ -508,6 +508,7 @@ cdef class Network:
                 found += [(l, j, i) for i in range(0, max(s.kernel_rows, 1), chunk)
                           for j in range(ceil_div(s.w_cols, P))]
         self.units_memory = zeros(len(found), sizeof(Unit))
+        self.sums_memory = zeros(len(found), 2 * UNIT_SUMS * sizeof(double))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units = len(found)
         by_panel = sorted(range(len(found)), key=found.__getitem__)
@@ -515,6 +516,8 @@ cdef class Network:
             s = &self.plan.steps[l]
             u = &self.plan.units[n]
             u.l, u.j, u.i0, u.by_panel = l, j, i, by_panel[n]
+            u.squares = <double *>address(self.sums_memory) + 2 * n * UNIT_SUMS
+            u.penalty = u.squares + UNIT_SUMS
             u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
             share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
             cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)
@@ -1016,6 +1019,8 @@ cdef class Network:
         """Steps that fill the time. It is learned: from one step, and then at most twice as many
         as the last time, so that a wrong measurement does not hold up a Ctrl-C."""
         cdef Pace *pace = &self.pace
+        if seconds <= 0:    # somebody looks at every step
+            return 1
         if pace.steps[team] == 0:
             seconds = min(seconds, TRIAL_SECONDS)
             # Of a team more than one: the first wakes its threads.

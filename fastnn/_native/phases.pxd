@@ -108,9 +108,10 @@ ctypedef struct Unit:
     ptrdiff_t j, i0, i1
     double cost             # of this unit and all before it
     int by_panel            # the unit at this one's place, where a step's panels come one by one
-    # Of this unit's kernel and bias, where gradients are clipped by norms or weights penalised.
-    double squares[2]
-    double penalty
+    # A number for each P rows of the kernel and one more for the bias, whoever takes which of them: gradients'
+    # squares, where these are clipped by norms, and penalties.
+    double *squares
+    double *penalty
 
 # What is reported beside the loss: a metric's kernel, or, where that is NULL, a loss's.
 ctypedef struct Measure:
@@ -280,6 +281,8 @@ cdef enum:
     ROW_BLOCK = 128
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
+    # Of each kind of a unit's sums: so many that two kinds fill two lines of a cache.
+    UNIT_SUMS = 8
     # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.
     NADAM_STEPS = 1024
     # Of weights and slots, from which on they are not in L2 when their turn comes.

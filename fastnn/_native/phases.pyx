@@ -380,6 +380,20 @@ cdef inline ptrdiff_t weights_at(Plan *p, Unit *u, ptrdiff_t row) noexcept nogil
     return (u.j * p.steps[u.l].w_panel + row * p.k.panel) * p.k.itemsize
 
 
+cdef inline ptrdiff_t blocks_of(Plan *p, Unit *u) noexcept nogil:
+    """How many times P rows of a kernel a unit has, the last ones fewer."""
+    return ceil_div(min(u.i1, p.steps[u.l].kernel_rows) - u.i0, p.k.panel)
+
+
+cdef inline bint has_bias(Plan *p, Unit *u) noexcept nogil:
+    return u.i1 > p.steps[u.l].kernel_rows
+
+
+cdef inline ptrdiff_t sums_of(Plan *p, Unit *u) noexcept nogil:
+    """How many sums of each kind a unit has."""
+    return blocks_of(p, u) + has_bias(p, u)
+
+
 cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noexcept nogil:
     """dW = X^T dY of a unit, and db with the last of a panel, as the row after it; where the step is
     not a dense one, the gradients of its weights in the same rows."""
@@ -402,18 +416,18 @@ cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noe
         g.b_row = g.c_row = p.k.panel
         g.c = dw
         s.k.gemm_tn(&g)
-    if u.i1 > s.kernel_rows:
+    if has_bias(p, u):
         bias_gradient(p, w, rows, u, dw + (s.kernel_rows - u.i0) * p.k.panel * p.k.itemsize)
 
 
-cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, double factor, Unit *u,
+cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, double factor, double *penalty,
                                  fnn_hyper *own) noexcept nogil:
-    """What the optimizer's step on a unit's tensor reads: `own`, where the tensor asks for anything."""
+    """What the optimizer's step on rows of a tensor reads: `own`, where the tensor asks for anything."""
     if terms.l1 == 0 and terms.l2 == 0 and factor == 0 and terms.rate == 1:
         return &turn.hyper
     own[0] = turn.hyper
     own.l1, own.l2 = turn.penalty_scale * terms.l1, turn.penalty_scale * terms.l2
-    own.penalty = &u.penalty if turn.sums_penalties else NULL
+    own.penalty = penalty if turn.sums_penalties else NULL
     own.factor = factor
     own.lr *= terms.rate
     own.decay *= terms.rate
@@ -430,17 +444,24 @@ cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, const fnn
             s.u + at if s.u != NULL else NULL)
 
 
-cdef void update(Plan *p, Unit *u, ptrdiff_t row, const Turn *turn, char *g) noexcept nogil:
-    """The same on the unit's weights from that row on; the bias is the last row of the last unit."""
+cdef void update_bias(Plan *p, Unit *u, const Turn *turn, char *g) noexcept nogil:
+    """The same on the bias, the last row of the last unit."""
     cdef Step *s = &p.steps[u.l]
-    cdef ptrdiff_t rows = min(u.i1, s.kernel_rows) - row
+    cdef fnn_hyper own
+    update_rows(p, u, s.kernel_rows, 1,
+                with_terms(turn, &s.of_bias, turn.bias_factor, &u.penalty[blocks_of(p, u)], &own), g)
+
+
+cdef void update(Plan *p, Unit *u, const Turn *turn, char *g) noexcept nogil:
+    """The same on all of the unit's weights."""
+    cdef Step *s = &p.steps[u.l]
+    cdef ptrdiff_t rows = min(u.i1, s.kernel_rows) - u.i0
     cdef fnn_hyper own
     if rows > 0:
-        update_rows(p, u, row, rows, with_terms(turn, &s.of_kernel, turn.kernel_factor, u, &own),
-                    g)
-    if u.i1 > s.kernel_rows:
-        update_rows(p, u, s.kernel_rows, 1, with_terms(turn, &s.of_bias, turn.bias_factor, u, &own),
-                    g + rows * p.k.panel * p.k.itemsize)
+        update_rows(p, u, u.i0, rows,
+                    with_terms(turn, &s.of_kernel, turn.kernel_factor, u.penalty, &own), g)
+    if has_bias(p, u):
+        update_bias(p, u, turn, g + rows * p.k.panel * p.k.itemsize)
 
 
 cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const Turn *turn,
@@ -458,21 +479,21 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, co
     if not multiplies(p, w, u.l) or (p.optim != p.k.sgd and p.optim != p.k.adam):
         to = s.g + at if keeps else <char *>dw
         gradient(p, w, rows, u, to)
-        update(p, u, u.i0, turn, to)
+        update(p, u, turn, to)
         return
     unit_operands(p, w, rows, u, &g)
-    g.hyper = with_terms(turn, &s.of_kernel, 0, u, &own)
+    g.hyper = with_terms(turn, &s.of_kernel, 0, u.penalty, &own)
     g.g = s.g + at if keeps else NULL
     g.far = p.parameter_bytes > FAR_BYTES
     g.w = s.w + at
     g.m = s.m + at if s.m != NULL else NULL
     g.v = s.v + at if s.v != NULL else NULL
     (s.k.gradient_adam if p.optim == p.k.adam else s.k.gradient_sgd)(&g)
-    if u.i1 > s.kernel_rows:
+    if has_bias(p, u):
         if keeps:
             db = s.g + weights_at(p, u, s.kernel_rows)
         bias_gradient(p, w, rows, u, db)
-        update(p, u, s.kernel_rows, turn, db)
+        update_bias(p, u, turn, db)
 
 
 cdef void add_up(Plan *p, Unit *u, double share, char *g) noexcept nogil:
@@ -497,7 +518,7 @@ cdef void sum_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, Turn *t
     if gradients != READY:
         add_up(p, u, turn.share, g)
     if turn.updates:
-        update(p, u, u.i0, turn, s.sums + at)
+        update(p, u, turn, s.sums + at)
         memset(s.sums + at, 0, (u.i1 - u.i0) * p.k.panel * p.k.itemsize)
 
 
@@ -515,41 +536,47 @@ cdef void average(Plan *p, Unit *u, const Turn *turn) noexcept nogil:
 
 
 cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, double scale,
-                      bint squares, double *sum) noexcept nogil:
-    """What some rows of a unit, of one tensor, add to the penalty and to the squares."""
+                      bint squares, ptrdiff_t sums) noexcept nogil:
+    """What some rows of a unit, of one tensor, add to its penalties and squares from number `sums` on."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
     if squares or terms.l1 != 0 or terms.l2 != 0:
         p.k.norm(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), scale * terms.l1, scale * terms.l2,
-                 s.w + at, (s.g if s.sums == NULL else s.sums) + at if squares else NULL, sum, &u.penalty)
+                 s.w + at, (s.g if s.sums == NULL else s.sums) + at if squares else NULL,
+                 &u.squares[sums], &u.penalty[sums])
+
+
+cdef inline void forget_sums(Plan *p, Unit *u) noexcept nogil:
+    cdef ptrdiff_t i
+    for i in range(sums_of(p, u)):
+        u.penalty[i] = u.squares[i] = 0
 
 
 cdef void unit_norms(Plan *p, Unit *u, double scale, bint squares) noexcept nogil:
-    """The penalty on a unit's weights and, if asked for, its gradients' squares."""
+    """The penalties on a unit's weights and, if asked for, its gradients' squares."""
     cdef Step *s = &p.steps[u.l]
-    u.squares[0] = u.squares[1] = u.penalty = 0
-    tensor_norm(p, u, u.i0, min(u.i1, s.kernel_rows) - u.i0, &s.of_kernel, scale, squares,
-                &u.squares[0])
-    if u.i1 > s.kernel_rows:
-        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, squares, &u.squares[1])
+    forget_sums(p, u)
+    tensor_norm(p, u, u.i0, min(u.i1, s.kernel_rows) - u.i0, &s.of_kernel, scale, squares, 0)
+    if has_bias(p, u):
+        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, squares, blocks_of(p, u))
 
 
 cdef void gradient_and_norms(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, double scale) noexcept nogil:
-    """The gradients of a unit of a dense step, and its penalty and squares, side by side."""
+    """The gradients of a unit of a dense step, and its penalties and squares, side by side."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, u.i0)
     cdef fnn_gradient_args g
     cdef fnn_hyper terms
     memset(&terms, 0, sizeof(terms))
-    u.squares[0] = u.squares[1] = u.penalty = 0
-    terms.l1, terms.l2, terms.penalty = scale * s.of_kernel.l1, scale * s.of_kernel.l2, &u.penalty
+    forget_sums(p, u)
+    terms.l1, terms.l2, terms.penalty = scale * s.of_kernel.l1, scale * s.of_kernel.l2, u.penalty
     unit_operands(p, w, rows, u, &g)
-    g.hyper, g.squares, g.far = &terms, &u.squares[0], p.parameter_bytes > FAR_BYTES
+    g.hyper, g.squares, g.far = &terms, u.squares, p.parameter_bytes > FAR_BYTES
     g.g, g.w, g.m, g.v = s.g + at, s.w + at, NULL, NULL
     s.k.gradient_norm(&g)
-    if u.i1 > s.kernel_rows:
+    if has_bias(p, u):
         bias_gradient(p, w, rows, u, s.g + weights_at(p, u, s.kernel_rows))
-        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, True, &u.squares[1])
+        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, True, blocks_of(p, u))
 
 
 cdef void only_gradients(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const Turn *turn,
@@ -576,17 +603,27 @@ cdef double clipped(double squares, double most) noexcept nogil:
     return max(most / norm, DBL_MIN) if norm > most else 0
 
 
-cdef void choose_factors(const Plan *p, int unit, Turn *turn) noexcept nogil:
-    """The factors of the tensors that a unit is of, from the units' norms, in the order of the units."""
+cdef double sum_of(const double *x, ptrdiff_t n) noexcept nogil:
+    cdef double total = 0
+    cdef ptrdiff_t i
+    for i in range(n):
+        total += x[i]
+    return total
+
+
+cdef void choose_factors(Plan *p, int l, Turn *turn) noexcept nogil:
+    """The factors of step l's tensors from all units' squares, in the order of the units."""
     cdef double of_kernel = 0, of_bias = 0, total = 0
     cdef bint all_tensors = p.global_clipnorm > 0
+    cdef Unit *u
     cdef int i
     for i in range(p.n_units):
+        u = &p.units[i]
         if all_tensors:
-            total += p.units[i].squares[0] + p.units[i].squares[1]
-        elif p.units[i].l == p.units[unit].l:
-            of_kernel += p.units[i].squares[0]
-            of_bias += p.units[i].squares[1]
+            total += sum_of(u.squares, sums_of(p, u))
+        elif u.l == l:
+            of_kernel += sum_of(u.squares, blocks_of(p, u))
+            of_bias += u.squares[blocks_of(p, u)] if has_bias(p, u) else 0
     if all_tensors:
         turn.kernel_factor = turn.bias_factor = clipped(total, p.global_clipnorm)
     else:
@@ -606,8 +643,34 @@ cdef double penalty(Plan *p) noexcept nogil:
     cdef double total = 0
     cdef int i
     for i in range(p.n_units):
-        total += p.units[i].penalty
+        total += sum_of(p.units[i].penalty, sums_of(p, &p.units[i]))
     return total
+
+
+cdef inline ptrdiff_t row_at(Plan *p, Unit *u, double before, double part) noexcept nogil:
+    """The row of a unit at which a thread's part begins or ends that has so much of all costs before it."""
+    cdef ptrdiff_t blocks = blocks_of(p, u)
+    cdef ptrdiff_t n = <ptrdiff_t>(blocks * max(0.0, part - before) / (u.cost - before) + 0.5)
+    return u.i0 + n * p.k.panel if n < blocks else u.i1
+
+
+cdef double take_part(Plan *p, Workspace *w, Unit *u, double before, double low, double high,
+                      Unit *part) noexcept nogil:
+    """The rows of a unit that lie, by their costs, in low .. high; returns what these cost.
+
+    Units lie where their middle does whose gradients are no product of panels, or are there already."""
+    cdef double cost = u.cost - before, middle = before + cost / 2
+    if u.cost <= low or before >= high:
+        return 0
+    part[0] = u[0]
+    if low <= before and u.cost <= high:
+        return cost
+    if w == NULL or not multiplies(p, w, u.l):
+        return cost if low <= middle < high else 0
+    part.i0, part.i1 = row_at(p, u, before, low), row_at(p, u, before, high)
+    part.squares += (part.i0 - u.i0) // p.k.panel
+    part.penalty += (part.i0 - u.i0) // p.k.panel
+    return cost * (part.i1 - part.i0) / (u.i1 - u.i0)
 
 
 cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bint updates,
@@ -617,32 +680,30 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
     with them; else, with `norms`, the sums and norms that the update waits for. With both, the
     penalties alone, which else are the update's. Gradients are kept if they are not used at once.
 
-    Returns the part that the units taken are."""
+    Returns the part that was taken."""
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
     cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
-    cdef double cost, middle, low = before + total * begin, high = before + total * end, taken = 0
+    cdef double cost, low = before + total * begin, high = before + total * end, taken = 0
     cdef int n, i, chosen = -1
-    cdef Unit *u
+    cdef Unit part
+    cdef Unit *u = &part
     cdef Step *s
     for n in range(u0, u1):
         # Where all of it comes from memory, in the order of addresses.
         i = p.units[n].by_panel if gradients == READY else n
-        u = &p.units[i]
-        before = p.units[i - 1].cost if i > 0 else 0
-        # A unit is the thread's where its middle lies.
-        cost, middle = u.cost - before, (before + u.cost) / 2
-        if not low <= middle < high:
+        cost = take_part(p, w, &p.units[i], p.units[i - 1].cost if i > 0 else 0, low, high, u)
+        if cost == 0:
             continue
         taken += cost
         s = &p.steps[u.l]
         if updates and turn.clips and (chosen < 0 or (p.clipnorm > 0 and chosen != u.l)):
-            choose_factors(p, i, turn)
+            choose_factors(p, u.l, turn)
             chosen = u.l
         if not updates:
             only_gradients(p, w, rows, u, turn, gradients, norms)
             continue
         if turn.sums_penalties:
-            u.penalty = 0
+            forget_sums(p, u)
         elif norms:
             unit_norms(p, u, turn.penalty_scale, False)
         if s.sums != NULL:
@@ -650,7 +711,7 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
         elif gradients == TO_COMPUTE:
             gradient_and_update(p, w, rows, u, turn, keeps)
         else:
-            update(p, u, u.i0, turn, s.g + weights_at(p, u, u.i0))
+            update(p, u, turn, s.g + weights_at(p, u, u.i0))
         if s.average != NULL:
             average(p, u, turn)
         if (turn.updates or turn.overwrites) and not is_bound(s):
