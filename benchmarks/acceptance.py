@@ -3,8 +3,8 @@
     python benchmarks/acceptance.py [--only SUITE ...]
 
 Suites: matmul, sigmoid, fit, features, sparse, estimator, threads, loss. The contenders of a bar
-take turns; a round before or after which the machine was not quiet (quiet.py) is measured anew. Bars
-for which that did not help within the patience are marked as disturbed.
+take turns; a round before or after which the machine was not quiet (quiet.py) is measured anew.
+Bars for which that did not help within the patience are marked as disturbed.
 """
 
 from __future__ import annotations

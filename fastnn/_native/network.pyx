@@ -25,9 +25,10 @@ from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, EMBED,
     FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
-    ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, UNIT_SUMS, Bound, Correction, Lookups, Measure, Plan, Rows,
-    Step, Unit, Workspace, activates, add_rows, drops_relu, has_weights, is_bound, measure_penalties,
-    pair_weights, passes_gradient, penalty, transpose_weights, weight_factor,
+    ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
+    Step, Unit, Workspace, activates, add_rows, bytes_of_sums, clips_by_norm, drops_relu,
+    has_weights, is_bound, lay_out_sums, measure_penalties, pair_weights, passes_gradient, penalty,
+    slots_of, sums_of, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
 from fastnn._native.lookups cimport stand_for_rows
@@ -508,20 +509,32 @@ cdef class Network:
                 found += [(l, j, i) for i in range(0, max(s.kernel_rows, 1), chunk)
                           for j in range(ceil_div(s.w_cols, P))]
         self.units_memory = zeros(len(found), sizeof(Unit))
-        self.sums_memory = zeros(len(found), 2 * UNIT_SUMS * sizeof(double))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
-        self.plan.n_units = len(found)
+        self.plan.n_units, self.plan.n_slots, self.plan.sums = len(found), 0, NULL
         by_panel = sorted(range(len(found)), key=found.__getitem__)
         for n, (l, j, i) in enumerate(found):
             s = &self.plan.steps[l]
             u = &self.plan.units[n]
             u.l, u.j, u.i0, u.by_panel = l, j, i, by_panel[n]
-            u.squares = <double *>address(self.sums_memory) + 2 * n * UNIT_SUMS
-            u.penalty = u.squares + UNIT_SUMS
             u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
             share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
             cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)
             u.cost = cost
+            u.slot = self.plan.n_slots
+            self.plan.n_slots += slots_of(&self.plan, u)
+
+    cdef object sums_for(self, int threads):
+        """Memory for what the update of a team waits for or adds up; None where that is nothing."""
+        cdef ptrdiff_t size = bytes_of_sums(&self.plan)
+        cdef int tid
+        if not (self.plan.penalised or clips_by_norm(&self.plan)):
+            return None
+        if self.plan.sums == NULL or len(self.sums_memory) < threads * size:
+            self.sums_memory = zeros(threads, size)
+            self.plan.sums = address(self.sums_memory)
+            for tid in range(threads):
+                lay_out_sums(&self.plan, sums_of(&self.plan, tid))
+        return self.sums_memory
 
     # Weights in and out: every writer packs, and refreshes the transposed copy.
 
@@ -916,7 +929,7 @@ cdef class Network:
         self.refresh()
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
         job.rows_in_all = n
-        shares = self.shares_of(threads)  # held here, whatever another call does
+        shares, held = self.shares_of(threads), self.sums_for(threads)  # whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
         if batch_size != self.pace.batch or threads != self.pace.threads:
@@ -976,7 +989,7 @@ cdef class Network:
             run(update_worker, job, threads)
         add_rows(&self.plan, job.w, rows, job.sums)
         if self.plan.penalised:
-            job.sums[0] += rows * penalty(&self.plan)
+            job.sums[0] += rows * penalty(&self.plan, threads)
         return 0
 
     @property
@@ -1087,8 +1100,11 @@ cdef class Network:
 
     def penalty(self):
         """What the weights add to the loss."""
+        if not self.plan.penalised:
+            return 0.0
+        held = self.sums_for(1)
         measure_penalties(&self.plan)
-        return penalty(&self.plan)
+        return penalty(&self.plan, 1)
 
     def predict(self, x, out, num_threads=None):
         cdef Job job
@@ -1192,6 +1208,7 @@ cdef class Network:
         job.plan, job.w, job.iteration = &self.plan, NULL, self.iterations
         job.rate, job.penalty_scale = self.plan.hyper.lr, penalty_scale
         job.start, job.stop, job.rows_in_all = 0, 1, 1
+        held = self.sums_for(threads)
         with nogil:
             run(update_worker, &job, threads)
         self.iterations += 1

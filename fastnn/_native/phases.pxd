@@ -108,8 +108,13 @@ ctypedef struct Unit:
     ptrdiff_t j, i0, i1
     double cost             # of this unit and all before it
     int by_panel            # the unit at this one's place, where a step's panels come one by one
-    # A number for each P rows of the kernel and one more for the bias, whoever takes which of them: gradients'
-    # squares, where these are clipped by norms, and penalties.
+    ptrdiff_t slot          # its first one in Sums
+
+# Of weights that a thread takes: gradients' squares, where these are clipped by norms, and penalties. Each unit
+# has a slot for each P rows of the kernel and one more for the bias, whoever takes which of them. A thread's
+# slots follow those of the thread before it, up to `end`; they lie on lines that no other writes.
+ctypedef struct Sums:
+    ptrdiff_t end
     double *squares
     double *penalty
 
@@ -131,6 +136,8 @@ ctypedef struct Plan:
     int n_tables                # those that are trained
     int n_units
     Unit *units
+    ptrdiff_t n_slots
+    char *sums              # of each thread, where there is something to sum up
     ptrdiff_t parameter_bytes   # of the weights and the optimizer's slots
     fnn_loss loss
     double loss_param[FNN_LOSS_PARAMS]
@@ -160,6 +167,8 @@ ctypedef struct Turn:
     bint overwrites         # weights by their averages
     double penalty_scale    # of all penalties
     bint sums_penalties     # the update sums them up, of the weights before it
+    Sums *own               # the thread's
+    int team
     # Gradients are clipped by their norm: by these factors (0: as they are) in the step at hand.
     bint clips
     double kernel_factor, bias_factor
@@ -249,7 +258,11 @@ cdef void transpose_weights(Plan *p, Step *s, ptrdiff_t j, ptrdiff_t i0, ptrdiff
 cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
                   double share) noexcept nogil
 cdef void measure_penalties(Plan *p) noexcept nogil
-cdef double penalty(Plan *p) noexcept nogil
+cdef double penalty(Plan *p, int team) noexcept nogil
+cdef ptrdiff_t slots_of(Plan *p, Unit *u) noexcept nogil
+cdef ptrdiff_t bytes_of_sums(const Plan *p) noexcept nogil
+cdef Sums *sums_of(const Plan *p, int tid) noexcept nogil
+cdef void lay_out_sums(const Plan *p, Sums *s) noexcept nogil
 cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept nogil
 
 # Whether there is something in a step that an optimizer changes.
@@ -281,12 +294,12 @@ cdef enum:
     ROW_BLOCK = 128
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
-    # Of each kind of a unit's sums: so many that two kinds fill two lines of a cache.
-    UNIT_SUMS = 8
     # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.
     NADAM_STEPS = 1024
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
+    # Of a cache's line.
+    LINE_BYTES = 64
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
                   ptrdiff_t *r1) noexcept nogil

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn._native.core cimport (
     FNN_MAX_PANEL, FNN_SOURCES, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args,
-    fnn_metric_args, fnn_noise, fnn_noise_args, fnn_source,
+    fnn_metric_args, fnn_noise, fnn_noise_args, fnn_source, round_up,
 )
 from fastnn._native.features cimport features_backward, features_forward, features_gradient
 from fastnn._native.inputs cimport sparse_gradient, sparse_inputs
@@ -389,9 +389,24 @@ cdef inline bint has_bias(Plan *p, Unit *u) noexcept nogil:
     return u.i1 > p.steps[u.l].kernel_rows
 
 
-cdef inline ptrdiff_t sums_of(Plan *p, Unit *u) noexcept nogil:
+cdef ptrdiff_t slots_of(Plan *p, Unit *u) noexcept nogil:
     """How many sums of each kind a unit has."""
     return blocks_of(p, u) + has_bias(p, u)
+
+
+cdef ptrdiff_t bytes_of_sums(const Plan *p) noexcept nogil:
+    """Of one thread."""
+    return LINE_BYTES + 2 * round_up(p.n_slots * sizeof(double), LINE_BYTES)
+
+
+cdef Sums *sums_of(const Plan *p, int tid) noexcept nogil:
+    return <Sums *>(p.sums + tid * bytes_of_sums(p))
+
+
+cdef void lay_out_sums(const Plan *p, Sums *s) noexcept nogil:
+    """In zeroed memory."""
+    s.squares = <double *>(<char *>s + LINE_BYTES)
+    s.penalty = <double *>(<char *>s.squares + round_up(p.n_slots * sizeof(double), LINE_BYTES))
 
 
 cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noexcept nogil:
@@ -427,7 +442,7 @@ cdef const fnn_hyper *with_terms(const Turn *turn, const Terms *terms, double fa
         return &turn.hyper
     own[0] = turn.hyper
     own.l1, own.l2 = turn.penalty_scale * terms.l1, turn.penalty_scale * terms.l2
-    own.penalty = penalty if turn.sums_penalties else NULL
+    own.penalty = penalty
     own.factor = factor
     own.lr *= terms.rate
     own.decay *= terms.rate
@@ -444,12 +459,18 @@ cdef void update_rows(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, const fnn
             s.u + at if s.u != NULL else NULL)
 
 
+cdef inline double *penalty_at(const Turn *turn, ptrdiff_t slot) noexcept nogil:
+    """Where an update sums up the penalties that slots are for, if it does."""
+    return &turn.own.penalty[slot] if turn.sums_penalties else NULL
+
+
 cdef void update_bias(Plan *p, Unit *u, const Turn *turn, char *g) noexcept nogil:
     """The same on the bias, the last row of the last unit."""
     cdef Step *s = &p.steps[u.l]
     cdef fnn_hyper own
     update_rows(p, u, s.kernel_rows, 1,
-                with_terms(turn, &s.of_bias, turn.bias_factor, &u.penalty[blocks_of(p, u)], &own), g)
+                with_terms(turn, &s.of_bias, turn.bias_factor,
+                           penalty_at(turn, u.slot + blocks_of(p, u)), &own), g)
 
 
 cdef void update(Plan *p, Unit *u, const Turn *turn, char *g) noexcept nogil:
@@ -459,7 +480,8 @@ cdef void update(Plan *p, Unit *u, const Turn *turn, char *g) noexcept nogil:
     cdef fnn_hyper own
     if rows > 0:
         update_rows(p, u, u.i0, rows,
-                    with_terms(turn, &s.of_kernel, turn.kernel_factor, u.penalty, &own), g)
+                    with_terms(turn, &s.of_kernel, turn.kernel_factor, penalty_at(turn, u.slot), &own),
+                    g)
     if has_bias(p, u):
         update_bias(p, u, turn, g + rows * p.k.panel * p.k.itemsize)
 
@@ -482,7 +504,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, co
         update(p, u, turn, to)
         return
     unit_operands(p, w, rows, u, &g)
-    g.hyper = with_terms(turn, &s.of_kernel, 0, u.penalty, &own)
+    g.hyper = with_terms(turn, &s.of_kernel, 0, penalty_at(turn, u.slot), &own)
     g.g = s.g + at if keeps else NULL
     g.far = p.parameter_bytes > FAR_BYTES
     g.w = s.w + at
@@ -536,47 +558,52 @@ cdef void average(Plan *p, Unit *u, const Turn *turn) noexcept nogil:
 
 
 cdef void tensor_norm(Plan *p, Unit *u, ptrdiff_t row, ptrdiff_t rows, Terms *terms, double scale,
-                      bint squares, ptrdiff_t sums) noexcept nogil:
-    """What some rows of a unit, of one tensor, add to its penalties and squares from number `sums` on."""
+                      bint squares, ptrdiff_t slot, Sums *own) noexcept nogil:
+    """What some rows of a unit, of one tensor, add to penalties and squares from that slot on."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, row)
     if squares or terms.l1 != 0 or terms.l2 != 0:
         p.k.norm(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), scale * terms.l1, scale * terms.l2,
                  s.w + at, (s.g if s.sums == NULL else s.sums) + at if squares else NULL,
-                 &u.squares[sums], &u.penalty[sums])
+                 &own.squares[slot], &own.penalty[slot])
 
 
-cdef inline void forget_sums(Plan *p, Unit *u) noexcept nogil:
-    cdef ptrdiff_t i
-    for i in range(sums_of(p, u)):
-        u.penalty[i] = u.squares[i] = 0
+cdef inline void forget_sums(Plan *p, Unit *u, bint squares, Sums *own) noexcept nogil:
+    cdef ptrdiff_t slot
+    for slot in range(u.slot, u.slot + slots_of(p, u)):
+        if squares:
+            own.squares[slot] = 0
+        if p.penalised:
+            own.penalty[slot] = 0
 
 
-cdef void unit_norms(Plan *p, Unit *u, double scale, bint squares) noexcept nogil:
+cdef void unit_norms(Plan *p, Unit *u, double scale, bint squares, Sums *own) noexcept nogil:
     """The penalties on a unit's weights and, if asked for, its gradients' squares."""
     cdef Step *s = &p.steps[u.l]
-    forget_sums(p, u)
-    tensor_norm(p, u, u.i0, min(u.i1, s.kernel_rows) - u.i0, &s.of_kernel, scale, squares, 0)
+    forget_sums(p, u, squares, own)
+    tensor_norm(p, u, u.i0, min(u.i1, s.kernel_rows) - u.i0, &s.of_kernel, scale, squares, u.slot, own)
     if has_bias(p, u):
-        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, squares, blocks_of(p, u))
+        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, squares, u.slot + blocks_of(p, u), own)
 
 
-cdef void gradient_and_norms(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, double scale) noexcept nogil:
+cdef void gradient_and_norms(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const Turn *turn) noexcept nogil:
     """The gradients of a unit of a dense step, and its penalties and squares, side by side."""
     cdef Step *s = &p.steps[u.l]
     cdef ptrdiff_t at = weights_at(p, u, u.i0)
+    cdef double scale = turn.penalty_scale
     cdef fnn_gradient_args g
     cdef fnn_hyper terms
     memset(&terms, 0, sizeof(terms))
-    forget_sums(p, u)
-    terms.l1, terms.l2, terms.penalty = scale * s.of_kernel.l1, scale * s.of_kernel.l2, u.penalty
+    forget_sums(p, u, True, turn.own)
+    terms.l1, terms.l2 = scale * s.of_kernel.l1, scale * s.of_kernel.l2
+    terms.penalty = &turn.own.penalty[u.slot]
     unit_operands(p, w, rows, u, &g)
-    g.hyper, g.squares, g.far = &terms, u.squares, p.parameter_bytes > FAR_BYTES
+    g.hyper, g.squares, g.far = &terms, &turn.own.squares[u.slot], p.parameter_bytes > FAR_BYTES
     g.g, g.w, g.m, g.v = s.g + at, s.w + at, NULL, NULL
     s.k.gradient_norm(&g)
     if has_bias(p, u):
         bias_gradient(p, w, rows, u, s.g + weights_at(p, u, s.kernel_rows))
-        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, True, blocks_of(p, u))
+        tensor_norm(p, u, s.kernel_rows, 1, &s.of_bias, scale, True, u.slot + blocks_of(p, u), turn.own)
 
 
 cdef void only_gradients(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const Turn *turn,
@@ -585,14 +612,14 @@ cdef void only_gradients(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const T
     cdef Step *s = &p.steps[u.l]
     cdef char *g = s.g + weights_at(p, u, u.i0)
     if norms and gradients == TO_COMPUTE and s.sums == NULL and multiplies(p, w, u.l):
-        gradient_and_norms(p, w, rows, u, turn.penalty_scale)
+        gradient_and_norms(p, w, rows, u, turn)
         return
     if gradients == TO_COMPUTE:
         gradient(p, w, rows, u, g)
     if norms:
         if s.sums != NULL:
             add_up(p, u, turn.share, g)
-        unit_norms(p, u, turn.penalty_scale, True)
+        unit_norms(p, u, turn.penalty_scale, True, turn.own)
 
 
 cdef double clipped(double squares, double most) noexcept nogil:
@@ -603,48 +630,64 @@ cdef double clipped(double squares, double most) noexcept nogil:
     return max(most / norm, DBL_MIN) if norm > most else 0
 
 
-cdef double sum_of(const double *x, ptrdiff_t n) noexcept nogil:
+cdef double squares_of(Plan *p, int l, bint of_bias, int team) noexcept nogil:
+    """The sum of the squares of one of step l's tensors' gradients, in the order of the units."""
     cdef double total = 0
-    cdef ptrdiff_t i
-    for i in range(n):
-        total += x[i]
+    cdef ptrdiff_t slot, end
+    cdef Unit *u
+    cdef int i, tid = 0
+    for i in range(p.n_units):
+        u = &p.units[i]
+        if u.l != l or (of_bias and not has_bias(p, u)):
+            continue
+        slot, end = u.slot, u.slot + blocks_of(p, u)
+        if of_bias:
+            slot, end = end, end + 1
+        while slot < end:
+            while slot >= sums_of(p, tid).end and tid < team - 1:
+                tid += 1
+            total += sums_of(p, tid).squares[slot]
+            slot += 1
+    return total
+
+
+cdef double total_of(Plan *p, bint squares, int team) noexcept nogil:
+    """The sum of all squares, or of all penalties, in the order of the units."""
+    cdef double total = 0
+    cdef const double *x
+    cdef ptrdiff_t slot = 0
+    cdef Sums *sums
+    cdef int tid
+    for tid in range(team):
+        sums = sums_of(p, tid)
+        x = sums.squares if squares else sums.penalty
+        while slot < sums.end:
+            total += x[slot]
+            slot += 1
     return total
 
 
 cdef void choose_factors(Plan *p, int l, Turn *turn) noexcept nogil:
-    """The factors of step l's tensors from all units' squares, in the order of the units."""
-    cdef double of_kernel = 0, of_bias = 0, total = 0
-    cdef bint all_tensors = p.global_clipnorm > 0
-    cdef Unit *u
-    cdef int i
-    for i in range(p.n_units):
-        u = &p.units[i]
-        if all_tensors:
-            total += sum_of(u.squares, sums_of(p, u))
-        elif u.l == l:
-            of_kernel += sum_of(u.squares, blocks_of(p, u))
-            of_bias += u.squares[blocks_of(p, u)] if has_bias(p, u) else 0
-    if all_tensors:
-        turn.kernel_factor = turn.bias_factor = clipped(total, p.global_clipnorm)
+    """The factors of step l's tensors."""
+    if p.global_clipnorm > 0:
+        turn.kernel_factor = clipped(total_of(p, True, turn.team), p.global_clipnorm)
+        turn.bias_factor = turn.kernel_factor
     else:
-        turn.kernel_factor = clipped(of_kernel, p.clipnorm)
-        turn.bias_factor = clipped(of_bias, p.clipnorm)
+        turn.kernel_factor = clipped(squares_of(p, l, False, turn.team), p.clipnorm)
+        turn.bias_factor = clipped(squares_of(p, l, True, turn.team), p.clipnorm)
 
 
 cdef void measure_penalties(Plan *p) noexcept nogil:
-    """The penalties of all units, for weights as they are."""
+    """The penalties of all units, for weights as they are, as a team of one."""
     cdef int i
     for i in range(p.n_units):
-        unit_norms(p, &p.units[i], 1, False)
+        unit_norms(p, &p.units[i], 1, False, sums_of(p, 0))
+    sums_of(p, 0).end = p.n_slots
 
 
-cdef double penalty(Plan *p) noexcept nogil:
-    """The sum of the units' penalties, as they were measured."""
-    cdef double total = 0
-    cdef int i
-    for i in range(p.n_units):
-        total += sum_of(p.units[i].penalty, sums_of(p, &p.units[i]))
-    return total
+cdef double penalty(Plan *p, int team) noexcept nogil:
+    """The sum of the penalties, as that team measured them."""
+    return total_of(p, False, team)
 
 
 cdef inline ptrdiff_t row_at(Plan *p, Unit *u, double before, double part) noexcept nogil:
@@ -668,8 +711,7 @@ cdef double take_part(Plan *p, Workspace *w, Unit *u, double before, double low,
     if w == NULL or not multiplies(p, w, u.l):
         return cost if low <= middle < high else 0
     part.i0, part.i1 = row_at(p, u, before, low), row_at(p, u, before, high)
-    part.squares += (part.i0 - u.i0) // p.k.panel
-    part.penalty += (part.i0 - u.i0) // p.k.panel
+    part.slot += (part.i0 - u.i0) // p.k.panel
     return cost * (part.i1 - part.i0) / (u.i1 - u.i0)
 
 
@@ -684,6 +726,8 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
     cdef double before = p.units[u0 - 1].cost if u0 > 0 else 0
     cdef double total = p.units[u1 - 1].cost - before if u1 > u0 else 0
     cdef double cost, low = before + total * begin, high = before + total * end, taken = 0
+    cdef bint sums = norms or (updates and turn.sums_penalties)
+    cdef ptrdiff_t slots = 0
     cdef int n, i, chosen = -1
     cdef Unit part
     cdef Unit *u = &part
@@ -695,6 +739,7 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
         if cost == 0:
             continue
         taken += cost
+        slots = u.slot + slots_of(p, u)
         s = &p.steps[u.l]
         if updates and turn.clips and (chosen < 0 or (p.clipnorm > 0 and chosen != u.l)):
             choose_factors(p, u.l, turn)
@@ -703,9 +748,9 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
             only_gradients(p, w, rows, u, turn, gradients, norms)
             continue
         if turn.sums_penalties:
-            forget_sums(p, u)
+            forget_sums(p, u, False, turn.own)
         elif norms:
-            unit_norms(p, u, turn.penalty_scale, False)
+            unit_norms(p, u, turn.penalty_scale, False, turn.own)
         if s.sums != NULL:
             sum_and_update(p, w, rows, u, turn, gradients, keeps)
         elif gradients == TO_COMPUTE:
@@ -716,6 +761,8 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
             average(p, u, turn)
         if (turn.updates or turn.overwrites) and not is_bound(s):
             refresh_operands(p, u.l, u.j, u.i0, u.i1)
+    if sums and turn.own.end != slots:  # a line that others read and nobody writes stays in all caches
+        turn.own.end = slots
     return taken / total if total > 0 else 0
 
 
@@ -740,6 +787,7 @@ cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
     cdef int64_t update = iteration
     turn.penalty_scale, turn.sums_penalties = penalty_scale, False
     turn.clips, turn.kernel_factor, turn.bias_factor = False, 0, 0
+    turn.own, turn.team = NULL, 1
     turn.updates, turn.share, turn.overwrites = p.summed > 0, share, False
     if p.summed > 0:
         turn.updates, turn.share = iteration % p.summed == 0, 1.0 / p.summed

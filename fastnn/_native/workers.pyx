@@ -17,7 +17,7 @@ from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
     GIVEN, READY, ROW_BLOCK, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
     clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
-    penalty, rows_of, through_activation, turn_at, weight_factor, weights_phase,
+    penalty, rows_of, sums_of, through_activation, turn_at, weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
 
@@ -146,11 +146,12 @@ cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept no
 
 
 cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
-                           double begin, double end, double *waited, int size) noexcept nogil:
+                           double begin, double end, double *waited, int tid, int size) noexcept nogil:
     """Phase 2: the part begin .. end of the units, in two passes where the update waits for norms.
 
     `waited`, unless NULL, grows by the seconds between the passes."""
     cdef Plan *p = job.plan
+    turn.own, turn.team = sums_of(p, tid) if p.sums != NULL else NULL, size
     turn.clips = turn.hyper.far = clips_by_norm(p) and turn.updates
     if turn.clips:
         weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, begin, end)
@@ -224,13 +225,13 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         # Of the last step the gradients stay, to be looked at.
         waited = 0
         part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end,
-                              &waited if measures else NULL, size)
+                              &waited if measures else NULL, tid, size)
         if measures:
             keep_time(&of_units[tid], part, now + waited)
         after_update(job, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
-            job.sums[0] += rows * penalty(p)
+            job.sums[0] += rows * penalty(p, size)
         at += rows
     if measures and tid == 0:
         fnn_share_anew(of_units, size)
@@ -369,7 +370,7 @@ cdef void update_worker(void *what, int tid, int size) noexcept nogil:
     cdef uint64_t fp = flush_subnormals()
     cdef Plan *p = job.plan
     maybe_delay(tid)
-    change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), NULL, size)
+    change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), NULL, tid, size)
     after_update(job, tid, size)
     restore_fp(fp)
 
