@@ -240,6 +240,14 @@ class Compiled:
             self._network, self.loss, optimizer, names, shape, self._targets_are_free()
         )
 
+    def _trains_alone(self) -> bool:
+        """Whether the network trains several epochs at once, with nothing to do in between."""
+        return (
+            self._search is None
+            and getattr(type(self._engine()), "trains_epochs", False)
+            and not self._measured().of_outputs
+        )
+
     def _targets_are_free(self) -> bool:
         """Whether functions alone read the targets, which may have any shape then."""
         return isinstance(self.loss, losses.FunctionLoss) and all(

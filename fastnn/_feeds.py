@@ -93,7 +93,9 @@ class ArrayFeed:
     Attributes
     ----------
     samples, batch : int
-        What the epoch has done.
+        What the epoch has done, or several that began together.
+    rows : int
+        Of one epoch.
     ended : bool
         Whether there is nothing more for any epoch.
     seen : Seen
@@ -101,6 +103,7 @@ class ArrayFeed:
     """
 
     ended = False
+    rows: int
     seen: Seen
 
     def __init__(self, model: Any, data: Data, samples: int, rows: int, size: int, shuffle: bool):
@@ -111,18 +114,23 @@ class ArrayFeed:
         self._threads: int | None = None
         self._penalty_scales: np.ndarray | None = None  # of each step
 
-    def begin(self, samples: int, batch: int, iterations: int) -> None:
-        """Begin an epoch, whose first step was or is the optimizer's step `iterations`."""
-        self.samples, self.batch = samples, batch
-        self._index = self.orders.next()
-        steps = ceil(len(self._index) / self._size)
-        self._rates = self._model.optimizer.rates(steps, iterations)
+    def begin(self, samples: int, batch: int, iterations: int, epochs: int = 1) -> None:
+        """Begin an epoch, whose first step was or is the optimizer's step `iterations`, or several
+        that nobody looks at in between."""
+        self.samples, self.batch, self._epochs = samples, batch, epochs
+        orders = [self.orders.next() for _ in range(epochs)]
+        self._index = orders[0] if epochs == 1 else np.concatenate(orders)
+        self.rows = len(orders[0])
+        self._rates = self._model.optimizer.rates(epochs * self._steps(self.rows), iterations)
         self._train = (self._model._search or self._model._engine()).train
         self.seen = Seen(self._model)
         self._outputs = self.seen.room(self._data[1][self._index]) if self.seen.wanted else None
 
+    def _steps(self, rows: int) -> int:
+        return ceil(rows / self._size)
+
     def more(self) -> bool:
-        """Whether the epoch has more batches."""
+        """Whether the epoch, or the last of several, has more batches."""
         return self.samples < len(self._index)
 
     def train(self, sums: np.ndarray, batches: int | None, seconds: float) -> None:
@@ -136,9 +144,12 @@ class ArrayFeed:
             scales = None if scales is None else scales[:stop]
             outputs = None if outputs is None else outputs[: len(index)]
         arguments = (index, self._size, self.samples, seconds, self._threads, sums, rates, outputs)
-        more = {} if scales is None else {"penalty_scales": scales}
+        more: dict[str, Any] = {} if scales is None else {"penalty_scales": scales}
+        if self._epochs > 1:
+            more["epoch"] = self.rows
         self.samples, *_ = self._train(*self._data, *arguments, **more)
-        self.batch = ceil(self.samples / self._size)
+        epochs, rows = divmod(self.samples, self.rows)
+        self.batch = epochs * self._steps(self.rows) + self._steps(rows)
 
     def end(self, failed: bool) -> None:
         """End the epoch."""

@@ -14,12 +14,14 @@ from sklearn.metrics import accuracy_score, classification_report
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from fastnn import losses, metrics, reference, utils
+from fastnn import _loops, losses, metrics, reference, regularizers, utils
+from fastnn._feeds import ArrayFeed
 from fastnn._lock import ModelLock
-from fastnn.callbacks import Callback
-from fastnn.layers import Activation, Dense, Normalization
+from fastnn.callbacks import Callback, LambdaCallback
+from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Normalization
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam
+from fastnn.optimizers.schedules import ExponentialDecay
 from fastnn.utils import set_random_seed
 
 
@@ -235,6 +237,91 @@ def test_no_copy_of_data_that_is_ready(digits):
     model._network = Spy(model._network)
     model.fit(*digits, verbose=0, validation_split=0.1)
     assert seen[0] is digits[0]
+
+
+# ---- epochs that nobody looks at ----------------------------------------------------------------
+
+
+def featured() -> Sequential:
+    set_random_seed(3)
+    l2 = regularizers.L2(0.01)
+    model = Sequential(
+        [
+            Dense(40, "relu", kernel_regularizer=l2, input_shape=(64,)),
+            Dropout(0.2),
+            BatchNormalization(),
+            Dense(10, "softmax"),
+        ]
+    )
+    schedule = ExponentialDecay(0.01, 3, 0.9)
+    model.compile(
+        Adam(schedule, global_clipnorm=1.0), "sparse_categorical_crossentropy", ["accuracy"]
+    )
+    return model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": False, "class_weight": {i: 1 + i / 10 for i in range(10)}},
+        {"steps_per_epoch": 2},
+        {"initial_epoch": 3},
+        {"batch_size": 200},
+    ],
+)
+def test_epochs_at_once_are_those_that_somebody_looks_at(digits, monkeypatch, options):
+    x, y = digits[0][:100], digits[1][:100]
+    options = {"epochs": 9, "verbose": 0, **options}
+    seen, unseen = featured(), featured()
+    calls = []
+    train = ArrayFeed.train
+    monkeypatch.setattr(ArrayFeed, "train", lambda *args: (calls.append(1), train(*args))[1])
+    epochs = []
+    look = LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    set_random_seed(4)  # of the orders
+    expected = seen.fit(x, y, callbacks=[look], **options)
+    assert len(calls) == len(epochs) == len(expected.epoch) > 5
+    calls.clear()
+    monkeypatch.setattr(_loops, "TOGETHER_SECONDS", 1e9)
+    set_random_seed(4)
+    history = unseen.fit(x, y, **options)
+    assert len(calls) == 2  # the first epoch, and the others
+    assert history.history == expected.history
+    assert history.epoch == expected.epoch
+    for got, want in zip(unseen.get_weights(), seen.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_metrics_of_outputs_and_validation_take_epochs_one_by_one(digits, monkeypatch):
+    monkeypatch.setattr(_loops, "TOGETHER_SECONDS", 1e9)
+    x, y = digits[0][:100], digits[1][:100]
+    model = classifier()
+    history = model.fit(x, y, epochs=4, verbose=0, validation_data=(x, y))
+    assert len(history.history["val_loss"]) == 4
+    assert len(set(history.history["val_loss"])) == 4
+    model = classifier(loss="binary_crossentropy", metrics=[metrics.AUC()])
+    history = model.fit(x, np.eye(10)[y], epochs=4, verbose=0)
+    assert len(set(history.history["auc"])) == 4
+
+
+def test_ctrl_c_keeps_the_epochs_before_it(digits, monkeypatch):
+    monkeypatch.setattr(_loops, "TOGETHER_SECONDS", 1e9)
+    monkeypatch.setattr(_loops, "SLICE_SECONDS", 0.0)  # a step at a time
+    model, train, steps = classifier(), ArrayFeed.train, []
+
+    def interrupted(feed: ArrayFeed, *rest: Any) -> None:
+        steps.append(1)
+        if len(steps) == 4 + 4 * 3 + 2:  # an epoch alone, three, and half of one
+            raise KeyboardInterrupt
+        train(feed, *rest)
+
+    monkeypatch.setattr(ArrayFeed, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(digits[0][:100], digits[1][:100], epochs=20, verbose=0)
+    assert model.history.epoch == [0, 1, 2, 3]
+    assert len(model.history.history["loss"]) == 4
+    assert model.optimizer.iterations == 17
 
 
 # ---- callbacks, progress, learning rate ---------------------------------------------------------

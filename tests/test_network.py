@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from fastnn import reference
 from fastnn._native import network as native
+from fastnn._sparse import as_csr
 
 ACTIVATIONS = ["linear", *reference.kernels.FORWARD]
 OPTIMIZERS = [
@@ -321,6 +323,68 @@ def test_train_in_slices(engine, build, compile_with, problem, optimizer):
         assert stops == [0, 16, 32, 48, 64, 80, 96, 100]
         assert part[1:] == (loss, metrics)
         np.testing.assert_array_equal(sliced.flat_weights, at_once.flat_weights)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("num_threads", [1, 3, None])
+@pytest.mark.parametrize(("rows", "batch"), [(96, 16), (100, 16), (7, 16), (1, 1)])
+def test_train_several_epochs_at_once(
+    build, compile_with, problem, rows, batch, num_threads, sparse
+):
+    """The same bits as epoch by epoch, whatever the length of the last batch."""
+    ops = [("dense", 40, "relu", True), ("dropout", 0.3, 5), ("dense", 3, "softmax", True)]
+    x, y, weight = problem(rows, 8, 3, "xent", "float32", labels=True)
+    if sparse:
+        x = as_csr(scipy.sparse.csr_array(x * (x > 0)), np.dtype(np.float32), "x")
+    rng = np.random.default_rng(2)
+    orders = [rng.permutation(rows) for _ in range(5)]
+    steps = -(-rows // batch)
+    rates = rng.uniform(0.001, 0.1, 5 * steps)
+    scales = rng.uniform(0.5, 2.0, 5 * steps)
+    together, apart, sliced = (build(native.Network, "float32", 8, ops) for _ in range(3))
+    for net in (together, apart, sliced):
+        compile_with(net, "xent", "adam", ("argmax_match",))
+        net.set_penalty(0, (0.0, 0.01), (0.0, 0.0))
+    expected = [
+        apart.train(
+            x, y, weight, order, batch, 0, EVERYTHING, num_threads,
+            learning_rates=rates[i * steps : (i + 1) * steps],
+            penalty_scales=scales[i * steps : (i + 1) * steps],
+        )
+        for i, order in enumerate(orders)
+    ]  # fmt: skip
+    index = np.concatenate(orders)
+    others = {"learning_rates": rates, "penalty_scales": scales, "epoch": rows}
+    sums = np.zeros(10)
+    stop, *_ = together.train(
+        x, y, weight, index, batch, 0, EVERYTHING, num_threads, sums, **others
+    )
+    assert stop == 5 * rows
+    assert together.iterations == 5 * steps
+    assert sums.reshape(5, 2).tolist() == [[loss, *metrics] for _, loss, metrics in expected]
+    stop, calls, sums = 0, 0, np.zeros(10)
+    while stop < 5 * rows:  # a step at a time
+        stop, *_ = sliced.train(x, y, weight, index, batch, stop, 0.0, num_threads, sums, **others)
+        calls += 1
+    assert calls == 5 * steps
+    assert sums.reshape(5, 2).tolist() == [[loss, *metrics] for _, loss, metrics in expected]
+    for net in (together, sliced):
+        np.testing.assert_array_equal(net.flat_weights, apart.flat_weights)
+
+
+def test_epochs_and_starts_that_cannot_be(build, compile_with, problem):
+    net = build(native.Network, "float32", 8, [("dense", 3, "softmax", True)])
+    compile_with(net, "xent", "sgd")
+    x, y, _ = problem(20, 8, 3, "xent", "float32", labels=True)
+    index = np.arange(20)
+    for epoch in (0, -1, 3, 40):
+        with pytest.raises(ValueError, match="epoch: expected one of 20 positions' divisors"):
+            net.train(x, y, None, index, 4, 0, EVERYTHING, epoch=epoch)
+    with pytest.raises(ValueError, match="sums: expected 2, got 1"):
+        net.train(x, y, None, index, 4, 0, EVERYTHING, sums=np.zeros(1), epoch=10)
+    for start in (3, 11):
+        with pytest.raises(ValueError, match=f"start: expected .* of a batch, got {start}"):
+            net.train(x, y, None, index, 4, start, EVERYTHING, epoch=10)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -10,6 +10,6 @@ cdef int look_at_x(object x, int dtype, ptrdiff_t cols, Rows *rows) except -1
 cdef void sparse_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t r0,
                         ptrdiff_t r1) noexcept nogil
 cdef void sort_nonzeros(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t rows) noexcept nogil
-cdef ptrdiff_t most_nonzeros(Rows *b, ptrdiff_t start, ptrdiff_t stop,
-                             ptrdiff_t batch) noexcept nogil
+cdef ptrdiff_t most_nonzeros(Rows *b, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch,
+                             ptrdiff_t epoch) noexcept nogil
 cdef void sparse_gradient(Plan *p, Workspace *w, Unit *u, char *dw) noexcept nogil

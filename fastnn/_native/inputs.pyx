@@ -105,11 +105,11 @@ cdef inline ptrdiff_t row_of(const Rows *b, ptrdiff_t at) noexcept nogil:
     return b.index[at] if b.index != NULL else at
 
 
-cdef ptrdiff_t most_nonzeros(Rows *b, ptrdiff_t start, ptrdiff_t stop,
-                             ptrdiff_t batch) noexcept nogil:
+cdef ptrdiff_t most_nonzeros(Rows *b, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t batch,
+                             ptrdiff_t epoch) noexcept nogil:
     cdef ptrdiff_t at, i, n = 0, most = 0
     for at in range(start, stop):
-        n = 0 if (at - start) % batch == 0 else n
+        n = 0 if at % epoch % batch == 0 else n
         i = row_of(b, at)
         n += b.begin[i + 1] - b.begin[i]
         most = max(most, n)

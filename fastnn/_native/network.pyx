@@ -35,7 +35,7 @@ from fastnn._native.lookups cimport stand_for_rows
 from fastnn._native.team cimport Part, pays
 from fastnn._native.workers cimport (
     Job, backward_worker, evaluate_worker, forward_worker, gradient_worker, predict_worker,
-    of_step, rows_worker, run, train_worker, update_worker,
+    after_steps, of_step, rows_worker, run, step_at, train_worker, update_worker,
 )
 
 cdef object empty = np.empty
@@ -246,6 +246,8 @@ cdef class Network:
         ("layer_norm", epsilon, scale, center), ("batch_norm", momentum, epsilon, scale, center),
         ("prelu",), ("embed", rows, units, columns), ("take", columns), ("fork",) or ("join",).
     """
+
+    trains_epochs = True    # `train` takes several at once
 
     cdef Plan plan
     cdef int type
@@ -814,7 +816,7 @@ cdef class Network:
             s.m, s.v, s.u = self.slot_of(s, "m"), self.slot_of(s, "v"), self.slot_of(s, "u")
             s.average, s.sums = self.slot_of(s, "average"), self.slot_of(s, "sums")
         self.memory = None
-        self.forward_rows, self.pace.batch, self.iterations = -1, 0, 0
+        self.forward_rows, self.iterations = -1, 0
 
     cdef char *slot_of(self, Step *s, name) except? NULL:
         """Where a step's part of a slot lies; NULL without that slot."""
@@ -893,17 +895,20 @@ cdef class Network:
         job.out = NULL if outputs is None else self.matrix(outputs, n, self.output_size, "outputs")
         return 0
 
-    cdef double *totals(self, sums) except NULL:
+    cdef double *totals(self, sums, ptrdiff_t epochs=1) except NULL:
         cdef double[::1] view = sums
-        if view.shape[0] != 1 + self.plan.n_metrics:
-            raise ValueError(f"sums: expected {1 + self.plan.n_metrics}, got {view.shape[0]}")
+        cdef ptrdiff_t expected = epochs * (1 + self.plan.n_metrics)
+        if view.shape[0] != expected:
+            raise ValueError(f"sums: expected {expected}, got {view.shape[0]}")
         return &view[0]
 
     def train(self, x, y, sample_weight, index, ptrdiff_t batch_size, ptrdiff_t start,
               double max_seconds, num_threads=None, sums=None, learning_rates=None,
-              outputs=None, penalty_scales=None):
+              outputs=None, penalty_scales=None, epoch=None):
+        """As docs/architecture.md has it; `index` may be of several epochs, of `epoch` positions each,
+        one after the other: then `sums` is of each, one after the other."""
         cdef Job job
-        cdef ptrdiff_t n = len(index), steps, rows
+        cdef ptrdiff_t n = len(index), steps, rows, epochs
         cdef double began = fnn_now(), now = began, then
         cdef int threads, team
         cdef double flops, seconds
@@ -912,8 +917,14 @@ cdef class Network:
             raise RuntimeError("train: compile with a loss and an optimizer first")
         if y is None or batch_size < 1:
             raise ValueError("train: expected y and batch_size >= 1")
-        batch_size = min(batch_size, max(n, 1))
-        steps = ceil_div(n, batch_size)
+        job.epoch = max(n, 1) if epoch is None else epoch
+        if job.epoch < 1 or n % job.epoch != 0:
+            raise ValueError(f"epoch: expected one of {n} positions' divisors, got {epoch}")
+        epochs = max(1, n // job.epoch)
+        batch_size = min(batch_size, job.epoch)
+        if start % job.epoch % batch_size != 0:
+            raise ValueError(f"start: expected the first position of a batch, got {start}")
+        steps = epochs * ceil_div(job.epoch, batch_size)
         job.rates = one_a_step(learning_rates, steps, "learning_rates")
         job.penalty_scales = one_a_step(penalty_scales, steps, "penalty_scales")
         threads = self.train_threads(batch_size, num_threads, x)
@@ -922,13 +933,13 @@ cdef class Network:
         unsure = num_threads is None and flops < UNSURE_FLOPS
         self.take_rows(&job.rows, x, y, sample_weight, index, start)
         self.take_outputs(&job, outputs, n)
-        sums = np.zeros(1 + self.plan.n_metrics) if sums is None else sums
-        job.sums = self.totals(sums)
+        sums = np.zeros(epochs * (1 + self.plan.n_metrics)) if sums is None else sums
+        job.sums = self.totals(sums, epochs)
         memory = self.memory_for(batch_size, job.rows.begin != NULL)
         self.forward_rows = -1
         self.refresh()
         job.plan, job.w, job.batch, job.start = &self.plan, &memory.w, batch_size, start
-        job.rows_in_all = n
+        job.rows_in_all = job.epoch
         shares, held = self.shares_of(threads), self.sums_for(threads)  # whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
@@ -941,10 +952,10 @@ cdef class Network:
             if unsure and now < self.pace.alone_until:
                 seconds = min(seconds, self.pace.alone_until - now)
             steps = 1 if in_parts else self.steps_in(seconds, team > 1)
-            job.stop = min(n, job.start + steps * batch_size)
+            job.stop = min(n, after_steps(&job, steps))
             check_index(&job, len(x))
             if memory.w.sparse:
-                memory.reserve(most_nonzeros(&job.rows, job.start, job.stop, batch_size))
+                memory.reserve(most_nonzeros(&job.rows, job.start, job.stop, batch_size, job.epoch))
             job.iteration = self.iterations
             then = fnn_now()
             if in_parts:
@@ -955,7 +966,7 @@ cdef class Network:
             now = fnn_now()
             self.stale = True
             rows = job.stop - job.start
-            steps = ceil_div(rows, batch_size)
+            steps = step_at(&job, job.stop) - step_at(&job, job.start)
             self.iterations += steps
             if rows >= batch_size:  # a short batch at the end counts for its rows
                 self.keep_pace(team > 1, (now - then) * batch_size / rows, steps, now)
@@ -1158,7 +1169,7 @@ cdef class Network:
         self.refresh()
         memory = self.memory_for(max(n, 1), job.rows.begin != NULL)
         if memory.w.sparse and n > 0:
-            memory.reserve(most_nonzeros(&job.rows, 0, n, n))
+            memory.reserve(most_nonzeros(&job.rows, 0, n, n, n))
         out = np.empty((n, self.output_size), self.dtype)
         job.out = self.matrix(out, n, self.output_size, "out")
         job.plan, job.w, job.stop, job.out_cols = &self.plan, &memory.w, n, self.output_size

@@ -11,12 +11,13 @@ ctypedef struct Job:
     Workspace *w
     Rows rows
     ptrdiff_t start, stop, batch    # positions in rows.index
+    ptrdiff_t epoch                 # train: positions of each epoch, whose last batch may be shorter
     ptrdiff_t rows_in_all           # of one pass
     int64_t iteration
     const double *rates             # learning rates of the steps from position 0 on; NULL: hyper's
     const double *penalty_scales    # of the steps, likewise; NULL: 1
     double rate, penalty_scale      # of one step that is run in parts
-    double *sums
+    double *sums                    # train: of the first epoch, before those of the others
     double factor                   # evaluate: weight_factor of all rows
     char *out                       # predict; train and evaluate: NULL, or takes each position's outputs
     ptrdiff_t out_cols
@@ -38,5 +39,11 @@ cdef void predict_worker(void *job, int tid, int size) noexcept nogil
 cdef void forward_worker(void *job, int tid, int size) noexcept nogil
 cdef void backward_worker(void *job, int tid, int size) noexcept nogil
 cdef void update_worker(void *job, int tid, int size) noexcept nogil
+# How many steps there are before position `at`.
+cdef ptrdiff_t step_at(const Job *job, ptrdiff_t at) noexcept nogil
+# The position after so many steps from job.start on.
+cdef ptrdiff_t after_steps(const Job *job, ptrdiff_t steps) noexcept nogil
+# The rows of the batch that begins at position `at`.
+cdef ptrdiff_t batch_at(const Job *job, ptrdiff_t at) noexcept nogil
 cdef double of_step(const double *numbers, Job *job, ptrdiff_t at, double usual) noexcept nogil
 cdef void run(Part worker, Job *job, int threads) noexcept nogil

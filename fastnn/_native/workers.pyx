@@ -166,9 +166,23 @@ cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradi
                          0, p.n_units, begin, end)
 
 
+cdef ptrdiff_t step_at(const Job *job, ptrdiff_t at) noexcept nogil:
+    return at // job.epoch * ceil_div(job.epoch, job.batch) + at % job.epoch // job.batch
+
+
+cdef ptrdiff_t after_steps(const Job *job, ptrdiff_t steps) noexcept nogil:
+    cdef ptrdiff_t of_epoch = ceil_div(job.epoch, job.batch)
+    steps += step_at(job, job.start)
+    return steps // of_epoch * job.epoch + steps % of_epoch * job.batch
+
+
+cdef ptrdiff_t batch_at(const Job *job, ptrdiff_t at) noexcept nogil:
+    return min(job.batch, job.stop - at, job.epoch - at % job.epoch)
+
+
 cdef double of_step(const double *numbers, Job *job, ptrdiff_t at, double usual) noexcept nogil:
     """The number of the step at position `at`, where each has its own."""
-    return usual if numbers == NULL else numbers[at // job.batch]
+    return usual if numbers == NULL else numbers[step_at(job, at)]
 
 
 cdef void after_update(Job *job, int tid, int size) noexcept nogil:
@@ -194,8 +208,10 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
     cdef double now = 0, part, begin, end, waited
+    cdef double *sums
     while at < job.stop:
-        rows = min(job.batch, job.stop - at)
+        rows = batch_at(job, at)
+        sums = job.sums + at // job.epoch * (1 + p.n_metrics)
         iteration += 1
         if measures and tid == 0:
             fnn_share_anew(of_units, size)
@@ -218,7 +234,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
             now = fnn_now()
         maybe_delay(tid)
         if tid == 0:
-            add_rows(p, job.w, rows, job.sums)
+            add_rows(p, job.w, rows, sums)
         turn = turn_at(p, iteration, of_step(job.rates, job, at, p.hyper.lr),
                        of_step(job.penalty_scales, job, at, 1), rows / <double>job.rows_in_all)
         begin, end = begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size)
@@ -231,7 +247,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         after_update(job, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
-            job.sums[0] += rows * penalty(p, size)
+            sums[0] += rows * penalty(p, size)
         at += rows
     if measures and tid == 0:
         fnn_share_anew(of_units, size)

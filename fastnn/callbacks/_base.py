@@ -353,6 +353,10 @@ class CallbackList(Callback):
         self.wants_batches = self._overridden(*BATCH_HOOKS)
         self.wants_checkpoints = self._overridden("on_checkpoint")
         self._every = [c.every_batches for c in callbacks if c.every_batches is not None]
+        self.only_keeps_history = all(
+            type(c) is History and not any(name.startswith("on_") for name in vars(c))
+            for c in callbacks
+        )
 
     @cached_property
     def wants_test_batches(self) -> bool:

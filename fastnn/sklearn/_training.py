@@ -56,8 +56,8 @@ class Feed(ArrayFeed):
         self._rows = np.diff(np.append(self._starts, samples))
         self._penalty_scales = 1.0 / self._rows
 
-    def begin(self, samples: int, batch: int, iterations: int) -> None:
-        super().begin(samples, batch, iterations)
+    def begin(self, samples: int, batch: int, iterations: int, epochs: int = 1) -> None:
+        super().begin(samples, batch, iterations, epochs)
         if self._weight is not None:
             self._divide_weights(self._weight)
 
