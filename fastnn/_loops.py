@@ -81,7 +81,7 @@ class Fit:
                 break
             if unseen is not None:
                 now = perf_counter()
-                epochs = int(TOGETHER_SECONDS * epochs / (now - began))
+                epochs = int(TOGETHER_SECONDS * epochs / max(now - began, 1e-9))
                 epochs, began = min(epochs, self._last - self.epoch), now
         model.optimizer.finalize_variable_values()
         hooks.on_train_end(logs)
