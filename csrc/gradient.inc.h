@@ -151,7 +151,7 @@ INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g, no
 INLINE void gradient(const optim_step step, const gradient_fn (*tile_of)[2],
                      const fnn_gradient_args *g, norm_sums *norms) {
     if (g->cols <= 0) return;
-    if (g->cols == P || (g->cols <= VL && tile_of[0][1])) gradient_tiles(step, tile_of, g, norms);
+    if (g->cols == P || (g->cols <= VL && g->cols > SLIM && tile_of[0][1])) gradient_tiles(step, tile_of, g, norms);
     else gradient_panel(step, g, norms);
 }
 

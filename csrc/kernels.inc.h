@@ -54,6 +54,8 @@ INLINE void store_up_to(ptrdiff_t n, real *p, vreal a) {
 }
 
 #include "act.inc.h"
+#include "tile.inc.h"
+#include "slim.inc.h"
 #include "gemm.inc.h"
 #if FNN_BF16
 #include "pair.inc.h"

@@ -139,6 +139,33 @@ V_FN void v_transpose(vreal r[VL]) {
 }
 #endif
 
+/* v_repeat: four numbers, VL / 4 times. v_columns: of four rows, VL / 4 numbers each, that lie `stride` apart:
+ * lane 4 c + i is p[i * stride + c]. v_sums: lane c is the sum of lanes 4 c .. 4 c + 3, for c < VL / 4 */
+#if FNN_F64
+V_FN vreal v_repeat(const real *p) { return v_load(p); }
+V_FN vreal v_columns(const real *p, ptrdiff_t stride) {
+    return _mm256_setr_pd(p[0], p[stride], p[2 * stride], p[3 * stride]);
+}
+V_FN vreal v_sums(vreal a) {
+    a = v_add(a, _mm256_permute2f128_pd(a, a, 0x01));
+    return v_add(a, _mm256_permute_pd(a, 0x5));
+}
+#else
+V_FN vreal v_repeat(const real *p) { return _mm256_broadcast_ps((const __m128 *)p); }
+V_FN vreal v_columns(const real *p, ptrdiff_t stride) {
+#define V_ROW(i) ((const __m64 *)(p + (i) * stride))
+    const __m128 a = _mm_loadh_pi(_mm_loadl_pi(_mm_setzero_ps(), V_ROW(0)), V_ROW(1));
+    const __m128 b = _mm_loadh_pi(_mm_loadl_pi(_mm_setzero_ps(), V_ROW(2)), V_ROW(3));
+#undef V_ROW
+    return _mm256_permutevar8x32_ps(_mm256_setr_m128(a, b), _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+}
+V_FN vreal v_sums(vreal a) {
+    a = v_add(a, _mm256_permute_ps(a, 0xb1));
+    a = v_add(a, _mm256_permute_ps(a, 0x4e));
+    return _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0));
+}
+#endif
+
 #if !FNN_F64
 typedef __m256i vindex;
 /* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */

@@ -91,6 +91,40 @@ V_FN vmask m_not(vmask a) { return (vmask)~a; }
 V_FN real v_sum(vreal a) { return V_(reduce_add)(a); } /* a fixed tree */
 V_FN real v_largest(vreal a) { return V_(reduce_max)(a); }
 
+/* four numbers, VL / 4 times */
+V_FN vreal v_repeat(const real *p) {
+#if FNN_F64
+    return _mm512_broadcast_f64x4(_mm256_loadu_pd(p));
+#else
+    return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+#endif
+}
+/* columns of four rows, VL / 4 numbers each, that lie `stride` apart: lane 4 c + i is p[i * stride + c] */
+V_FN vreal v_columns(const real *p, ptrdiff_t stride) {
+#define V_ROW(i) _mm_loadu_si128((const __m128i *)(p + (i) * stride))
+    __m512i a = _mm512_inserti32x4(_mm512_castsi128_si512(V_ROW(0)), V_ROW(1), 1);
+    a = _mm512_inserti32x4(_mm512_inserti32x4(a, V_ROW(2), 2), V_ROW(3), 3);
+#undef V_ROW
+#if FNN_F64
+    return V_OF_BITS(_mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a));
+#else
+    return V_OF_BITS(_mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), a));
+#endif
+}
+/* lane c: the sum of lanes 4 c .. 4 c + 3, for c < VL / 4 */
+V_FN vreal v_sums(vreal a) {
+#if FNN_F64
+    a = v_add(a, _mm512_permute_pd(a, 0x55));
+    a = v_add(a, _mm512_permutex_pd(a, 0x4e));
+    return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 4, 0, 0, 0, 0, 0, 0), a);
+#else
+    a = v_add(a, _mm512_permute_ps(a, 0xb1));
+    a = v_add(a, _mm512_permute_ps(a, 0x4e));
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), a);
+#endif
+}
+
 /* to the nearest integer, ties to even; |a| < 2^22 */
 V_FN vreal v_round(vreal a) {
     return V_(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -126,6 +126,16 @@ V_FN void v_transpose(vreal r[VL]) {
 }
 #endif
 
+#if !FNN_F64
+/* four numbers; the first of four rows that lie `stride` apart; in lane 0 the sum of all lanes */
+V_FN vreal v_repeat(const real *p) { return v_load(p); }
+V_FN vreal v_columns(const real *p, ptrdiff_t stride) {
+    const real four[] = {p[0], p[stride], p[2 * stride], p[3 * stride]};
+    return v_load(four);
+}
+V_FN vreal v_sums(vreal a) { return v_set1(v_sum(a)); }
+#endif
+
 /* the bits of a real as an integer, lane by lane, for simd_bits.h */
 typedef vmask vint;
 V_FN vint i_bits(vreal a) { return V_TO_BITS(a); }

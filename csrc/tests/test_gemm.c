@@ -212,8 +212,8 @@ void test_gemm(kernels k, const char *name, fnn_gemm f, const gemm_spec *spec) {
     };
     const size_t n_epilogues = sizeof epilogues / sizeof *epilogues;
     const ptrdiff_t v = k->vl, p = k->panel, mr = k->mr;
-    const ptrdiff_t ms[] = {0, 1, 2, mr - 1, mr, mr + 1, p - 1, p, p + 1, 2 * mr + 1};
-    const ptrdiff_t ns[] = {0, 1, v - 1, v, v + 1, p - 1, p, p + 1, 2 * p + 1};
+    const ptrdiff_t ms[] = {0, 1, 2, 3, 9, mr - 1, mr, mr + 1, p - 1, p, p + 1, 2 * mr + 1};
+    const ptrdiff_t ns[] = {0, 1, v / 4, v / 4 + 1, v - 1, v, v + 1, p - 1, p, p + 1, p + v / 4, 2 * p + 1};
     const ptrdiff_t ks[] = {0, 1, 3, 4, 5, p - 1, p, p + 1, 2 * p + 1, 257, 1023};
     size_t count = 0;
     for (size_t i = 0; i < sizeof ms / sizeof *ms; i++)

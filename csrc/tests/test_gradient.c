@@ -92,7 +92,7 @@ void test_gradient(kernels k, const char *name, fnn_gradient f, const gradient_s
     const kernels optimizers = with_optimizers(k);
     const ptrdiff_t v = k->vl, p = k->panel;
     const ptrdiff_t rows[] = {0, 1, 2, p - 1, p, p + 1, 3 * p + 2};
-    const ptrdiff_t cols[] = {0, 1, v - 1, v, v + 1, p - 1, p};
+    const ptrdiff_t cols[] = {0, 1, v / 4, v / 4 + 1, v - 1, v, v + 1, p - 1, p};
     const ptrdiff_t ks[] = {0, 1, 2, 5, 44, 97};
     int count = 0;
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)

@@ -18,8 +18,8 @@ what is packed next meanwhile. Further blocks of rows go to whichever thread is 
 Operands to be taken in bfloat16 are rounded as they are packed, into words of two neighbours in k: kc
 counts elements, the k of a kernel's call words.
 
-The blocks of k depend on k alone, and within one every element adds its products in the order of k:
-threads do not change a bit of it. Products of few rows or columns, which are not worth packing, have
+The blocks of k depend on k alone, and within one every element adds its products in the order of k, in
+the last columns as four sums: threads do not change a bit of it. Products of few rows or columns, which are not worth packing, have
 kernels of their own, and are not cut in k.
 """
 

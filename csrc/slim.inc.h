@@ -1,0 +1,116 @@
+/* Tiles of a matrix product that has no more columns than a fourth of a vector has lanes: one output, or
+ * the last few of a panel. A vector for each row of C would be three fourths padding.
+ *
+ *     A's rows lie together    four steps of k at a time, side by side for each column, whose four sums
+ *                              are added up at the end
+ *     A^T's do                 the vectors run down C's columns; the order of k stays
+ *
+ * bfloat16 has none: the order of its sums is promised.
+ */
+#if VL >= 4 && !FNN_BF16
+
+enum {
+    SLIM = VL / 4,
+    SLIM_MR = MR < 8 ? MR : 8, /* hides an fma's latency; higher ones measured no faster */
+};
+
+/* acc += A B over up to four steps of k */
+INLINE void slim_last_steps(const int mr, ptrdiff_t k, const real *const *a, ptrdiff_t row, const real *b,
+                            ptrdiff_t b_row, vreal (*acc)[NV]) {
+    real steps[VL] = {0};
+    for (ptrdiff_t i = 0; i < k; i++)
+        for (int c = 0; c < SLIM; c++) steps[4 * c + i] = b[i * b_row + c];
+    const vreal bv = v_load(steps);
+    UNROLL(8) for (int r = 0; r < mr; r++) {
+        real x[4] = {0};
+        for (ptrdiff_t i = 0; i < k; i++) x[i] = a[r / GROUP][r % GROUP * row + i];
+        acc[r][0] = v_fma(v_repeat(x), bv, acc[r][0]);
+    }
+}
+
+/* acc += A B over k steps that lie together in A; rows by groups as in tile_steps_of_rows */
+INLINE void slim_steps(const int mr, ptrdiff_t k, const real *a, ptrdiff_t row, const real *b,
+                       ptrdiff_t b_row, vreal (*acc)[NV]) {
+    const real *groups[GROUPS];
+    UNROLL(4) for (int g = 0; g < GROUPS; g++) {
+        groups[g] = a + g * GROUP * row;
+        __asm__("" : "+r"(groups[g]));
+    }
+    for (; k >= 4; k -= 4, b += 4 * b_row) {
+        const vreal bv = v_columns(b, b_row);
+        UNROLL(8) for (int r = 0; r < mr; r++)
+            acc[r][0] = v_fma(v_repeat(groups[r / GROUP] + r % GROUP * row), bv, acc[r][0]);
+        UNROLL(4) for (int g = 0; g < GROUPS; g++) groups[g] += 4;
+    }
+    if (k > 0) slim_last_steps(mr, k, groups, row, b, b_row, acc);
+}
+
+INLINE void slim_rows(const int mr, ptrdiff_t row, ptrdiff_t panel, const tile_args *t) {
+    vreal acc[MR][NV];
+    const vmask mask = v_first(t->cols);
+    UNROLL(8) for (int r = 0; r < mr; r++) acc[r][0] = v_zero();
+    const real *a = t->a, *b = t->b;
+    for (ptrdiff_t k = t->k; k > 0; k -= P, a += panel, b += P * t->b_row)
+        slim_steps(mr, min_size(k, P), a, row, b, t->b_row, acc);
+    const vreal bias = t->bias ? v_load_m(mask, t->bias) : v_zero();
+    UNROLL(8) for (int r = 0; r < mr; r++) acc[r][0] = v_add(v_sums(acc[r][0]), bias);
+    finish(mr, 1, 0, &mask, 0, t, acc);
+}
+
+/* rows lie `row` apart, the next P steps of k `panel` after these */
+typedef void (*slim_fn)(ptrdiff_t row, ptrdiff_t panel, const tile_args *t);
+#define SLIM_FN(mr) \
+    NOINLINE void slim_##mr(ptrdiff_t row, ptrdiff_t panel, const tile_args *t) { slim_rows(mr, row, panel, t); }
+#define SLIM_ROW(mr) slim_##mr,
+#if MR < 8
+TILES_TO_6(SLIM_FN)
+static const slim_fn SLIM_TILE[] = {TILES_TO_6(SLIM_ROW)}; /* [mr - 1] */
+#else
+TILES_TO_8(SLIM_FN)
+static const slim_fn SLIM_TILE[] = {TILES_TO_8(SLIM_ROW)};
+#endif
+
+/* up to P rows of C; those of A^T lie `col` apart, and so many numbers of one can be read */
+NOINLINE void slim_columns(ptrdiff_t m, ptrdiff_t col, ptrdiff_t readable, const tile_args *t) {
+    vreal acc[SLIM][NV];
+    UNROLL(4) for (int c = 0; c < SLIM; c++) UNROLL(4) for (int v = 0; v < NV; v++)
+        acc[c][v] = v_set1(t->bias && c < t->cols ? t->bias[c] : 0);
+    const real *a = t->a, *b = t->b;
+    for (ptrdiff_t k = t->k; k > 0; k--, a += col, b += t->b_row) {
+        vreal av[NV];
+        UNROLL(4) for (int v = 0; v < NV; v++)
+            av[v] = readable >= P ? v_load(a + v * VL) : load_up_to(readable - v * VL, a + v * VL);
+        UNROLL(4) for (int c = 0; c < SLIM; c++) UNROLL(4) for (int v = 0; v < NV; v++)
+            acc[c][v] = v_fma(av[v], v_set1(b[c]), acc[c][v]);
+    }
+    real rows[P * VL];
+    UNROLL(4) for (int v = 0; v < NV; v++) {
+        vreal x[VL];
+        UNROLL(16) for (int i = 0; i < VL; i++) x[i] = i < SLIM ? acc[i][v] : v_zero();
+        v_transpose(x);
+        UNROLL(16) for (int i = 0; i < VL; i++) v_store(rows + (v * VL + i) * VL, x[i]);
+    }
+    const vmask mask = v_first(t->cols);
+    for (ptrdiff_t r = 0; r < m; r++) {
+        vreal row[1][NV] = {{v_load(rows + r * VL)}};
+        finish(1, 1, 0, &mask, r, t, row);
+    }
+}
+
+/* m rows of C; of PANELS_TN no more than P */
+INLINE void slim_tiles(const int layout, ptrdiff_t m, tile_args *t) {
+    const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t);
+    const ptrdiff_t highest = col == 1 ? SLIM_MR : P;
+    for (ptrdiff_t left = (m + highest - 1) / highest; left > 0; left--) {
+        const ptrdiff_t mr = col == 1 ? (m + left - 1) / left : min_size(m, P);
+        if (col == 1) SLIM_TILE[mr - 1](row, layout == PANELS_NN ? t->a_panel : P, t);
+        else slim_columns(mr, col, layout == PANELS_TN ? P : m, t);
+        next_rows(layout, mr, t);
+        m -= mr;
+    }
+}
+
+#else
+enum { SLIM = 0 };
+INLINE void slim_tiles(const int layout, ptrdiff_t m, tile_args *t) { (void)layout, (void)m, (void)t; }
+#endif
