@@ -395,6 +395,7 @@ typedef struct {
     void *g, *w, *m, *v;
     double *squares;        /* of gradient_norm */
     int far;                /* a hint: w, m and v are likely to lie outside L2 */
+    const void *ahead, *ahead_end; /* where far: what is read next, to be fetched meanwhile; equal: nothing */
 } fnn_gradient_args;
 typedef void (*fnn_gradient)(const fnn_gradient_args *args);
 

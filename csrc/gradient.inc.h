@@ -33,6 +33,8 @@ typedef struct {
     ptrdiff_t cols;      /* of the panel: P, or fewer in tiles one vector wide */
     tile_weights before; /* the weights of the tile after it are the next in memory */
     int far;             /* fetch those meanwhile */
+    const real *ahead;   /* and then lines from here on, one every two steps */
+    ptrdiff_t ahead_step;
     optim_hyper hyper;
 } gradient_args;
 
@@ -49,7 +51,8 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
     const ptrdiff_t cols = nv == NV ? VL : t->cols, stride = nv == NV ? VL : P;
     const tile_weights u = t->before; /* a copy: stores to weights cannot change it */
     const ptrdiff_t vectors = u.rows * nv, together = min_size(t->k / 2, vectors);
-    const real *a = t->a, *b = t->b;
+    const real *a = t->a, *b = t->b, *ahead = t->ahead;
+    const ptrdiff_t ahead_step = t->ahead_step;
     ptrdiff_t k = t->k, i = 0;
     for (; i < together; i++, k -= 2, a += 2 * P, b += 2 * P) {
         if (t->far) fetch_weights(&u.s, (vectors + i) * stride);
@@ -57,7 +60,8 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
         step(i * stride, cols, &t->hyper, u.g, &u.s);
         tile_step(mr, nv, 1, a + P, b + P, acc);
     }
-    for (; k >= 2; k -= 2, a += 2 * P, b += 2 * P) {
+    for (; k >= 2; k -= 2, a += 2 * P, b += 2 * P, ahead += ahead_step) {
+        __builtin_prefetch(ahead, 0, 2);
         tile_step(mr, nv, 1, a, b, acc);
         tile_step(mr, nv, 1, a + P, b + P, acc);
     }
@@ -99,6 +103,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     gradient_args t; /* field by field: to zero all of it first takes longer */
     t.k = g->k, t.b = g->b, t.cols = g->cols, t.far = g->far;
     t.before = (tile_weights){0};
+    t.ahead = g->far ? g->ahead : g->b, t.ahead_step = 0;
     t.hyper = optim_broadcast(g->hyper);
     t.hyper.sums = norms;
     const int narrow = g->cols <= VL;
@@ -113,7 +118,10 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
             const ptrdiff_t mr = (rows - r + left - 1) / left, at = (i + r) * P;
             t.a = panel + r;
             t.g = keep ? keep + at : buffer[odd];
+            if (g->far) t.ahead_step = t.ahead < (const real *)g->ahead_end ? LINE : 0;
             tile_of[mr - 1][narrow](&t);
+            const ptrdiff_t alone = g->k / 2 - t.before.rows * (narrow ? 1 : NV); /* twos of steps */
+            if (alone > 0) t.ahead += alone * t.ahead_step;
             if (r == 0 && i > 0) end_norms(g, i - P, norms);
             if (sums) sum_rows(r, mr, g->cols, g->hyper, s.w + at, sums); /* now in L1 */
             t.before = (tile_weights){mr, t.g, optim_at(&s, at)};

@@ -186,6 +186,8 @@ cdef extern from "fnn.h" nogil:
         void *v
         double *squares
         int far
+        const void *ahead
+        const void *ahead_end
     ctypedef void (*fnn_norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                               const void *g, double *squares, double *penalty) noexcept nogil
     ctypedef void (*fnn_gradient)(const fnn_gradient_args *args) noexcept nogil

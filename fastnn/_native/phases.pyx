@@ -354,18 +354,22 @@ cdef inline bint multiplies(Plan *p, Workspace *w, int l) noexcept nogil:
 
 cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
                         fnn_gradient_args *g) noexcept nogil:
-    """What the gradient of a unit's weights is computed from: X and the panel of dY."""
-    cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel
+    """What the gradient of a unit's weights is computed from: X and the panel of dY; the next unit's is fetched."""
+    cdef ptrdiff_t itemsize = p.k.itemsize, P = p.k.panel, panel
     cdef Step *s = &p.steps[u.l]
     g.rows, g.cols = min(u.i1, s.inputs) - u.i0, min(P, s.outputs - u.j * P)
     if s.bf16:
-        g.k = ceil_div(rows, 2)
-        g.a, g.a_panel = w.x_rows[u.l] + u.i0 // P * w.rows_panel * itemsize, w.rows_panel
-        g.b = w.d_rows[u.l] + u.j * w.rows_panel * itemsize
+        g.k, panel = ceil_div(rows, 2), w.rows_panel * itemsize
+        g.a, g.b = w.x_rows[u.l], w.d_rows[u.l]
     else:
-        g.k = rows
-        g.a, g.a_panel = w.x[u.l] + u.i0 // P * w.panel * itemsize, w.panel
-        g.b = w.d[u.l + 1] + u.j * w.panel * itemsize
+        g.k, panel = rows, w.panel * itemsize
+        g.a, g.b = w.x[u.l], w.d[u.l + 1]
+    g.a_panel = panel // itemsize
+    g.a = <const char *>g.a + u.i0 // P * panel
+    g.b = <const char *>g.b + u.j * panel
+    g.ahead = g.ahead_end = <const char *>g.b + panel
+    if (u.j + 1) * P < s.outputs:
+        g.ahead_end = <const char *>g.ahead + g.k * P * itemsize
 
 
 cdef void bias_gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *db) noexcept nogil:
