@@ -14,17 +14,12 @@ enum {
     SLIM_MR = MR < 8 ? MR : 8, /* hides an fma's latency; higher ones measured no faster */
 };
 
-/* acc += A B over up to four steps of k */
-INLINE void slim_last_steps(const int mr, ptrdiff_t k, const real *const *a, ptrdiff_t row, const real *b,
-                            ptrdiff_t b_row, vreal (*acc)[NV]) {
-    real steps[VL] = {0};
-    for (ptrdiff_t i = 0; i < k; i++)
-        for (int c = 0; c < SLIM; c++) steps[4 * c + i] = b[i * b_row + c];
-    const vreal bv = v_load(steps);
-    UNROLL(8) for (int r = 0; r < mr; r++) {
-        real x[4] = {0};
-        for (ptrdiff_t i = 0; i < k; i++) x[i] = a[r / GROUP][r % GROUP * row + i];
-        acc[r][0] = v_fma(v_repeat(x), bv, acc[r][0]);
+/* k < 4 steps of A and of B, with zeros for the others */
+NOINLINE void slim_rest(int mr, ptrdiff_t k, const real *a, ptrdiff_t row, const real *b, ptrdiff_t b_row,
+                        real *a_four, real *b_four) {
+    for (int i = 0; i < 4; i++) {
+        for (int r = 0; r < mr; r++) a_four[4 * r + i] = i < k ? a[r * row + i] : 0;
+        for (int c = 0; c < SLIM; c++) b_four[4 * c + i] = i < k ? b[i * b_row + c] : 0;
     }
 }
 
@@ -42,7 +37,12 @@ INLINE void slim_steps(const int mr, ptrdiff_t k, const real *a, ptrdiff_t row, 
             acc[r][0] = v_fma(v_repeat(groups[r / GROUP] + r % GROUP * row), bv, acc[r][0]);
         UNROLL(4) for (int g = 0; g < GROUPS; g++) groups[g] += 4;
     }
-    if (k > 0) slim_last_steps(mr, k, groups, row, b, b_row, acc);
+    if (k > 0) {
+        real a_four[4 * SLIM_MR], b_four[VL];
+        slim_rest(mr, k, groups[0], row, b, b_row, a_four, b_four);
+        const vreal bv = v_load(b_four);
+        UNROLL(8) for (int r = 0; r < mr; r++) acc[r][0] = v_fma(v_repeat(a_four + 4 * r), bv, acc[r][0]);
+    }
 }
 
 INLINE void slim_rows(const int mr, ptrdiff_t row, ptrdiff_t panel, const tile_args *t) {
