@@ -45,6 +45,7 @@ cdef enum:
     DIRECT_COLUMNS = 512    # of C, by which packing A would cost more
     SETS = 2048         # bytes between rows of A by which more of them fall on a set of L1 than it holds
     FEW_ROWS = 8        # of C, from the next on tiles are as fast as kernels that pack nothing
+    FEW_DIRECT_ROWS = 5     # the same where tiles need not pack B, either
     FEW_COLUMNS = 12    # the same
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
@@ -443,10 +444,10 @@ cdef bint are_few(const fnn_kernels *k, ptrdiff_t most, ptrdiff_t few, ptrdiff_t
 cdef bint plan_few(const fnn_kernels *k, const product *x, few_plan *s) noexcept nogil:
     """Whether it is one, and how."""
     cdef fnn_few_args *g = &s.g
-    cdef bint rows, along_k
+    cdef bint rows, along_k, packs = x.k * x.n * k.itemsize > DIRECT
     if k.few_nn == NULL:
         return False
-    rows = are_few(k, FEW_ROWS, x.m, x.n, not x.transpose_b)
+    rows = are_few(k, FEW_ROWS if packs else FEW_DIRECT_ROWS, x.m, x.n, not x.transpose_b)
     if not rows and not are_few(k, FEW_COLUMNS, x.n, x.m, x.transpose_a):
         return False
     along_k = not x.transpose_b if rows else x.transpose_a
