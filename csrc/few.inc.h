@@ -6,7 +6,7 @@
  *              run through all of k in registers
  *
  * Panel by panel, as tiles read it, a row-major B came at half of this speed: no prefetcher follows
- * 128 bytes of each row. An element adds its products in the order of k, as those of gemm do, but for
+ * 128 bytes of each row. An element adds its products in the order of k, as those of tiles do, but for
  * the one row of few_nt.
  */
 #include <string.h>

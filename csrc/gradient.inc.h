@@ -134,7 +134,8 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
     if (g->rows > 0) end_norms(g, g->rows - 1, norms);
 }
 
-/* Other panels, and for norms narrow ones, are the last of their layer, and not worth tiles of their own. */
+/* Other panels, and for norms narrow ones, are the last of their layer, and not worth tiles of their own; those
+ * of few columns have gemm_tn's. */
 INLINE void gradient_panel(const optim_step step, const fnn_gradient_args *g, norm_sums *norms) {
     real buffer[P * P], *keep = g->g;
     const optim_state s = {g->w, g->m, g->v, NULL};

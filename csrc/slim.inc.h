@@ -9,10 +9,12 @@
  */
 #if VL >= 4 && !FNN_BF16
 
-enum {
-    SLIM = VL / 4,
-    SLIM_MR = MR < 8 ? MR : 8, /* hides an fma's latency; higher ones measured no faster */
-};
+#if MR < 8
+#define SLIM_MR MR
+#else
+#define SLIM_MR 8 /* hides an fma's latency */
+#endif
+enum { SLIM = VL / 4, SLIM_GROUPS = (SLIM_MR + GROUP - 1) / GROUP };
 
 /* k < 4 steps of A and of B, with zeros for the others */
 NOINLINE void slim_rest(int mr, ptrdiff_t k, const real *a, ptrdiff_t row, const real *b, ptrdiff_t b_row,
@@ -23,19 +25,16 @@ NOINLINE void slim_rest(int mr, ptrdiff_t k, const real *a, ptrdiff_t row, const
     }
 }
 
-/* acc += A B over k steps that lie together in A; rows by groups as in tile_steps_of_rows */
+/* acc += A B over k steps that lie together in A */
 INLINE void slim_steps(const int mr, ptrdiff_t k, const real *a, ptrdiff_t row, const real *b,
                        ptrdiff_t b_row, vreal (*acc)[NV]) {
-    const real *groups[GROUPS];
-    UNROLL(4) for (int g = 0; g < GROUPS; g++) {
-        groups[g] = a + g * GROUP * row;
-        __asm__("" : "+r"(groups[g]));
-    }
+    const real *groups[SLIM_GROUPS];
+    part_rows(SLIM_GROUPS, a, row, groups);
     for (; k >= 4; k -= 4, b += 4 * b_row) {
         const vreal bv = v_columns(b, b_row);
         UNROLL(8) for (int r = 0; r < mr; r++)
             acc[r][0] = v_fma(v_repeat(groups[r / GROUP] + r % GROUP * row), bv, acc[r][0]);
-        UNROLL(4) for (int g = 0; g < GROUPS; g++) groups[g] += 4;
+        UNROLL(4) for (int g = 0; g < SLIM_GROUPS; g++) groups[g] += 4;
     }
     if (k > 0) {
         real a_four[4 * SLIM_MR], b_four[VL];
@@ -62,13 +61,8 @@ typedef void (*slim_fn)(ptrdiff_t row, ptrdiff_t panel, const tile_args *t);
 #define SLIM_FN(mr) \
     NOINLINE void slim_##mr(ptrdiff_t row, ptrdiff_t panel, const tile_args *t) { slim_rows(mr, row, panel, t); }
 #define SLIM_ROW(mr) slim_##mr,
-#if MR < 8
-TILES_TO_6(SLIM_FN)
-static const slim_fn SLIM_TILE[] = {TILES_TO_6(SLIM_ROW)}; /* [mr - 1] */
-#else
-TILES_TO_8(SLIM_FN)
-static const slim_fn SLIM_TILE[] = {TILES_TO_8(SLIM_ROW)};
-#endif
+TILES_(SLIM_MR)(SLIM_FN)
+static const slim_fn SLIM_TILE[SLIM_MR] = {TILES_(SLIM_MR)(SLIM_ROW)}; /* [mr - 1] */
 
 /* up to P rows of C; those of A^T lie `col` apart, and so many numbers of one can be read */
 NOINLINE void slim_columns(ptrdiff_t m, ptrdiff_t col, ptrdiff_t readable, const tile_args *t) {
@@ -100,11 +94,14 @@ NOINLINE void slim_columns(ptrdiff_t m, ptrdiff_t col, ptrdiff_t readable, const
 /* m rows of C; of PANELS_TN no more than P */
 INLINE void slim_tiles(const int layout, ptrdiff_t m, tile_args *t) {
     const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t);
-    const ptrdiff_t highest = col == 1 ? SLIM_MR : P;
-    for (ptrdiff_t left = (m + highest - 1) / highest; left > 0; left--) {
-        const ptrdiff_t mr = col == 1 ? (m + left - 1) / left : min_size(m, P);
-        if (col == 1) SLIM_TILE[mr - 1](row, layout == PANELS_NN ? t->a_panel : P, t);
-        else slim_columns(mr, col, layout == PANELS_TN ? P : m, t);
+    if (col != 1) {
+        for (; m > 0; m -= P, next_rows(layout, P, t))
+            slim_columns(min_size(m, P), col, layout == PANELS_TN ? P : m, t);
+        return;
+    }
+    for (ptrdiff_t left = (m + SLIM_MR - 1) / SLIM_MR; left > 0; left--) {
+        const ptrdiff_t mr = (m + left - 1) / left;
+        SLIM_TILE[mr - 1](row, layout == PANELS_NN ? t->a_panel : P, t);
         next_rows(layout, mr, t);
         m -= mr;
     }

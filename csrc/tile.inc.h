@@ -113,17 +113,22 @@ INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const pt
     for (; k > 0; k--, a += col, b += b_row) tile_step(mr, nv, row, a, b, acc);
 }
 
-/* The same where `row` is no constant. Within a group rows lie 1 to 4 times that apart, which addresses can
- * say; the compiler would keep an offset for each row of a tile, more than it has registers for, so it must
- * not see that groups have to do with each other. */
+/* Groups of rows that lie `row` apart, which is no constant. Within a group they lie 1 to 4 times that apart,
+ * which addresses can say; the compiler would keep an offset for each row of a tile, more than it has
+ * registers for, so it must not see that groups have to do with each other. */
+INLINE void part_rows(const int n, const real *a, ptrdiff_t row, const real **groups) {
+    UNROLL(4) for (int g = 0; g < n; g++) {
+        groups[g] = a + g * GROUP * row;
+        __asm__("" : "+r"(groups[g]));
+    }
+}
+
+/* The same as tile_steps where `row` is no constant. */
 INLINE void tile_steps_of_rows(const int mr, const int nv, const ptrdiff_t row, const ptrdiff_t col,
                                ptrdiff_t k, const real *a, const real *b, const ptrdiff_t b_row,
                                vreal (*acc)[NV]) {
     const real *groups[GROUPS];
-    UNROLL(4) for (int g = 0; g < GROUPS; g++) {
-        groups[g] = a + g * GROUP * row;
-        __asm__("" : "+r"(groups[g]));
-    }
+    part_rows(GROUPS, a, row, groups);
     for (; k > 0; k--, b += b_row) {
         tile_step_by_groups(mr, nv, row, groups, b, acc);
         UNROLL(4) for (int g = 0; g < GROUPS; g++) groups[g] += col;

@@ -18,9 +18,9 @@ what is packed next meanwhile. Further blocks of rows go to whichever thread is 
 Operands to be taken in bfloat16 are rounded as they are packed, into words of two neighbours in k: kc
 counts elements, the k of a kernel's call words.
 
-The blocks of k depend on k alone, and within one every element adds its products in the order of k, in
-the last columns as four sums: threads do not change a bit of it. Products of few rows or columns, which are not worth packing, have
-kernels of their own, and are not cut in k.
+The blocks of k depend on k alone, and within one every element adds its products in the order of k, in a
+last panel of few columns as four sums: threads do not change a bit of it. Products of few rows or
+columns, which are not worth packing, have kernels of their own, and are not cut in k.
 """
 
 from libc.stdint cimport int32_t
@@ -45,8 +45,8 @@ cdef enum:
     DIRECT_COLUMNS = 512    # of C, by which packing A would cost more
     SETS = 2048         # bytes between rows of A by which more of them fall on a set of L1 than it holds
     FEW_ROWS = 8        # of C, from the next on tiles are as fast as kernels that pack nothing
-    FEW_DIRECT_ROWS = 5     # the same where tiles need not pack B, either
     FEW_COLUMNS = 12    # the same
+    FEW_DIRECT_ROWS = 5     # of C, where tiles need not pack B, either
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
 
@@ -160,10 +160,15 @@ cdef inline ptrdiff_t first_row(const plan *s, ptrdiff_t block) noexcept nogil:
     return min((block - last) * s.mc + last * s.last_rows, s.x.m)
 
 
+cdef inline bint reads_b(const product *x, ptrdiff_t itemsize) noexcept nogil:
+    """Whether tiles read full panels of B where they lie."""
+    return not x.transpose_b and x.k * x.n * itemsize <= DIRECT
+
+
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
-    s.direct = s.pairs == NULL and not s.x.transpose_b and s.x.k * s.x.n * s.itemsize <= DIRECT
+    s.direct = s.pairs == NULL and reads_b(&s.x, s.itemsize)
     s.direct_a = (
         s.pairs == NULL and (s.direct or s.x.transpose_b) and s.x.n <= DIRECT_COLUMNS
         and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
@@ -444,10 +449,10 @@ cdef bint are_few(const fnn_kernels *k, ptrdiff_t most, ptrdiff_t few, ptrdiff_t
 cdef bint plan_few(const fnn_kernels *k, const product *x, few_plan *s) noexcept nogil:
     """Whether it is one, and how."""
     cdef fnn_few_args *g = &s.g
-    cdef bint rows, along_k, packs = x.k * x.n * k.itemsize > DIRECT
+    cdef bint rows, along_k
     if k.few_nn == NULL:
         return False
-    rows = are_few(k, FEW_ROWS if packs else FEW_DIRECT_ROWS, x.m, x.n, not x.transpose_b)
+    rows = are_few(k, FEW_DIRECT_ROWS if reads_b(x, k.itemsize) else FEW_ROWS, x.m, x.n, not x.transpose_b)
     if not rows and not are_few(k, FEW_COLUMNS, x.n, x.m, x.transpose_a):
         return False
     along_k = not x.transpose_b if rows else x.transpose_a

@@ -359,12 +359,12 @@ cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
     cdef Step *s = &p.steps[u.l]
     g.rows, g.cols = min(u.i1, s.inputs) - u.i0, min(P, s.outputs - u.j * P)
     if s.bf16:
-        g.k, panel = ceil_div(rows, 2), w.rows_panel * itemsize
+        g.k, g.a_panel = ceil_div(rows, 2), w.rows_panel
         g.a, g.b = w.x_rows[u.l], w.d_rows[u.l]
     else:
-        g.k, panel = rows, w.panel * itemsize
+        g.k, g.a_panel = rows, w.panel
         g.a, g.b = w.x[u.l], w.d[u.l + 1]
-    g.a_panel = panel // itemsize
+    panel = g.a_panel * itemsize
     g.a = <const char *>g.a + u.i0 // P * panel
     g.b = <const char *>g.b + u.j * panel
     g.ahead = g.ahead_end = <const char *>g.b + panel
