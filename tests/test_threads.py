@@ -20,6 +20,7 @@ OPS = [
     ("dense", 33, "silu", True),
     ("dense", 5, "softmax", True),
 ]
+OPS_OF_TWO_UNITS = [("dense", 64, "relu", True), ("dense", 1, "linear", True)]
 EVERYTHING = 1e9
 
 needs_threads = pytest.mark.skipif(not core.openmp(), reason="built without OpenMP: one thread")
@@ -165,28 +166,33 @@ def test_a_slow_thread_gets_less(build, compile_with, problem, delay, late):
 @needs_threads
 @pytest.mark.parametrize("late", [0, 1])
 def test_a_thread_that_recovers_gets_its_part_again(build, compile_with, problem, delay, late):
-    """Also where its part was none: two units."""
-    n, batch_size = 51200, 512
-    x, y, _ = problem(n, 20, 1, "mse", "float32")
-    ops = [("dense", 64, "relu", True), ("dense", 1, "linear", True)]
-    net = build(native.Network, "float32", 20, ops)
-    compile_with(net, "mse", "sgd")
+    """Also where its part was none: two units.
 
-    def train():
+    Wide inputs, so that a thread's time goes with its part; where most of it is waiting for what
+    the other core wrote, any division is as good as another."""
+    n, inputs, batch_size = 10240, 400, 512
+    x, y, _ = problem(n, inputs, 1, "mse", "float32")
+
+    def make():
+        net = build(native.Network, "float32", inputs, OPS_OF_TWO_UNITS)
+        compile_with(net, "mse", "sgd")
+        return net
+
+    def train(net):
         net.train(x, y, None, np.arange(n), batch_size, 0, EVERYTHING, 2)
-        return [parts_of(ends)[late] for ends in net.shares]
+        return np.array([parts_of(ends)[late] for ends in net.shares])
 
-    delay(late, 300)
-    for _ in range(4):
-        slow = train()
-    assert max(slow) < 0.3
+    net, never_late = make(), make()  # cores may differ for as long as the test takes
+    delay(late, 1000)
+    for _ in range(20):
+        slow = train(net)
+    assert slow.max() < 0.3
     delay(-1, 0)
-    most = [0.0, 0.0]  # at its best: two units cannot be divided as rows can, and cores do vary
-    for _ in range(40):
-        most = np.maximum(most, train())
-        if min(most) > 0.36:
+    for _ in range(100):
+        parts, expected = train(net), train(never_late)
+        if recovered := (parts > slow).all() and (parts > 0.85 * expected).all():
             break
-    assert min(most) > 0.36
+    assert recovered, (slow, parts, expected)
 
 
 @needs_threads
