@@ -103,11 +103,10 @@ class ArrayFeed:
     """
 
     ended = False
-    rows: int
     seen: Seen
 
     def __init__(self, model: Any, data: Data, samples: int, rows: int, size: int, shuffle: bool):
-        self._model, self._data, self._size = model, data, size
+        self._model, self._data, self._size, self.rows = model, data, size, rows
         self._is = {"samples": samples, "rows": rows, "batch_size": size, "shuffle": shuffle}
         self.orders = Orders(samples, rows, shuffle)
         self.samples = self.batch = 0
@@ -120,7 +119,6 @@ class ArrayFeed:
         self.samples, self.batch, self._epochs = samples, batch, epochs
         orders = [self.orders.next() for _ in range(epochs)]
         self._index = orders[0] if epochs == 1 else np.concatenate(orders)
-        self.rows = len(orders[0])
         self._rates = self._model.optimizer.rates(epochs * self._steps(self.rows), iterations)
         self._train = (self._model._search or self._model._engine()).train
         self.seen = Seen(self._model)

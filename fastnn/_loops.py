@@ -15,8 +15,9 @@ from fastnn.callbacks import CallbackList
 # The engine is called for so long at a time; in between come Ctrl-C, progress and callbacks.
 SLICE_SECONDS = 0.05
 # Epochs that nobody looks at are trained together for about so long: one of 100 rows takes 12 us in
-# the engine, and 6 in between.
+# the engine, and on its own 40 in between. How many these are is guessed at first.
 TOGETHER_SECONDS = 0.005
+GUESSED_FLOPS = 3e10  # a second, of a small network
 
 Results = dict[str, float]
 
@@ -69,10 +70,12 @@ class Fit:
                 self._validation.set_state(self._state["validation"])
         model._search = model._full_batch()
         logs: Results = {}
-        unseen, epochs, began = self._unseen_feed(), 1, perf_counter()
+        unseen = self._unseen_feed()
+        epochs = 0 if unseen is None else self._guess_epochs(unseen)
+        began = perf_counter()
         while self.epoch < self._last:
             if unseen is not None and epochs > 1:
-                logs = self._run_unseen(unseen, epochs)
+                logs = self._run_unseen(unseen, min(epochs, self._last - self.epoch))
             else:
                 logs = self._run_epoch()
                 self.epoch += 1
@@ -81,8 +84,8 @@ class Fit:
                 break
             if unseen is not None:
                 now = perf_counter()
-                epochs = int(TOGETHER_SECONDS * epochs / max(now - began, 1e-9))
-                epochs, began = min(epochs, self._last - self.epoch), now
+                epochs = int(TOGETHER_SECONDS * max(epochs, 1) / max(now - began, 1e-9))
+                began = now
         model.optimizer.finalize_variable_values()
         hooks.on_train_end(logs)
 
@@ -93,11 +96,16 @@ class Fit:
             return None
         return feed if isinstance(feed, ArrayFeed) and self._model._trains_alone() else None
 
+    def _guess_epochs(self, feed: ArrayFeed) -> int:
+        """How many to train at once, before one has been: six operations a weight and row."""
+        flops = 6.0 * self._model._network.flat_weights.size * feed.rows
+        return int(TOGETHER_SECONDS * GUESSED_FLOPS / flops)
+
     def _run_unseen(self, feed: ArrayFeed, epochs: int) -> Results:
         """Train for several epochs at once; what they came to is told afterwards."""
         model = self._model
         sums = np.zeros((epochs, len(model._sums())))
-        logs: Results = {}
+        results: list[Results] = []
         feed.begin(0, 0, model.iterations, epochs)
         try:
             while feed.more():
@@ -106,11 +114,11 @@ class Fit:
                 feed.train(sums.reshape(-1), None, SLICE_SECONDS)
         finally:  # also of those that were done before a Ctrl-C
             self.steps += feed.batch
-            for of_epoch in sums[: feed.samples // feed.rows]:
-                logs = _results(model, of_epoch, feed.rows)
-                self._hooks.on_epoch_end(self.epoch, logs)
-                self.epoch += 1
-        return logs
+            done = sums[: feed.samples // feed.rows].tolist()
+            results = [model._means(loss, values, feed.rows) for loss, *values in done]
+            self._hooks.on_epochs_end(self.epoch, results)
+            self.epoch += len(results)
+        return results[-1]
 
     def _run_epoch(self) -> Results:
         """Train for an epoch, or what is left of it; then look at the validation data."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 from fastnn._data import as_bool
 
@@ -255,6 +255,13 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
+    def on_epochs_end(self, first: int, results: Sequence[Logs]) -> None:
+        """What `on_epoch_end` does, for epochs from `first` on that were trained at once."""
+        self.epoch.extend(range(first, first + len(results)))
+        for name in results[0] if results else ():
+            values = [logs[name] for logs in results]
+            self.history.setdefault(name, []).extend(values)
+
 
 class LambdaCallback(Callback):
     """Calls functions of one's own.
@@ -332,6 +339,12 @@ class TerminateOnNaN(Callback):
         self.model.stop_training = True
 
 
+def _overrides(kind: type[Callback], hook: str) -> bool:
+    """Whether a class of callbacks has that hook, under either of its names, from elsewhere."""
+    names = (hook, _OTHER_NAMES.get(hook, hook))
+    return any(getattr(kind, name) is not getattr(Callback, name) for name in names)
+
+
 class CallbackList(Callback):
     """Several callbacks as one.
 
@@ -375,15 +388,11 @@ class CallbackList(Callback):
     def _own(self, hook: str) -> list[Callable[..., Any]]:
         """That hook of those callbacks which have one of their own."""
         if hook not in self._found:
-            names = (hook, _OTHER_NAMES.get(hook, hook))
             self._found[hook] = [
                 getattr(callback, hook)
                 for callback in self.callbacks
-                if any(
-                    name in vars(callback)
-                    or getattr(type(callback), name) is not getattr(Callback, name)
-                    for name in names
-                )
+                if _overrides(type(callback), hook)
+                or not vars(callback).keys().isdisjoint((hook, _OTHER_NAMES.get(hook, hook)))
             ]
         return self._found[hook]
 
@@ -408,6 +417,11 @@ class CallbackList(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._tell("on_epoch_end", logs, epoch)
+
+    def on_epochs_end(self, first: int, results: Sequence[Logs]) -> None:
+        """Tell Histories, which are all that there is (`only_keeps_history`)."""
+        for callback in self.callbacks:
+            cast(History, callback).on_epochs_end(first, results)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         self._tell("on_train_batch_begin", logs, batch)
