@@ -1,7 +1,7 @@
 /* Products of few rows, whose time is the reading of B: nothing is packed.
  *
- *     few_nn   B (k,n) row-major: four of its rows at a time are added to C, which stays in L1, while the
- *              next four are fetched
+ *     few_nn   B (k,n) row-major: four of its rows at a time are added to C, which stays in L1; of a B that
+ *              no cache near the core holds the next four are fetched into L2 meanwhile
  *     few_nt   B^T (n,k) row-major: blocks of VL by VL are transposed in registers, and VL columns of C
  *              run through all of k in registers
  *
@@ -15,20 +15,23 @@ enum {
     FEW_STEPS = 4,
     FEW_GROUP = 5,                    /* rows: their elements of A, four steps of them, stay in registers */
     FEW_BLOCK = 4096 / sizeof(real),  /* columns: C and two times four rows of B stay in L1 */
-    SUMS_ROW = FEW_BLOCK + 5 * LINE,
+    SUMS_ROW = FEW_BLOCK + 5 * LINE, /* and what it begins beyond a boundary */
+    FEW_FAR = (4 << 20) / sizeof(real), /* elements of B: of fewer, prefetchers follow the rows well enough */
     FEW_AHEAD = 4 * VL,
     FEW_DOTS = 8,
 };
 
 /* `cols` columns, at most nv vectors, of m rows of C += those of `steps` rows of B, each by an element of
  * a row of A */
-INLINE void few_vectors(const int m, const int steps, const int nv, vreal (*a)[FEW_STEPS], const real *b,
-                        ptrdiff_t ldb, real *c, ptrdiff_t c_row, ptrdiff_t cols) {
+INLINE void few_vectors(const int m, const int steps, const int nv, const int far, vreal (*a)[FEW_STEPS],
+                        const real *b, ptrdiff_t ldb, real *c, ptrdiff_t c_row, ptrdiff_t cols) {
     vreal bv[FEW_STEPS][NV];
     UNROLL(4) for (int s = 0; s < steps; s++) UNROLL(4) for (int v = 0; v < nv; v++)
         bv[s][v] = load_first(cols, b + s * ldb + v * VL);
-    UNROLL(4) for (int s = 0; s < steps; s++) UNROLL(4) for (int c = 0; c < nv * VL; c += LINE)
-        __builtin_prefetch(b + (s + FEW_STEPS) * ldb + c);
+    if (far) { /* into L1, which it would crowd, measured as slow as nothing fetched, or slower */
+        UNROLL(4) for (int s = 0; s < steps; s++) UNROLL(4) for (int c = 0; c < nv * VL; c += LINE)
+            __builtin_prefetch(b + (s + FEW_STEPS) * ldb + c, 0, 2);
+    }
     UNROLL(16) for (int r = 0; r < m; r++) {
         vreal sum[NV];
         UNROLL(4) for (int v = 0; v < nv; v++) sum[v] = load_first(cols, c + r * c_row + v * VL);
@@ -38,21 +41,30 @@ INLINE void few_vectors(const int m, const int steps, const int nv, vreal (*a)[F
     }
 }
 
-/* C += the products of `steps` rows of B from row i on */
-INLINE void few_steps(const int m, const int steps, const fnn_few_args *g, ptrdiff_t i) {
+/* Elements from the last boundary of a vector to B's first. NumPy's arrays begin anywhere, and vectors that cross
+ * lines took a seventh longer for one long row; for several, or short ones, a part of a vector is not worth it. */
+INLINE ptrdiff_t few_beyond(const fnn_few_args *g) {
+    return g->m == 1 && g->n >= 16 * VL ? (ptrdiff_t)((uintptr_t)g->b / sizeof(real) % VL) : 0;
+}
+
+/* C += the products of `steps` rows of B from row i on; the first `head` columns on their own */
+INLINE void few_steps(const int m, const int steps, const int far, const fnn_few_args *g, ptrdiff_t head,
+                      ptrdiff_t i) {
     const ptrdiff_t n = g->n, ldb = g->ldb, c_row = g->c_row; /* stores to C cannot change these */
     const real *a = (const real *)g->a + i * g->a_col, *b = (const real *)g->b + i * ldb;
     real *c = g->c;
     vreal av[FEW_GROUP][FEW_STEPS];
     UNROLL(16) for (int r = 0; r < m; r++) UNROLL(4) for (int s = 0; s < steps; s++)
         av[r][s] = v_set1(a[r * g->a_row + s * g->a_col]);
-    ptrdiff_t j = 0;
-    for (; j + P <= n; j += P) few_vectors(m, steps, NV, av, b + j, ldb, c + j, c_row, VL);
+    ptrdiff_t j = head;
+    if (head) few_vectors(m, steps, 1, far, av, b, ldb, c, c_row, head);
+    for (; j + P <= n; j += P) few_vectors(m, steps, NV, far, av, b + j, ldb, c + j, c_row, VL);
     for (; j < n; j += VL)
-        few_vectors(m, steps, 1, av, b + j, ldb, c + j, c_row, min_size(VL, n - j));
+        few_vectors(m, steps, 1, far, av, b + j, ldb, c + j, c_row, min_size(VL, n - j));
 }
 
 INLINE void few_rows(const int m, const fnn_few_args *g) {
+    const ptrdiff_t beyond = m == 1 ? few_beyond(g) : 0, head = beyond ? VL - beyond : 0;
     const real *bias = g->bias;
     real *c = g->c;
     ptrdiff_t i = 0;
@@ -60,8 +72,11 @@ INLINE void few_rows(const int m, const fnn_few_args *g) {
         if (!bias) memset(c, 0, (size_t)g->n * sizeof(real));
         for (ptrdiff_t j = 0; bias && j < g->n; j++) c[j] = bias[r * g->bias_row + j * g->bias_col];
     }
-    for (; i + FEW_STEPS <= g->k; i += FEW_STEPS) few_steps(m, FEW_STEPS, g, i);
-    for (; i < g->k; i++) few_steps(m, 1, g, i);
+    if (g->k * g->ldb > FEW_FAR) {
+        for (; i + FEW_STEPS <= g->k; i += FEW_STEPS) few_steps(m, FEW_STEPS, 1, g, head, i);
+    }
+    for (; i + FEW_STEPS <= g->k; i += FEW_STEPS) few_steps(m, FEW_STEPS, 0, g, head, i);
+    for (; i < g->k; i++) few_steps(m, 1, 0, g, head, i);
 }
 
 typedef void (*few_rows_fn)(const fnn_few_args *g);
@@ -88,14 +103,16 @@ INLINE void store_rows(const fnn_few_args *g, const real *x) {
 }
 
 /* Sums of several rows are made apart: rows of C often lie a multiple of 4 KiB apart, and loads then wait for
- * stores to other rows, whose addresses end alike. */
+ * stores to other rows, whose addresses end alike. So are those of a long row, where they lie to the boundaries
+ * of vectors as B does. */
 INLINE void few_block_rows(const fnn_few_args *g) {
-    real sums[FEW_GROUP * SUMS_ROW];
+    real sums[FEW_GROUP * SUMS_ROW] __attribute__((aligned(64)));
+    const ptrdiff_t beyond = few_beyond(g);
     fnn_few_args h = *g;
-    const int apart = g->m > 1 || g->c_col != 1;
-    if (apart) h.c = sums, h.c_row = SUMS_ROW;
+    const int apart = g->m > 1 || g->c_col != 1 || beyond;
+    if (apart) h.c = sums + beyond, h.c_row = SUMS_ROW;
     FEW_ROWS[g->m - 1](&h);
-    if (apart) store_rows(g, sums);
+    if (apart) store_rows(g, sums + beyond);
 }
 
 static void FNN_NAME(few_nn)(const fnn_few_args *g) {

@@ -26,7 +26,7 @@ enum { PRODUCTS = 2 };
 enum { PRODUCTS = 1 };
 #endif
 
-enum { PACK_AHEAD = 16 }; /* rows of B */
+enum { PACK_AHEAD = 32 }; /* rows of B */
 
 /* How A lies. */
 enum { PANELS_NN, PANELS_TN, ROWS, LAYOUTS }; /* ROWS: of A or of A^T */
@@ -136,13 +136,13 @@ INLINE void tile_steps_of_rows(const int mr, const int nv, const ptrdiff_t row, 
 }
 
 /* The same for a full panel of B that is packed: its rows may lie far apart, which no prefetcher sees
- * coming. As in C, lines' last elements are asked for. */
+ * coming. Into L2: in L1 they would crowd A. As in C, lines' last elements are asked for. */
 INLINE void tile_steps_packing(const int mr, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                                const real *a, const real *b, const ptrdiff_t b_row, real *b_to,
                                vreal (*acc)[NV]) {
     for (; k > 0; k--, a += col, b += b_row, b_to += P) {
         UNROLL(4) for (int c = LINE - 1; c < P; c += LINE)
-            __builtin_prefetch(b + PACK_AHEAD * b_row + c, 0, 3);
+            __builtin_prefetch(b + PACK_AHEAD * b_row + c, 0, 2);
         tile_step(mr, NV, row, a, b, acc);
         UNROLL(4) for (int v = 0; v < NV; v++) v_store(b_to + v * VL, v_load(b + v * VL));
     }
