@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { ARRAYS = 16, REGION = 1 << 22, MARGIN = 256, REPORTS = 20 };
+enum { ARRAYS = 16, REGION = 1 << 23, MARGIN = 256, REPORTS = 20 };
 
 struct array {
     char *region;       /* REGION bytes between two guard pages */

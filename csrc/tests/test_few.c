@@ -57,4 +57,6 @@ void test_few(kernels k, const char *name, fnn_few f, const few_spec *spec) {
             for (size_t l = 0; l < sizeof ks / sizeof *ks; l++)
                 for (int side = 0; side < SIDES; side++)
                     few_case(k, name, f, spec, (enum side)side, m, ns[j], ks[l], count++ * 7 / 2);
+    const ptrdiff_t far = (4 << 20) / k->itemsize / 2049 + 2; /* rows of a B that is fetched ahead */
+    for (int side = 0; side < SIDES; side++) few_case(k, name, f, spec, (enum side)side, 1 + side, 2049, far, side);
 }
