@@ -385,6 +385,13 @@ class Compiled:
             **self._measured().results(means, samples, y, outputs),
         }
 
+    def _means_of_epochs(self, sums: np.ndarray, samples: int) -> list[dict[str, float]]:
+        """What `_means` makes of the sums of each of several epochs."""
+        means, measured = (sums / samples).tolist(), self._measured()
+        if not self._metrics:
+            return [{"loss": loss} for (loss,) in means]
+        return [{"loss": loss, **measured.results(values, samples)} for loss, *values in means]
+
 
 def compile_network(
     network: Any,

@@ -1,6 +1,7 @@
 """What an epoch is trained on: rows of arrays in an order, or the batches of a source."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import count, islice
 from math import ceil
 from time import perf_counter
@@ -40,9 +41,9 @@ class Orders:
         self._random: State | None = None  # to be drawn from next, in a resumed epoch
 
     def next(self) -> np.ndarray:
-        """The next epoch's."""
+        """The next epoch's, not to be written to."""
         if self._rows == self._samples and not self.remember:  # small epochs are to stay cheap
-            return draw_permutation(self._samples) if self._shuffle else np.arange(self._samples)
+            return draw_permutation(self._samples) if self._shuffle else self._unshuffled
         if self._random is not None:
             set_random_state(self._random)
         if self.remember:
@@ -58,11 +59,14 @@ class Orders:
             parts.append(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    @cached_property
+    def _unshuffled(self) -> np.ndarray:
+        return np.arange(self._samples)
+
     def _draw(self) -> None:
         if self.remember:
             self._pass_random = get_random_state()
-        n = self._samples
-        self._pass = draw_permutation(n) if self._shuffle else np.arange(n)
+        self._pass = draw_permutation(self._samples) if self._shuffle else self._unshuffled
         self._used = 0
 
     def get_state(self, under_way: bool) -> State:

@@ -114,8 +114,7 @@ class Fit:
                 feed.train(sums.reshape(-1), None, SLICE_SECONDS)
         finally:  # also of those that were done before a Ctrl-C
             self.steps += feed.batch
-            done = sums[: feed.samples // feed.rows].tolist()
-            results = [model._means(loss, values, feed.rows) for loss, *values in done]
+            results = model._means_of_epochs(sums[: feed.samples // feed.rows], feed.rows)
             self._hooks.on_epochs_end(self.epoch, results)
             self.epoch += len(results)
         return results[-1]
