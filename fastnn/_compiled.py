@@ -62,6 +62,8 @@ class Compiled:
     _build_for: Any
     _check_takes_sparse: Any
     _sample_shape: Shape | None  # None before it is known
+    _optimizer_state: Any
+    _set_optimizer_state: Any
     _shapes: tuple[Shape, Shape]  # of a built model's inputs and outputs
     _has_axes: bool  # whether one of them is of more than one axis
 
@@ -114,7 +116,7 @@ class Compiled:
     def compile(
         self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **keras: Any
     ) -> None:
-        """Choose how to train. The optimizer begins anew.
+        """Choose how to train. An optimizer begins anew, unless it is the one that the model has.
 
         Parameters
         ----------
@@ -135,7 +137,8 @@ class Compiled:
         ------
         ValueError
             If a name is unknown, a metric needs other targets than the loss, something is not
-            supported yet, or a callback calls this during `fit`. Nothing has changed then.
+            supported yet, another model has trained with the optimizer, or a callback calls this
+            during `fit`. Nothing has changed then.
         TypeError
             If an argument is of the wrong type.
 
@@ -151,15 +154,29 @@ class Compiled:
         """
         check_neutral("compile", keras, _NEUTRAL)
         new_optimizer = optimizers.get(optimizer)
-        new_loss = losses.get(loss)
+        new_loss = losses.get(_only(loss))
         new_metrics = metric_list(metrics, new_loss)
         with self._lock:
             self._refuse_inside_fit("compile")
+            new_optimizer.check_free(self)
             if self._network is not None:
+                state = self._optimizer_state() if new_optimizer is self._optimizer else None
                 compile_network(self._network, new_optimizer, new_loss, new_metrics)
+                if state is not None:
+                    self._set_optimizer_state(state)
             self._optimizer, self._loss, self._metrics = new_optimizer, new_loss, new_metrics
             self._forget()
             new_optimizer.join(self)
+
+    def reset_metrics(self) -> None:
+        """Nothing: metrics keep nothing from one call to the next. Keras's loops call it.
+
+        Examples
+        --------
+        >>> from fastnn.layers import Dense
+        >>> from fastnn.models import Sequential
+        >>> Sequential([Dense(1, input_shape=(2,))]).reset_metrics()
+        """
 
     def _forget(self) -> None:
         """A new network, or one compiled anew, has no activations, gradients or numbers."""
@@ -285,11 +302,13 @@ class Compiled:
 
     # ---- checks -------------------------------------------------------------------------------
 
-    def _check_compiled(self, call: str) -> None:
+    def _check_compiled(self, call: str, *, trains: bool = False) -> None:
         if self.optimizer is None:
             raise ValueError(f"{call}: expected a compiled model; call model.compile(...) first")
         if self.loss is None:
             raise ValueError(f"{call}: expected a model compiled with a loss, got loss=None")
+        if trains:  # compiled for another model since then, it comes back if that has not trained
+            self.optimizer.join(self)
 
     def _check_data(
         self, x: Any, y: Any, sample_weight: Any, *, shape: Shape | None, prefix: str = ""
@@ -391,6 +410,11 @@ class Compiled:
         if not self._metrics:
             return [{"loss": loss} for (loss,) in means]
         return [{"loss": loss, **measured.results(values, samples)} for loss, *values in means]
+
+
+def _only(given: Any) -> Any:
+    """What a list holds that has one of it for each output: models have one output."""
+    return given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
 
 
 def compile_network(

@@ -161,7 +161,8 @@ class Fit:
                 hooks.on_train_batch_begin(feed.batch)
             model._send_hyper()
             model._forget_rows()
-            feed.train(self._sums, hooks.batches_to_go(self.steps), seconds)
+            batches = 1 if model.stop_training else hooks.batches_to_go(self.steps)
+            feed.train(self._sums, batches, seconds)
             self.steps += feed.batch - self.batch
             self.samples, self.batch = feed.samples, feed.batch
             logs = self._logs()

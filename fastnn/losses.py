@@ -88,6 +88,20 @@ class Loss(Configurable):
         weight = _judge.check_weight(sample_weight, p)
         return _judge.judge(p, y, weight, (self.engine_name, self.params, self.ignored), [])[0]
 
+    def _of_samples(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each sample, by the engine's NumPy twin."""
+        from fastnn.reference.kernels import LOSSES  # rarely needed
+
+        single = np.ndim(y_pred) == 1 and not self.sparse
+        if single:
+            y_true, y_pred = np.asarray(y_true)[None], np.asarray(y_pred)[None]
+        p = _judge.as_predictions(y_pred)
+        y = _judge.check(y_true, p, self.sparse, self.target_shape(p.shape[1:]), self.ignored)
+        counted = np.True_ if self.ignored is None else y != self.ignored
+        values, _ = LOSSES[self.engine_name](p, np.where(counted, y, 0), None, 1.0, *self.params)
+        values = np.where(counted, values, p.dtype.type(0))
+        return values[0] if single else values
+
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
 
@@ -663,17 +677,50 @@ class FunctionLoss(Loss):
         return {"function": self.function, **super().get_config()}
 
 
-# Keras's functions, as compile(loss=...) takes them; on arrays, call a loss of the class.
-mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
-mean_absolute_percentage_error = MeanAbsolutePercentageError
-mean_squared_logarithmic_error = MeanSquaredLogarithmicError
-huber, log_cosh, poisson, kl_divergence = Huber, LogCosh, Poisson, KLDivergence
-hinge, squared_hinge, categorical_hinge = Hinge, SquaredHinge, CategoricalHinge
-cosine_similarity = CosineSimilarity
-binary_crossentropy, binary_focal_crossentropy = BinaryCrossentropy, BinaryFocalCrossentropy
-categorical_crossentropy = CategoricalCrossentropy
-categorical_focal_crossentropy = CategoricalFocalCrossentropy
-sparse_categorical_crossentropy = SparseCategoricalCrossentropy
+class LossFunction:
+    """A loss as Keras's function: of arrays it returns the loss of each sample, to `compile` it is
+    the loss.
+
+    Called with targets and predictions as a `Loss` is, (outputs,) of one sample, too; other
+    arguments are those of the loss's class.
+
+    Parameters
+    ----------
+    kind : subclass of Loss
+
+    Examples
+    --------
+    >>> from fastnn.losses import binary_crossentropy, mean_squared_error
+    >>> mean_squared_error([[1.0, 2.0], [3.0, 4.0]], [[1.0, 4.0], [3.0, 4.0]])
+    array([2., 0.])
+    >>> binary_crossentropy([1.0], [0.0], from_logits=True).round(4)
+    np.float64(0.6931)
+    """
+
+    def __init__(self, kind: type[Loss]) -> None:
+        self.kind, self.__name__ = kind, kind._name
+
+    def __call__(self, y_true: Any, y_pred: Any, *arguments: Any, **settings: Any) -> Any:
+        return self.kind(*arguments, **settings)._of_samples(y_true, y_pred)
+
+    def __repr__(self) -> str:
+        return f"fastnn.losses.{self.__name__}"
+
+
+mean_squared_error = mse = MSE = LossFunction(MeanSquaredError)
+mean_absolute_error = mae = MAE = LossFunction(MeanAbsoluteError)
+mean_absolute_percentage_error = mape = MAPE = LossFunction(MeanAbsolutePercentageError)
+mean_squared_logarithmic_error = msle = MSLE = LossFunction(MeanSquaredLogarithmicError)
+huber, log_cosh, poisson = LossFunction(Huber), LossFunction(LogCosh), LossFunction(Poisson)
+kl_divergence = kld = KLD = LossFunction(KLDivergence)
+hinge, squared_hinge = LossFunction(Hinge), LossFunction(SquaredHinge)
+categorical_hinge = LossFunction(CategoricalHinge)
+cosine_similarity = LossFunction(CosineSimilarity)
+binary_crossentropy = LossFunction(BinaryCrossentropy)
+binary_focal_crossentropy = LossFunction(BinaryFocalCrossentropy)
+categorical_crossentropy = LossFunction(CategoricalCrossentropy)
+categorical_focal_crossentropy = LossFunction(CategoricalFocalCrossentropy)
+sparse_categorical_crossentropy = LossFunction(SparseCategoricalCrossentropy)
 
 _CLASSES = (
     MeanSquaredError,
@@ -726,6 +773,8 @@ def get(identifier: Any) -> Loss | None:
     """
     if identifier is None:
         return None
+    if isinstance(identifier, LossFunction):
+        return identifier.kind()
     if callable(identifier) and not isinstance(identifier, (type, Loss)):
         return FunctionLoss(identifier)
     return resolve(identifier, Loss, _KNOWN, "loss")

@@ -200,7 +200,7 @@ class Sequential(Trainer):
 
     @property
     def _dtype(self) -> np.dtype[Any]:  # type: ignore[override]
-        first = self._input or (self._layers[0] if self._layers else None)
+        first = self._layers[0] if self._layers else self._input
         return np.dtype(first.dtype if first else dtype_policy().variable_dtype)
 
     def _output_shape_for(self, input_shape: Shape) -> Shape:
@@ -648,12 +648,8 @@ class Sequential(Trainer):
             if self._network is not None:
                 state["_network"] = {
                     "input_shape": self._shapes[0],
-                    "iterations": self.iterations,
                     "weights": self.get_weights(),
-                    "slots": [
-                        (slot, number, layer.get_slot(slot))
-                        for slot, number, layer in self._slots()
-                    ],
+                    "optimizer": self._optimizer_state(),
                 }
         return state
 
@@ -667,9 +663,20 @@ class Sequential(Trainer):
         if kept := state["_network"]:
             self._build_for(kept["input_shape"])
             self.set_weights(kept["weights"])
-            for slot, number, arrays in kept["slots"]:
-                self._layers[number].set_slot(slot, arrays)
-            self._network.iterations = kept["iterations"]
+            self._set_optimizer_state(kept["optimizer"])
+
+    def _optimizer_state(self) -> tuple[int, list[tuple[str, int, list[np.ndarray]]]]:
+        """How many steps were taken, and copies of the slots."""
+        slots = [(slot, number, layer.get_slot(slot)) for slot, number, layer in self._slots()]
+        return self.iterations, slots
+
+    def _set_optimizer_state(
+        self, state: tuple[int, list[tuple[str, int, list[np.ndarray]]]]
+    ) -> None:
+        """What `_optimizer_state` returned, of the same layers and optimizer."""
+        self._network.iterations, slots = state
+        for slot, number, arrays in slots:
+            self._layers[number].set_slot(slot, arrays)
 
     def _slots(self) -> Iterator[tuple[str, int, Layer]]:
         """Slot, number and layer of all that the optimizer keeps."""
@@ -687,16 +694,15 @@ def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> No
         raise ValueError(
             f"layer {layer.name!r}: expected a layer in no model, got one in {layer.owner.name!r}"
         )
-    known = [first] if first else stack[:1]
-    if known and layer.dtype != known[0].dtype:
-        raise ValueError(
-            f"layer {layer.name!r}: expected dtype {known[0].dtype} as the layers before it "
-            f"have, got {layer.dtype}"
-        )
     if isinstance(layer, InputLayer):
-        if known:
+        if first or stack:
             raise ValueError(f"layer {layer.name!r}: expected the Input first")
         return
+    if stack and layer.dtype != stack[0].dtype:
+        raise ValueError(
+            f"layer {layer.name!r}: expected dtype {stack[0].dtype} as the layers before it "
+            f"have, got {layer.dtype}"
+        )
     if any(each.takes_ids for each in layer.leaves()) and not (
         layer.takes_ids and all(other.keeps_numbers for other in stack)
     ):
@@ -734,7 +740,7 @@ class Model:
 
 
 def clone_model(model: Sequential) -> Sequential:
-    """A model of the same layers and settings, with new weights, not compiled.
+    """A model of the same layers and settings, compiled alike, with new weights.
 
     Parameters
     ----------
@@ -753,7 +759,10 @@ def clone_model(model: Sequential) -> Sequential:
     9
     """
     _check_model(model)
-    return type(model).from_config(model.get_config())
+    clone = type(model).from_config(model.get_config())
+    if (config := model.get_compile_config()) is not None:
+        clone.compile_from_config(config)
+    return clone
 
 
 def model_from_json(

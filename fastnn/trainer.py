@@ -91,7 +91,7 @@ class Trainer(Compiled):
             there is one output. None for a source.
         batch_size : int, default 32
             Samples a step; the last step of an epoch may have fewer. None for a source.
-        epochs : int >= 1
+        epochs : int >= 0
             The epoch to end with.
         verbose : {"auto", 0, 1, 2} or bool
             0 silent, 1 (and "auto") a progress bar, 2 a line an epoch.
@@ -152,8 +152,8 @@ class Trainer(Compiled):
         """
         with self._lock:
             self._refuse_inside_fit("fit")
-            self._check_compiled("fit")
-            epochs = as_int(epochs, "epochs", 1)
+            self._check_compiled("fit", trains=True)
+            epochs = as_int(epochs, "epochs", 0)
             initial_epoch = as_int(initial_epoch, "initial_epoch", 0)
             validation_split = as_number(validation_split, "validation_split", 0, 1)
             shuffle = as_bool(shuffle, "shuffle")
@@ -463,7 +463,7 @@ class Trainer(Compiled):
         return self._outputs(out)
 
     def __call__(self, x: Any, training: bool = False) -> np.ndarray:
-        """Outputs for `x`; with `training` as the next step of training would have them."""
+        """Outputs for `x`; with `training` as training has them, random anew each time."""
         if as_bool(training, "training"):
             with self._lock:
                 y = self.forward(x, training=True)
@@ -495,7 +495,7 @@ class Trainer(Compiled):
         1
         """
         with self._lock:
-            self._check_compiled("train_on_batch")
+            self._check_compiled("train_on_batch", trains=True)
             self._refuse_full_batch("train_on_batch")
             data = self._check_data(x, y, sample_weight, shape=self._sample_shape)
             if class_weight is not None:
@@ -534,7 +534,8 @@ class Trainer(Compiled):
         x : array_like (samples, features), or of the Input's shape, or SciPy sparse matrix
             At least one row.
         training : bool
-            Whether layers such as `Dropout` do what they do in training.
+            Whether layers such as `Dropout` do what they do in training: first what the next step
+            of `fit` would do, and until a step is taken something else each time.
 
         Returns
         -------
@@ -608,6 +609,7 @@ class Trainer(Compiled):
         with self._lock:
             if self.optimizer is None:
                 raise ValueError("apply_gradients: expected a compiled model; call model.compile")
+            self.optimizer.join(self)
             self._refuse_full_batch("apply_gradients")
             if not self._has_gradients:
                 raise ValueError("apply_gradients: expected a backward before it, got none")

@@ -1,6 +1,5 @@
 """Training that is cut off and goes on ends in the same bits as one that is not."""
 
-import os
 import random
 import signal
 import subprocess
@@ -91,7 +90,7 @@ def test_the_same_bits(tmp_path, cuts, save_freq):
         with pytest.raises(CutOff):
             run(tmp_path, [Cut(*cut)], save_freq=save_freq)
     assert_same_run(run(tmp_path, save_freq=save_freq), expected)
-    assert not os.listdir(tmp_path)  # gone, as fit has ended
+    assert not tmp_path.exists()  # gone, as fit has ended
     assert_same_run(run(tmp_path, save_freq=save_freq), expected)
 
 
@@ -329,7 +328,7 @@ def test_what_is_no_plain_data_is_not_kept(tmp_path):
 
     with pytest.raises(TypeError, match=r"^get_state: expected plain data"):
         run(tmp_path, [Keeps()])
-    assert not os.listdir(tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Dropout: which numbers are dropped, and that it costs nothing outside of training."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,8 @@ def test_what_is_dropped():
     assert set(np.unique(first)) == {0.0, np.float32(1 / 0.7)}
     assert abs((first == 0).mean() - 0.3) < 0.015  # 4.6 standard deviations
     assert abs((first == 0).mean(axis=0) - 0.3).max() < 0.11
-    np.testing.assert_array_equal(first, net(ones, training=True))  # the same step
+    second = net(ones, training=True)
+    assert abs(((second == 0) & (first == 0)).mean() - 0.3**2) < 0.01
     np.testing.assert_array_equal(net(ones), ones)
     np.testing.assert_array_equal(net.predict(ones), ones)
 
@@ -73,6 +76,7 @@ def test_what_is_dropped():
 
     masks = [dropped(seed, step) for seed in (1, 2, 3) for step in (1, 2, 3, 1000)]
     np.testing.assert_array_equal(masks[0], (first == 0).ravel())
+    np.testing.assert_array_equal(dropped(1, 1 + (1 << 32)), (second == 0).ravel())
     correlation = np.corrcoef(masks)
     np.fill_diagonal(correlation, 0)
     assert abs(correlation).max() < 0.035  # 5 standard deviations of 20000 numbers
@@ -83,14 +87,15 @@ def test_what_is_dropped():
 
 def test_gradients_go_through_what_was_kept():
     net = model()
+    fresh = deepcopy(net)
     y = net.forward(X, training=True)
     dx = net.backward(np.ones_like(y))
     step = 1e-2
     moved = X.copy()
     moved[:, 3] += step
-    ahead = net.forward(moved, training=True)
+    ahead = deepcopy(fresh).forward(moved, training=True)  # whose first numbers are those of y
     moved[:, 3] -= 2 * step
-    behind = net.forward(moved, training=True)
+    behind = deepcopy(fresh).forward(moved, training=True)
     np.testing.assert_allclose(dx[:, 3], (ahead - behind)[:, 0] / (2 * step), atol=2e-3)
     calm = net.forward(X)
     assert np.abs(calm - y).max() > 0.1

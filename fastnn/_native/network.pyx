@@ -263,6 +263,8 @@ cdef class Network:
     cdef list step_of       # index of the step that holds an op's weights
     cdef ptrdiff_t forward_rows
     cdef int64_t forward_iteration      # of the activations that are kept; 0: not in training
+    cdef int64_t draws                  # forwards in training since step `drawn_at`, each with its own numbers
+    cdef public int64_t drawn_at
     cdef Pace pace
     cdef object shares_memory
     cdef int team           # that the shares are of
@@ -280,7 +282,7 @@ cdef class Network:
         self.plan.k = kernels(self.type)
         self.idle = []
         self.slots, self.slot_names = {}, ()
-        self.forward_rows = -1
+        self.forward_rows = self.drawn_at = -1
         self.make_steps()
         self.make_parameters()
         self.make_units()
@@ -816,7 +818,7 @@ cdef class Network:
             s.m, s.v, s.u = self.slot_of(s, "m"), self.slot_of(s, "v"), self.slot_of(s, "u")
             s.average, s.sums = self.slot_of(s, "average"), self.slot_of(s, "sums")
         self.memory = None
-        self.forward_rows, self.iterations = -1, 0
+        self.forward_rows, self.iterations, self.drawn_at = -1, 0, -1
 
     cdef char *slot_of(self, Step *s, name) except? NULL:
         """Where a step's part of a slot lies; NULL without that slot."""
@@ -1158,6 +1160,12 @@ cdef class Network:
         self.idle.append(memory)
         return out if good else None
 
+    cdef int64_t next_draw(self):
+        """What a forward in training draws its random numbers by: at first what `train`'s next step would."""
+        self.draws = self.draws + 1 if self.drawn_at == self.iterations else 0
+        self.drawn_at = self.iterations
+        return self.iterations + 1 + (self.draws << 32)
+
     def forward(self, x, num_threads=None, bint training=False):
         cdef Job job
         cdef ptrdiff_t n = len(x)
@@ -1173,7 +1181,7 @@ cdef class Network:
         out = np.empty((n, self.output_size), self.dtype)
         job.out = self.matrix(out, n, self.output_size, "out")
         job.plan, job.w, job.stop, job.out_cols = &self.plan, &memory.w, n, self.output_size
-        job.iteration = self.forward_iteration = self.iterations + 1 if training else 0
+        job.iteration = self.forward_iteration = self.next_draw() if training else 0
         with nogil:
             run(forward_worker, &job, threads)
         self.forward_rows = n

@@ -90,3 +90,5 @@ class BackupAndRestore(Callback):
         if self.delete_checkpoint:
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
+            with suppress(OSError):  # not empty: others keep something there
+                os.rmdir(self.backup_dir)

@@ -1,5 +1,6 @@
 """The hooks that `fit` calls."""
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -179,12 +180,21 @@ class History(Callback):
     """
 
     def __init__(self) -> None:
+        self._model: weakref.ref[Any] | None = None
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.validated: list[int] = []
 
+    @property
+    def model(self) -> Any:
+        """The model, while somebody else has it: it keeps its History."""
+        return None if self._model is None else self._model()
+
     def set_model(self, model: Any) -> None:
-        """Keeps no model: the model keeps its History, and must die with its last user."""
+        self._model = weakref.ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_model": None}
 
     def get_state(self) -> dict[str, Any]:
         return {"history": self.history, "epoch": self.epoch, "validated": self.validated}

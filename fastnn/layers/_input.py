@@ -3,10 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fastnn._data import (
     as_shape,
 )
 from fastnn.layers._base import Layer
+
+
+def _is_of_numbers(dtype: Any) -> bool:
+    """Whether it is a type of numbers that layers do not compute in, but take."""
+    try:
+        return dtype is not None and np.dtype(dtype).char in "?bBhHiIlLqQe"
+    except TypeError:
+        return False
 
 
 class InputLayer(Layer):
@@ -50,7 +60,7 @@ class InputLayer(Layer):
                     f"{batch_shape!r}"
                 )
             shape = tuple(batch_shape[1:])  # type: ignore[arg-type]
-        super().__init__(name=name, dtype=dtype, **keras)
+        super().__init__(name=name, dtype=None if _is_of_numbers(dtype) else dtype, **keras)
         self._shape = self.input_shape_argument = as_shape(shape, "shape")
 
     @property
@@ -78,8 +88,11 @@ def Input(
         Such as (10,) or (28, 28), without the batch axis.
     batch_shape : tuple of None and int
         In place of `shape`: with the batch axis, such as (None, 10).
-    name, dtype, **keras
+    name, **keras
         As for every layer.
+    dtype
+        Of the numbers to come, such as "int32". Any are taken and converted to what the layers
+        compute in, whatever stands here.
 
     Raises
     ------

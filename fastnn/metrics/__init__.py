@@ -2,10 +2,28 @@
 the outputs that it is made of."""
 
 from collections.abc import Sequence
+from copy import copy
+from itertools import count
 from typing import Any
 
 from fastnn._registry import resolve
-from fastnn.losses import Loss
+from fastnn.losses import (
+    Loss,
+    LossFunction,
+    binary_crossentropy,
+    categorical_crossentropy,
+    categorical_hinge,
+    hinge,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
 from fastnn.metrics._accuracy import (
     AutoAccuracy,
     BinaryAccuracy,
@@ -101,18 +119,12 @@ __all__ = [
     "top_k_categorical_accuracy",
 ]
 
-# Keras's functions, as compile(metrics=[...]) takes them; on arrays, call a metric of the class.
-mean_squared_error, mean_absolute_error = MeanSquaredError, MeanAbsoluteError
-mean_absolute_percentage_error = MeanAbsolutePercentageError
-mean_squared_logarithmic_error = MeanSquaredLogarithmicError
-log_cosh, poisson, kl_divergence = LogCoshError, Poisson, KLDivergence
-hinge, squared_hinge, categorical_hinge = Hinge, SquaredHinge, CategoricalHinge
+# Keras's functions, as compile(metrics=[...]) takes them; those that are losses are also called on
+# arrays, for the others call a metric of the class.
 binary_accuracy, categorical_accuracy = BinaryAccuracy, CategoricalAccuracy
 sparse_categorical_accuracy = SparseCategoricalAccuracy
 top_k_categorical_accuracy = TopKCategoricalAccuracy
 sparse_top_k_categorical_accuracy = SparseTopKCategoricalAccuracy
-binary_crossentropy, categorical_crossentropy = BinaryCrossentropy, CategoricalCrossentropy
-sparse_categorical_crossentropy = SparseCategoricalCrossentropy
 
 _CLASSES = (
     MeanSquaredError,
@@ -179,9 +191,21 @@ def get(identifier: Any) -> Metric:
     """
     if isinstance(identifier, str) and identifier in _KNOWN:
         return _KNOWN[identifier](name=identifier)
+    if isinstance(identifier, LossFunction):
+        return resolve(identifier.__name__, Metric, _KNOWN, "metrics")
     if callable(identifier) and not isinstance(identifier, (type, Metric)):
         return FunctionMetric(identifier)
     return resolve(identifier, Metric, _KNOWN, "metrics")
+
+
+def _named_apart(metric: Metric, taken: list[str]) -> Metric:
+    """The metric, or one like it by another name, such as "mae_1", where its own is taken."""
+    if metric.name not in taken:
+        return metric
+    number = next(i for i in count(1) if f"{metric.name}_{i}" not in taken)
+    other = copy(metric)
+    vars(other)["name"] = f"{metric.name}_{number}"
+    return other
 
 
 def get_list(identifiers: Any, loss: Loss | None) -> list[Metric]:
@@ -192,7 +216,7 @@ def get_list(identifiers: Any, loss: Loss | None) -> list[Metric]:
     TypeError
         If `identifiers` is not a list.
     ValueError
-        If a name is unknown or comes twice, or a metric needs other targets than the loss.
+        If a name is unknown or is "loss", or a metric needs other targets than the loss.
 
     Examples
     --------
@@ -204,10 +228,13 @@ def get_list(identifiers: Any, loss: Loss | None) -> list[Metric]:
         return []
     if not isinstance(identifiers, Sequence) or isinstance(identifiers, str):
         raise TypeError(f"metrics: expected a list such as ['accuracy'], got {identifiers!r}")
-    metrics = [get(identifier) for identifier in identifiers]
-    names = ["loss", *(metric.name for metric in metrics)]
-    if len(set(names)) != len(names):
-        raise ValueError(f"metrics: expected different names, got {names}")
+    if len(identifiers) == 1 and isinstance(identifiers[0], (list, tuple)):  # of the one output
+        identifiers = identifiers[0]
+    metrics: list[Metric] = []
+    for identifier in identifiers:
+        metrics.append(_named_apart(get(identifier), [metric.name for metric in metrics]))
+    if any(metric.name == "loss" for metric in metrics):
+        raise ValueError("metrics: expected other names than that of the loss, got 'loss'")
     for metric in metrics:
         if loss is not None and metric.sparse is not None and metric.sparse != loss.sparse:
             kinds = {True: "class ids", False: "targets (samples, outputs)"}

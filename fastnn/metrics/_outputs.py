@@ -174,7 +174,8 @@ class FunctionMetric(OutputMetric):
     Parameters
     ----------
     function : callable
-        f(y_true, y_pred) -> a number, or one a sample (samples,), of which the mean is taken;
+        f(y_true, y_pred) -> a number, or an array with numbers for each sample, (samples,) or
+        (samples, ...), of which the mean is taken;
         y_true is (samples,) class ids or (samples, outputs), y_pred is (samples, outputs).
     name : str, optional
         By default the function's own.
@@ -203,10 +204,10 @@ class FunctionMetric(OutputMetric):
         Raises
         ------
         ValueError, TypeError
-            If that is neither a number nor one a sample.
+            If that is neither a number nor an array of numbers for each sample.
         """
         value = numeric(self.function(y_true, y_pred), f"metric {self.name}")
-        if value.shape not in ((), (len(y_pred),)):
+        if value.shape[:1] not in ((), (len(y_pred),)) or not value.size:
             raise ValueError(
                 f"metric {self.name}: expected a number or one a sample, {(len(y_pred),)}, got "
                 f"shape {value.shape}"

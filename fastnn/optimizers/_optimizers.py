@@ -237,7 +237,7 @@ class Optimizer(Configurable):
 
     @property
     def _model(self) -> Any:
-        """The model that was compiled with it, the last one if several were; or None."""
+        """The model that trains with it, or was compiled with it last; or None."""
         return self._owner() if self._owner is not None else None
 
     @property
@@ -246,7 +246,7 @@ class Optimizer(Configurable):
 
     @property
     def iterations(self) -> int:
-        """Updates of the model that was compiled with it, the last one if several were."""
+        """Updates of the model that trains with it."""
         return self._steps // (self.gradient_accumulation_steps or 1)
 
     def finalize_variable_values(self, var_list: Any = None) -> None:
@@ -261,8 +261,19 @@ class Optimizer(Configurable):
             self._model.take_averages()
 
     def join(self, model: Any) -> None:
-        """Become the optimizer of a model."""
+        """Become the optimizer of a model, unless `check_free` refuses it."""
+        self.check_free(model)
         self._owner = weakref.ref(model)
+
+    def check_free(self, model: Any) -> None:
+        """Refuse a model while another one exists that has trained with it and has its numbers."""
+        other = self._model
+        if other is not None and other is not model and other.iterations:
+            raise ValueError(
+                f"optimizer: expected one that no other model trains with, got that of "
+                f"{other.name!r}; make another, such as type(optimizer).from_config("
+                f"optimizer.get_config())"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_owner": None}

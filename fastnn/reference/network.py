@@ -433,6 +433,7 @@ class Network:
         self._optimizer: str | None = None
         self._hyper: dict[str, Any] = {}
         self.iterations = 0
+        self._draws, self.drawn_at = 0, -1  # forwards in training since that step
         self._rows_in_all = 0  # of the pass that a step is part of
         self.slot_names: tuple[str, ...] = ()
         self._slots: dict[str, Array] = {}
@@ -632,7 +633,7 @@ class Network:
         self._slots = {name: self._zeros() for name in self.slot_names}
         if "v" in self._slots:
             self._slots["v"] += initial_value(hyper)
-        self.iterations = 0
+        self.iterations, self.drawn_at = 0, -1
 
     def set_hyper(self, hyper: Mapping[str, Any]) -> None:
         """Set the optimizer's numbers, such as learning_rate; its slots stay."""
@@ -818,7 +819,12 @@ class Network:
 
     def forward(self, x: Array, num_threads: int | None = None, training: bool = False) -> Array:
         """Return the outputs for `x` and keep the activations for `backward`."""
-        y, self._kept = self._forward(self._read(x), step=self.iterations + 1 if training else 0)
+        step = 0
+        if training:  # each draws its own random numbers, the first those of `train`'s next step
+            self._draws = self._draws + 1 if self.drawn_at == self.iterations else 0
+            self.drawn_at = self.iterations
+            step = self.iterations + 1 + (self._draws << 32)
+        y, self._kept = self._forward(self._read(x), step=step)
         return y.copy()
 
     def backward(self, dy: Array, num_threads: int | None = None) -> Array | None:
