@@ -23,7 +23,7 @@ enum {
 
 /* `cols` columns, at most nv vectors, of m rows of C += those of `steps` rows of B, each by an element of
  * a row of A */
-INLINE void few_vectors(const int m, const int steps, const int nv, const int far, vreal (*a)[FEW_STEPS],
+INLINE void few_vectors(const int m, const int steps, const int nv, int far, vreal (*a)[FEW_STEPS],
                         const real *b, ptrdiff_t ldb, real *c, ptrdiff_t c_row, ptrdiff_t cols) {
     vreal bv[FEW_STEPS][NV];
     UNROLL(4) for (int s = 0; s < steps; s++) UNROLL(4) for (int v = 0; v < nv; v++)
@@ -48,7 +48,7 @@ INLINE ptrdiff_t few_beyond(const fnn_few_args *g) {
 }
 
 /* C += the products of `steps` rows of B from row i on; the first `head` columns on their own */
-INLINE void few_steps(const int m, const int steps, const int far, const fnn_few_args *g, ptrdiff_t head,
+INLINE void few_steps(const int m, const int steps, int far, const fnn_few_args *g, ptrdiff_t head,
                       ptrdiff_t i) {
     const ptrdiff_t n = g->n, ldb = g->ldb, c_row = g->c_row; /* stores to C cannot change these */
     const real *a = (const real *)g->a + i * g->a_col, *b = (const real *)g->b + i * ldb;
@@ -72,10 +72,8 @@ INLINE void few_rows(const int m, const fnn_few_args *g) {
         if (!bias) memset(c, 0, (size_t)g->n * sizeof(real));
         for (ptrdiff_t j = 0; bias && j < g->n; j++) c[j] = bias[r * g->bias_row + j * g->bias_col];
     }
-    if (g->k * g->ldb > FEW_FAR) {
-        for (; i + FEW_STEPS <= g->k; i += FEW_STEPS) few_steps(m, FEW_STEPS, 1, g, head, i);
-    }
-    for (; i + FEW_STEPS <= g->k; i += FEW_STEPS) few_steps(m, FEW_STEPS, 0, g, head, i);
+    const int far = g->k * g->ldb > FEW_FAR; /* asked in the loop: a second one would be the size of a tile */
+    for (; i + FEW_STEPS <= g->k; i += FEW_STEPS) few_steps(m, FEW_STEPS, far, g, head, i);
     for (; i < g->k; i++) few_steps(m, 1, 0, g, head, i);
 }
 

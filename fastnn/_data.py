@@ -335,6 +335,8 @@ def class_weights(class_weight: Any, y: np.ndarray, outputs: int, dtype: np.dtyp
     elif isinstance(class_weight, Mapping):
         weights = np.ones(classes)
         for key, value in class_weight.items():
+            if isinstance(key, (float, np.floating)) and float(key).is_integer():
+                key = int(key)  # as of np.unique of targets that are floats
             number = as_int(key, "class_weight's classes", 0, classes - 1)
             weights[number] = as_number(value, f"class_weight[{number}]", 0)
     else:

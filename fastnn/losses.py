@@ -693,8 +693,8 @@ class LossFunction:
     >>> from fastnn.losses import binary_crossentropy, mean_squared_error
     >>> mean_squared_error([[1.0, 2.0], [3.0, 4.0]], [[1.0, 4.0], [3.0, 4.0]])
     array([2., 0.])
-    >>> binary_crossentropy([1.0], [0.0], from_logits=True).round(4)
-    np.float64(0.6931)
+    >>> binary_crossentropy([[1.0]], [[0.0]], from_logits=True).round(4)
+    array([0.6931])
     """
 
     def __init__(self, kind: type[Loss]) -> None:

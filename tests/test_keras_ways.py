@@ -140,6 +140,16 @@ def test_training_that_is_stopped_as_an_epoch_begins_ends_with_its_first_batch(h
     assert model.iterations == steps
 
 
+def test_classes_that_are_floats():
+    labels = (Y > 0).astype(np.float32)
+    by_float, by_int = regressor(), regressor()
+    for model, classes in ((by_float, np.unique(labels)), (by_int, (0, 1))):
+        model.compile("sgd", losses.BinaryCrossentropy(from_logits=True))
+        model.fit(X, labels, class_weight=dict(zip(classes, (1.0, 3.0), strict=True)), **FIT)
+    for a, b in zip(by_float.get_weights(), by_int.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_no_epoch():
     model = regressor()
     model.compile("sgd", "mse")
