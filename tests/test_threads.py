@@ -63,6 +63,75 @@ def test_train(train, dtype, optimizer, batch_size):
         assert_same_bits(train(num_threads, dtype, optimizer, batch_size), expected)
 
 
+BIG = ("dense", 150, "relu", True)  # four panels and a part of one, of 70 inputs
+SPLITS = {
+    "two": ([BIG, ("dense", 131, "silu", True), ("dense", 5, "softmax", True)], {}),
+    "bfloat16": (
+        [
+            (*BIG, "bfloat16"),
+            ("dense", 131, "relu", True, "bfloat16"),
+            ("dense", 5, "softmax", True),
+        ],
+        {},
+    ),
+    "scaled": ([("scale_shift",), BIG, ("dense", 5, "softmax", True)], {}),
+    "after one": ([("dense", 33, "tanh", False), BIG, ("dense", 5, "softmax", True)], {}),
+    "dropout": (
+        [
+            BIG,
+            ("dropout", 0.3, 7),
+            ("dense", 131, "relu", False),
+            ("dropout", 0.5, 8),
+            ("dense", 5, "softmax", True),
+        ],
+        {},
+    ),
+    "normalized": (
+        [
+            BIG,
+            ("batch_norm", 0.9, 1e-3, True, True),
+            ("dense", 131, "relu", True),
+            ("batch_norm", 0.9, 1e-3, True, True),
+            ("dense", 131, "relu", True),
+            ("dense", 5, "softmax", True),
+        ],
+        {},
+    ),
+    "residual": (
+        [BIG, ("fork",), ("dense", 150, "relu", True), ("join",), ("dense", 5, "softmax", True)],
+        {},
+    ),
+    "clipped": (
+        [BIG, ("dense", 131, "relu", True), ("dense", 5, "softmax", True)],
+        {"global_clipnorm": 0.1},
+    ),
+    "clipped each": (
+        [BIG, ("dense", 131, "relu", True), ("dense", 5, "softmax", True)],
+        {"clipnorm": 0.1},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float32") for name in SPLITS), ("two", "float64")]
+)
+@pytest.mark.parametrize("batch_size", [1, 50, 171])
+def test_layers_whose_outputs_a_team_shares(build, compile_with, problem, name, dtype, batch_size):
+    ops, hyper = SPLITS[name]
+    x, y, weight = problem(171, 70, 5, "xent", dtype, labels=True)
+    index = np.random.default_rng(2).permutation(171)
+    results = []
+    for num_threads in (*THREADS, 4):
+        net = build(native.Network, dtype, 70, ops)
+        compile_with(net, "xent", "adam", ("argmax_match",), **hyper)
+        _, loss, metrics = net.train(x, y, weight, index, batch_size, 0, EVERYTHING, num_threads)
+        results.append(
+            (net.flat_weights.copy(), net.flat_gradients.copy(), np.array([loss, *metrics]))
+        )
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_forward_backward(build, compile_with, dtype):
     rng = np.random.default_rng(3)
@@ -134,6 +203,22 @@ def test_every_phase_waits_for_a_late_thread(train, delay, late, optimizer):
     result = train(3, optimizer=optimizer)
     assert time.perf_counter() - started > 8 * 2 * 0.002  # 8 steps of two phases: it was late
     assert_same_bits(result, expected)
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_products_that_are_shared_wait_for_a_late_thread(build, compile_with, problem, delay, late):
+    x, y, weight = problem(100, 70, 5, "xent", "float32", labels=True)
+    index = np.arange(100)
+    results = []
+    for num_threads in (1, 3):
+        net = build(native.Network, "float32", 70, SPLITS["two"][0])
+        compile_with(net, "xent", "adam")
+        if num_threads > 1:
+            delay(late, 2000)
+        _, loss, _ = net.train(x, y, weight, index, 50, 0, EVERYTHING, num_threads)
+        results.append((net.flat_weights.copy(), np.array([loss])))
+    assert_same_bits(*results)
 
 
 def parts_of(ends):

@@ -27,7 +27,7 @@ from fastnn._native.phases cimport (
     FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
     ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
     Step, Unit, Workspace, activates, add_rows, bytes_of_sums, clips_by_norm, drops_relu,
-    has_weights, is_bound, lay_out_sums, measure_penalties, pair_weights, passes_gradient, penalty,
+    has_weights, is_bound, is_split, lay_out_sums, measure_penalties, pair_weights, passes_gradient, penalty,
     slots_of, sums_of, transpose_weights, weight_factor,
 )
 from fastnn._native.features cimport refresh_calm
@@ -253,7 +253,7 @@ cdef class Network:
     cdef int type
     cdef object steps_memory, units_memory, sums_memory, metrics_memory, params, operands, constants
     cdef object memory
-    cdef object couplings_memory, columns_memory
+    cdef object meetings_memory, columns_memory
     cdef ptrdiff_t row_weights, table_weights   # that meet each row; of tables
     cdef bint stale         # batch_norm's numbers for outside of training are those of older weights
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
@@ -351,8 +351,9 @@ cdef class Network:
         self.make_lookups()
         self.pair_forks()
         self.output_size = width
-        self.couplings_memory = zeros(len(spec), sizeof(int))
-        self.plan.couplings = <int *>address(self.couplings_memory)
+        self.meetings_memory = zeros(2 * len(spec), sizeof(int))
+        self.plan.meetings = <int *>address(self.meetings_memory)
+        self.plan.couplings = self.plan.meetings + len(spec)
         self.find_trained()
 
     cdef void make_lookups(self) except *:
@@ -393,10 +394,10 @@ cdef class Network:
                 n += 1
 
     cdef void find_trained(self) noexcept:
-        """The first step that is trained, and those that couple rows in training."""
+        """The first step that is trained, and those where threads meet in training."""
         cdef Plan *p = &self.plan
         cdef int l
-        p.first_trained, p.n_couplings, p.n_tables = p.n_steps, 0, 0
+        p.first_trained, p.n_couplings, p.n_meetings, p.n_tables = p.n_steps, 0, 0, 0
         for l in range(p.n_steps):
             if p.steps[l].frozen:
                 continue
@@ -405,6 +406,9 @@ cdef class Network:
             if p.steps[l].kind == BATCH_NORM:
                 p.couplings[p.n_couplings] = l
                 p.n_couplings += 1
+            if p.steps[l].kind == BATCH_NORM or is_split(p, l):
+                p.meetings[p.n_meetings] = l
+                p.n_meetings += 1
             p.n_tables += p.steps[l].kind == EMBED
 
     cdef void pair_forks(self) except *:
@@ -499,27 +503,36 @@ cdef class Network:
         view.flags.writeable = False
         return view
 
+    cdef object order_of_units(self, object units):
+        """Units (step, panel, first row) in the order that threads share them out.
+
+        By chunks of rows a part is a range of rows of one step or a few. Where outputs of one are shared, it
+        is about the same range of all steps' outputs."""
+        if self.plan.n_meetings == self.plan.n_couplings:
+            return sorted(units, key=lambda u: (u[0], u[2], u[1]))
+        panels = {l: ceil_div(self.plan.steps[<int>l].w_cols, self.plan.k.panel) for l, _, _ in units}
+        return sorted(units, key=lambda u: ((u[1] + 0.5) / panels[u[0]], u))
+
     cdef void make_units(self) except *:
         cdef ptrdiff_t P = self.plan.k.panel, i, j, chunk = UNIT_PANELS * P
         cdef double cost = 0, share
         cdef int l, n = 0
         cdef Step *s
         cdef Unit *u
-        found = []
-        for l in range(self.plan.n_steps):
-            s = &self.plan.steps[l]
-            if has_weights(s) and not s.frozen:
-                # Panels of X, of which a unit has several, stay in cache while those of dY pass.
-                found += [(l, j, i) for i in range(0, max(s.kernel_rows, 1), chunk)
-                          for j in range(ceil_div(s.w_cols, P))]
+        units = [(l, j, i) for l in range(self.plan.n_steps)
+                 if has_weights(&self.plan.steps[l]) and not self.plan.steps[l].frozen
+                 for j in range(ceil_div(self.plan.steps[l].w_cols, P))
+                 for i in range(0, max(self.plan.steps[l].kernel_rows, 1), chunk)]
+        found = self.order_of_units(units)
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units, self.plan.n_slots, self.plan.sums = len(found), 0, NULL
         by_panel = sorted(range(len(found)), key=found.__getitem__)
+        by_chunk = sorted(by_panel, key=lambda n: (found[n][0], found[n][2]))
         for n, (l, j, i) in enumerate(found):
             s = &self.plan.steps[l]
             u = &self.plan.units[n]
-            u.l, u.j, u.i0, u.by_panel = l, j, i, by_panel[n]
+            u.l, u.j, u.i0, u.by_chunk, u.by_panel = l, j, i, by_chunk[n], by_panel[n]
             u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
             share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
             cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)

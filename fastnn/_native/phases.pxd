@@ -12,6 +12,20 @@ from fastnn._native.core cimport (
     fnn_loss, fnn_metric, fnn_noise, fnn_noise_args, fnn_optim,
 )
 
+# Rows that one thread carries through all layers at a time, so that they stay in its cache.
+cdef enum:
+    ROW_BLOCK = 128
+    # Panels of weight rows in one unit of phase 2.
+    UNIT_PANELS = 4
+    # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.
+    NADAM_STEPS = 1024
+    # Of a kernel, from which on a team gains more by sharing its outputs than two barriers cost
+    SPLIT_BYTES = 1 << 14
+    # Of weights and slots, from which on they are not in L2 when their turn comes.
+    FAR_BYTES = 1 << 19
+    # Of a cache's line.
+    LINE_BYTES = 64
+
 cdef enum StepKind:
     DENSE
     ACTIVATE
@@ -102,12 +116,14 @@ ctypedef struct Step:
     # FORK, JOIN: each other's step
     int mate
 
-# A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P.
+# A piece of phase 2: rows i0 .. i1 of panel j of step l's weights; i0 is a multiple of P. Threads share
+# units out in the order they are in.
 ctypedef struct Unit:
     int l
     ptrdiff_t j, i0, i1
     double cost             # of this unit and all before it
-    int by_panel            # the unit at this one's place, where a step's panels come one by one
+    # The unit at this one's place in the order of a step's chunks of rows, and in that of its panels.
+    int by_chunk, by_panel
     ptrdiff_t slot          # its first one in Sums
 
 # Of weights that a thread takes: gradients' squares, where these are clipped by norms, and penalties. Each unit
@@ -132,6 +148,10 @@ ctypedef struct Plan:
     # Steps whose rows depend on each other in training: BATCH_NORM, but where it is frozen.
     int n_couplings
     int *couplings
+    # These and the dense steps whose outputs a team shares and not its rows, so that each thread reads the
+    # weights that it updates and no others: where threads meet on the way forward.
+    int n_meetings
+    int *meetings
     bint looks_up               # some step is EMBED
     int n_tables                # those that are trained
     int n_units
@@ -241,6 +261,13 @@ cdef void gather_targets(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t
 # 0: none, it is not training.
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil
+# What products of dense step l read of rows r0 .. r1 of x[l], and of d[l + 1].
+cdef void ready_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, char **xs, bint kept) noexcept nogil
+cdef void ready_gradients(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil
+# The part begin .. end of the columns of all rows of what dense step l makes of rows that are ready: of
+# x[l + 1], or, on the way back, of d[l].
+cdef void share_product(Plan *p, Workspace *w, ptrdiff_t rows, int l, double begin, double end, int size,
+                        bint back, int64_t iteration) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
 cdef bint activates(Plan *p, int l) noexcept nogil
@@ -281,6 +308,12 @@ cdef inline bint drops_relu(const Plan *p, int l) noexcept nogil:
     return (p.steps[l - 1].kind == DENSE and p.steps[l + 1].kind == DENSE
             and p.steps[l - 1].f.grad == p.steps[l + 1].k.relu_backward)
 
+# Whether a team shares the outputs of a step: it is a dense one with a kernel that is worth two barriers.
+cdef inline bint is_split(const Plan *p, int l) noexcept nogil:
+    cdef const Step *s = &p.steps[l]
+    return (s.kind == DENSE and not s.frozen and s.outputs > p.k.panel
+            and s.inputs * s.outputs * p.k.itemsize >= SPLIT_BYTES)
+
 # Whether something binds a step's weights.
 cdef inline bint is_bound(const Step *s) noexcept nogil:
     return s.of_kernel.bound.kind != UNBOUND or s.of_bias.bound.kind != UNBOUND
@@ -288,18 +321,6 @@ cdef inline bint is_bound(const Step *s) noexcept nogil:
 # Whether the update waits for the norms of whole tensors, or of all.
 cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
     return p.clipnorm > 0 or p.global_clipnorm > 0
-
-# Rows that one thread carries through all layers at a time, so that they stay in its cache.
-cdef enum:
-    ROW_BLOCK = 128
-    # Panels of weight rows in one unit of phase 2.
-    UNIT_PANELS = 4
-    # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.
-    NADAM_STEPS = 1024
-    # Of weights and slots, from which on they are not in L2 when their turn comes.
-    FAR_BYTES = 1 << 19
-    # Of a cache's line.
-    LINE_BYTES = 64
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
                   ptrdiff_t *r1) noexcept nogil

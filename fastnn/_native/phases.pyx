@@ -1,8 +1,9 @@
 """The two phases of a training step, on the rows or the weights that one thread owns.
 
 Phase 1: a thread carries its rows through gather, forward, loss and backward; rows are independent,
-so there is no barrier between layers. Phase 2: a thread takes its weights through gradient, update
-and transposition, a block at a time while that is in cache.
+so there is no barrier between layers, but around those that couple rows and those whose outputs are shared.
+Phase 2: a thread takes its weights through gradient, update and transposition, a block at a time while that
+is in cache.
 
 A result depends neither on how rows are cut into blocks nor on which thread does what: the kernels
 promise it (csrc/fnn.h), and sums over rows are taken in the order of rows.
@@ -111,14 +112,19 @@ cdef void pair_rows(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t
     s.k.pair_rows(r1 - r0, cols, s.k.panel, w.panel, x + r0 * row, w.rows_panel, to + r0 // 2 * row)
 
 
-cdef void left_operand(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x,
-                       fnn_gemm_args *g) noexcept nogil:
-    """g.a and g.k: rows r0 .. r1 of x, in bfloat16 where the step wants that."""
+cdef void pair_columns(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x) noexcept nogil:
+    """What left_operand is of rows r0 .. r1 of x where that is not x."""
     cdef ptrdiff_t row = r0 * s.k.panel * s.k.itemsize
-    g.a, g.a_panel, g.k = x + row, w.panel, cols
     if s.bf16:
         s.k.pair_columns(r1 - r0, cols, s.k.panel, w.panel, x + row, w.panel, w.pairs + row)
-        g.a, g.k = w.pairs + row, ceil_div(cols, 2)
+
+
+cdef void left_operand(Step *s, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols, char *x,
+                       fnn_gemm_args *g) noexcept nogil:
+    """g.m, g.a and g.k: rows r0 .. r1 of x, in bfloat16, as pair_columns made it, where the step wants that."""
+    cdef ptrdiff_t row = r0 * s.k.panel * s.k.itemsize
+    g.m, g.a_panel = r1 - r0, w.panel
+    g.a, g.k = w.pairs + row if s.bf16 else x + row, ceil_div(cols, 2) if s.bf16 else cols
 
 
 cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
@@ -150,6 +156,31 @@ cdef void add(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t cols,
         p.k.add((r1 - r0) * P, x + at, y + at, z + at)
 
 
+cdef void ready_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, char **xs,
+                     bint kept) noexcept nogil:
+    cdef Step *s = &p.steps[l]
+    if s.bf16 and kept:
+        pair_rows(s, w, r0, r1, s.inputs, xs[l], w.x_rows[l])
+    pair_columns(s, w, r0, r1, s.inputs, xs[l])
+
+
+cdef void dense_forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                        ptrdiff_t j1, char **xs) noexcept nogil:
+    """Rows r0 .. r1 of panels j0 .. j1 of a dense step's outputs, from rows that are ready."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
+    cdef Step *s = &p.steps[l]
+    cdef fnn_gemm_args g
+    memset(&g, 0, sizeof(g))
+    left_operand(s, w, r0, r1, s.inputs, xs[l], &g)
+    g.n = min(s.outputs, j1 * P) - j0 * P
+    g.b, g.b_row, g.b_panel = s.wf + j0 * s.wf_panel * size, P, s.wf_panel
+    g.c, g.c_row, g.c_panel = xs[l + 1] + (j0 * w.panel + r0 * P) * size, P, w.panel
+    if s.bias:
+        g.bias, g.bias_panel = s.w + (j0 * s.w_panel + s.inputs * P) * size, s.w_panel
+    g.act = s.f.act
+    s.k.gemm_nn(&g)
+
+
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
                   int64_t iteration) noexcept nogil:
     """x[l + 1] from x[l] for the steps start .. stop; a first step that scales, or whose x is
@@ -160,23 +191,14 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
     cdef Step *s
     cdef char *x
     cdef char *y
-    cdef fnn_gemm_args g
-    memset(&g, 0, sizeof(g))
     cdef bint gathered = start == 0 and (p.steps[0].kind == SCALE or w.sparse)
     for l in range(1 if gathered else start, stop):
         s = &p.steps[l]
         x = xs[l] + row
         y = xs[l + 1] + row
         if s.kind == DENSE:
-            if s.bf16 and kept:
-                pair_rows(s, w, r0, r1, s.inputs, xs[l], w.x_rows[l])
-            left_operand(s, w, r0, r1, s.inputs, xs[l], &g)
-            g.m, g.n = r1 - r0, s.outputs
-            g.b, g.b_row, g.b_panel = s.wf, P, s.wf_panel
-            g.c, g.c_row, g.c_panel = y, P, w.panel
-            g.bias, g.bias_panel = s.w + s.inputs * P * size if s.bias else NULL, s.w_panel
-            g.act = s.f.act
-            s.k.gemm_nn(&g)
+            ready_rows(p, w, r0, r1, l, xs, kept)
+            dense_forward(p, w, r0, r1, l, 0, ceil_div(s.outputs, P), xs)
         elif s.kind == ACTIVATE:
             for j in range(ceil_div(s.outputs, P)):
                 s.f.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
@@ -254,29 +276,79 @@ cdef void gradient_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l
         pair_rows(s, w, r0, r1, s.outputs, w.d[l + 1], w.d_rows[l])
 
 
+cdef void ready_gradients(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l) noexcept nogil:
+    cdef Step *s = &p.steps[l]
+    gradient_rows(p, w, r0, r1, l)
+    pair_columns(s, w, r0, r1, s.outputs, w.d[l + 1])
+
+
+cdef void dense_backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                         ptrdiff_t j1, int64_t iteration) noexcept nogil:
+    """Rows r0 .. r1 of panels j0 .. j1 of d[l], from rows of d[l + 1] that are ready."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, at = (j0 * w.panel + r0 * P) * size
+    cdef Step *s = &p.steps[l]
+    cdef fnn_gemm_args g
+    memset(&g, 0, sizeof(g))
+    left_operand(s, w, r0, r1, s.outputs, w.d[l + 1], &g)
+    g.n = min(s.inputs, j1 * P) - j0 * P
+    g.b, g.b_row, g.b_panel = s.wt + j0 * s.wt_panel * size, P, s.wt_panel
+    g.c, g.c_row, g.c_panel = w.d[l] + at, P, w.panel
+    g.s = w.x[l] + at
+    if activates(p, l):
+        g.grad = p.steps[l - 1].f.grad
+    elif drops_relu(p, l - 1):
+        g.grad = s.k.relu_backward
+        g.scale = p.steps[l - 1].noise_args.scale if iteration > 0 else 1
+    s.k.gemm_nn(&g)
+
+
+cdef void share_block(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0, ptrdiff_t j1,
+                      bint back, int64_t iteration) noexcept nogil:
+    """Rows r0 .. r1, any number of them, of panels j0 .. j1 of what a dense step writes."""
+    cdef ptrdiff_t r = r0, end
+    while r < r1 and j0 < j1:
+        end = min(r + ROW_BLOCK, r1)
+        if back:
+            dense_backward(p, w, r, end, l, j0, j1, iteration)
+        else:
+            dense_forward(p, w, r, end, l, j0, j1, w.x)
+        r = end
+
+
+cdef double cut_at(ptrdiff_t panels, double part, int size) noexcept nogil:
+    """Where a part of so many panels ends: among whole ones, if each of the team has several, else at quarters."""
+    cdef int pieces = 1 if panels >= 4 * size else 4
+    return <ptrdiff_t>(panels * part * pieces + 0.5) / <double>pieces
+
+
+cdef void share_product(Plan *p, Workspace *w, ptrdiff_t rows, int l, double begin, double end, int size,
+                        bint back, int64_t iteration) noexcept nogil:
+    cdef ptrdiff_t panels = ceil_div(p.steps[l].inputs if back else p.steps[l].outputs, p.k.panel), r0, r1
+    # A panel that is cut is shared by its rows.
+    cdef double low = cut_at(panels, begin, size), high = cut_at(panels, end, size)
+    cdef ptrdiff_t j0 = <ptrdiff_t>low, j1 = <ptrdiff_t>high
+    rows_of(rows, low - j0, high - j1, &r0, &r1)
+    if j0 == j1:
+        share_block(p, w, r0, r1, l, j0, j0 + 1, back, iteration)
+        return
+    if r0 > 0:
+        share_block(p, w, r0, rows, l, j0, j0 + 1, back, iteration)
+        j0 += 1
+    share_block(p, w, 0, rows, l, j0, j1, back, iteration)
+    share_block(p, w, 0, r1, l, j1, j1 + 1, back, iteration)
+
+
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil:
     """d[l] from d[l + 1] for the steps l = start - 1 down to stop."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j, at
     cdef int l
     cdef Step *s
-    cdef fnn_gemm_args g
-    memset(&g, 0, sizeof(g))
     for l in range(start - 1, stop - 1, -1):
         s = &p.steps[l]
         if s.kind == DENSE:
-            gradient_rows(p, w, r0, r1, l)
-            left_operand(s, w, r0, r1, s.outputs, w.d[l + 1], &g)
-            g.m, g.n = r1 - r0, s.inputs
-            g.b, g.b_row, g.b_panel = s.wt, P, s.wt_panel
-            g.c, g.c_row, g.c_panel = w.d[l] + row, P, w.panel
-            g.grad, g.s, g.scale = NULL, w.x[l] + row, 0
-            if activates(p, l):
-                g.grad = p.steps[l - 1].f.grad
-            elif drops_relu(p, l - 1):
-                g.grad = s.k.relu_backward
-                g.scale = p.steps[l - 1].noise_args.scale if iteration > 0 else 1
-            s.k.gemm_nn(&g)
+            ready_gradients(p, w, r0, r1, l)
+            dense_backward(p, w, r0, r1, l, 0, ceil_div(s.inputs, P), iteration)
             continue
         if drops_relu(p, l):
             continue
@@ -722,7 +794,8 @@ cdef double take_part(Plan *p, Workspace *w, Unit *u, double before, double low,
 cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bint updates,
                           Gradients gradients, bint keeps, bint norms, int u0, int u1, double begin,
                           double end) noexcept nogil:
-    """The part begin .. end of units u0 .. u1: gradients, and, if `updates`, all that the turn does
+    """The part begin .. end of units u0 .. u1, chunk by chunk of rows: panels of X, of which a unit has several,
+    stay in cache while those of dY pass. Of each: gradients, and, if `updates`, all that the turn does
     with them; else, with `norms`, the sums and norms that the update waits for. With both, the
     penalties alone, which else are the update's. Gradients are kept if they are not used at once.
 
@@ -736,14 +809,16 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
     cdef Unit part
     cdef Unit *u = &part
     cdef Step *s
-    for n in range(u0, u1):
+    for n in range(p.n_units):
         # Where all of it comes from memory, in the order of addresses.
-        i = p.units[n].by_panel if gradients == READY else n
+        i = p.units[n].by_panel if gradients == READY else p.units[n].by_chunk
+        if not u0 <= i < u1:
+            continue
         cost = take_part(p, w, &p.units[i], p.units[i - 1].cost if i > 0 else 0, low, high, u)
         if cost == 0:
             continue
         taken += cost
-        slots = u.slot + slots_of(p, u)
+        slots = max(slots, u.slot + slots_of(p, u))
         s = &p.steps[u.l]
         if updates and turn.clips and (chosen < 0 or (p.clipnorm > 0 and chosen != u.l)):
             choose_factors(p, u.l, turn)

@@ -16,10 +16,18 @@ from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
     GIVEN, READY, ROW_BLOCK, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
-    clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
-    penalty, rows_of, sums_of, through_activation, turn_at, weight_factor, weights_phase,
+    clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, is_split, losses,
+    Step, penalty, ready_gradients, ready_rows, rows_of, share_product, sums_of, through_activation, turn_at,
+    weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
+
+
+# A thread's part of what is shared within a phase, and its seconds at barriers there, where these are measured.
+ctypedef struct Share:
+    double begin, end
+    bint measures
+    double waited
 
 
 cdef double equal(int tid, int size) noexcept nogil:
@@ -40,6 +48,13 @@ cdef double begin_of(fnn_share *shares, int tid, int size) noexcept nogil:
     return shares[tid - 1].end if tid > 0 else 0
 
 
+cdef Share share_of(fnn_share *shares, bint measures, int tid, int size) noexcept nogil:
+    cdef Share share
+    share.begin, share.end = begin_of(shares, tid, size), begin_of(shares, tid + 1, size)
+    share.measures, share.waited = measures, 0
+    return share
+
+
 cdef int last_step(Job *job) noexcept nogil:
     """What forward goes on to before losses and metrics, and before outputs where they are wanted."""
     return job.plan.n_steps if job.out != NULL else max(job.plan.loss_step, job.plan.metric_step)
@@ -54,48 +69,105 @@ cdef void keep_outputs(Job *job, char **x, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t
                    job.out + (at + r0) * cols * itemsize)
 
 
-cdef int coupled_forward(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
-                         int64_t iteration, int tid, int size) noexcept nogil:
-    """Rows r0 .. r1 up to the last step that couples rows, with barriers around what it shares.
+cdef void meet(Job *job, Share *share, int tid, int size) noexcept nogil:
+    """The others of the team, within a phase."""
+    maybe_delay(tid)
+    if share != NULL and share.measures:
+        share.waited -= fnn_now()
+    fnn_barrier_wait(&job.barrier, size)
+    if share != NULL and share.measures:
+        share.waited += fnn_now()
 
-    Returns that step, from which rows go on on their own; -1: there is none, and nothing is done."""
+
+cdef bint shares_product(Job *job, int l, ptrdiff_t rows, const Share *share, int size) noexcept nogil:
+    """Whether the team shares the columns of what a split step makes of so many rows.
+
+    Of its input and its outputs each thread then reads what others wrote, instead of the kernel."""
+    cdef Step *s = &job.plan.steps[l]
+    return (share != NULL and size > 1 and not (l == 0 and job.w.sparse)
+            and rows * (s.inputs + s.outputs) < 4 * s.inputs * s.outputs)
+
+
+cdef int forward_with_others(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
+                             int64_t iteration, Share *share, int tid, int size) noexcept nogil:
+    """Rows r0 .. r1 up to the last step where threads meet, with barriers around what they do there for all
+    rows: with dense steps' outputs the share, unless that is NULL.
+
+    Returns the step from which rows go on on their own; -1: nothing is done."""
     cdef Plan *p = job.plan
-    cdef int i, start = -1
-    cdef ptrdiff_t r, end
-    for i in range(p.n_couplings if iteration > 0 else 0):
+    cdef int i, l, start = -1
+    cdef ptrdiff_t r, stop
+    cdef bint splits
+    for i in range(p.n_meetings if iteration > 0 else 0):
+        l = p.meetings[i]
+        splits = is_split(p, l)
+        if splits and not shares_product(job, l, rows, share, size):
+            continue
         r = r0
         while r < r1:
-            end = min(r + ROW_BLOCK, r1)
-            if i == 0:
-                gather_inputs(p, job.w, &job.rows, at, r, end)
-            forward(p, job.w, r, end, max(start, 0), p.couplings[i], True, iteration)
-            r = end
-        fnn_barrier_wait(&job.barrier, size)
-        couple(p, job.w, rows, p.couplings[i], False, False, tid, size)
-        fnn_barrier_wait(&job.barrier, size)
-        start = p.couplings[i]
+            stop = min(r + ROW_BLOCK, r1)
+            if start < 0:
+                gather_inputs(p, job.w, &job.rows, at, r, stop)
+            forward(p, job.w, r, stop, max(start, 0), l, True, iteration)
+            if splits:
+                ready_rows(p, job.w, r, stop, l, job.w.x, True)
+            r = stop
+        meet(job, share, tid, size)
+        if splits:
+            share_product(p, job.w, rows, l, share.begin, share.end, size, False, iteration)
+        else:
+            couple(p, job.w, rows, l, False, False, tid, size)
+        meet(job, share, tid, size)
+        start = l + 1 if splits else l
     return start
 
 
-cdef void coupled_backward(Job *job, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration,
-                           int stop, int tid, int size) noexcept nogil:
-    """Rows r0 .. r1 from the last step that couples rows down to `stop`."""
+cdef int meeting_before(Job *job, int i, ptrdiff_t rows, int stop, const Share *share, int size) noexcept nogil:
+    """The last meeting before i on the way back to `stop`, which leaves out products that nobody asks for; -1:
+    none."""
     cdef Plan *p = job.plan
-    cdef int i, low
+    cdef int l
+    for i in range(i - 1, -1, -1):
+        l = p.meetings[i]
+        if not is_split(p, l) or (l >= stop and shares_product(job, l, rows, share, size)):
+            return i
+    return -1
+
+
+cdef void backward_alone(Job *job, ptrdiff_t r0, ptrdiff_t r1, int start, int meeting, int stop,
+                         int64_t iteration) noexcept nogil:
+    """Rows r0 .. r1 down to the meeting, or to `stop` where that is earlier."""
+    cdef Plan *p = job.plan
+    cdef int low = p.meetings[meeting] + 1 if meeting >= 0 else 0
+    backward(p, job.w, r0, r1, start, max(low, stop), iteration)
+    if stop > low:
+        first_rows(p, job.w, r0, r1, stop)
+    elif meeting >= 0 and is_split(p, low - 1):
+        ready_gradients(p, job.w, r0, r1, low - 1)
+
+
+cdef void backward_with_others(Job *job, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration,
+                               int stop, int meeting, Share *share, int tid, int size) noexcept nogil:
+    """Rows r0 .. r1 from the meeting on down to `stop`."""
+    cdef Plan *p = job.plan
+    cdef int l, start
     cdef ptrdiff_t r, end
-    for i in range(p.n_couplings - 1, -1, -1):
-        if p.couplings[i] < stop - 1:   # nobody asks for its gradients
-            return
-        fnn_barrier_wait(&job.barrier, size)
-        couple(p, job.w, rows, p.couplings[i], True, iteration == 0, tid, size)
-        fnn_barrier_wait(&job.barrier, size)
-        low = p.couplings[i - 1] + 1 if i > 0 else 0
+    cdef bint splits
+    while meeting >= 0 and p.meetings[meeting] >= stop - 1:     # else nobody asks for its gradients
+        l = p.meetings[meeting]
+        splits = is_split(p, l)
+        meet(job, share, tid, size)
+        if splits:
+            share_product(p, job.w, rows, l, share.begin, share.end, size, True, iteration)
+        else:
+            couple(p, job.w, rows, l, True, iteration == 0, tid, size)
+        meet(job, share, tid, size)
+        start = l if splits else l + 1
+        meeting = meeting_before(job, meeting, rows, stop, share, size)
         r = r0
         while r < r1:
             end = min(r + ROW_BLOCK, r1)
-            backward(p, job.w, r, end, p.couplings[i] + 1, max(low, stop), iteration)
-            if stop > low:
-                first_rows(p, job.w, r, end, stop)
+            backward_alone(job, r, end, start, meeting, stop, iteration)
             r = end
 
 
@@ -105,19 +177,15 @@ cdef void first_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int stop
         gradient_rows(p, w, r0, r1, stop - 1)
 
 
-cdef int last_coupling(Plan *p) noexcept nogil:
-    """The step at which the rows' own way back ends; -1: none."""
-    return p.couplings[p.n_couplings - 1] if p.n_couplings > 0 else -1
-
-
 cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
-                     int64_t iteration, int tid, int size) noexcept nogil:
+                     int64_t iteration, Share *share, int tid, int size) noexcept nogil:
     """Phase 1 on rows r0 .. r1 of the batch of `rows` rows that begins at position `at`."""
     cdef Plan *p = job.plan
     cdef ptrdiff_t r = r0, end
     cdef double factor = weight_factor(p, &job.rows, at, rows)
-    cdef int start = coupled_forward(job, at, rows, r0, r1, iteration, tid, size)
-    cdef int low = last_coupling(p) + 1, stop = p.first_trained + 1
+    cdef int start = forward_with_others(job, at, rows, r0, r1, iteration, share, tid, size)
+    cdef int stop = p.first_trained + 1
+    cdef int meeting = meeting_before(job, p.n_meetings, rows, stop, share, size)
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
         if start < 0:
@@ -126,11 +194,9 @@ cdef void rows_phase(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdi
         forward(p, job.w, r, end, max(start, 0), last_step(job), True, iteration)
         losses(p, job.w, &job.rows, r, end, 1.0 / rows, True)
         keep_outputs(job, job.w.x, at, r, end)
-        backward(p, job.w, r, end, p.loss_step, max(low, stop), iteration)
-        if stop > low:
-            first_rows(p, job.w, r, end, stop)
+        backward_alone(job, r, end, p.loss_step, meeting, stop, iteration)
         r = end
-    coupled_backward(job, rows, r0, r1, iteration, stop, tid, size)
+    backward_with_others(job, rows, r0, r1, iteration, stop, meeting, share, tid, size)
 
 
 cdef void keep_time(fnn_share *share, double part, double began) noexcept nogil:
@@ -146,24 +212,19 @@ cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept no
 
 
 cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
-                           double begin, double end, double *waited, int tid, int size) noexcept nogil:
-    """Phase 2: the part begin .. end of the units, in two passes where the update waits for norms.
-
-    `waited`, unless NULL, grows by the seconds between the passes."""
+                           Share *share, int tid, int size) noexcept nogil:
+    """Phase 2 of a share of the units, in two passes where the update waits for norms."""
     cdef Plan *p = job.plan
     turn.own, turn.team = sums_of(p, tid) if p.sums != NULL else NULL, size
     turn.clips = turn.hyper.far = clips_by_norm(p) and turn.updates
     if turn.clips:
-        weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, begin, end)
-        if waited != NULL:
-            waited[0] -= fnn_now()
-        fnn_barrier_wait(&job.barrier, size)
-        if waited != NULL:
-            waited[0] += fnn_now()
+        weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, share.begin,
+                      share.end)
+        meet(job, share, tid, size)
         gradients = READY
     turn.sums_penalties = p.penalised and turn.updates and not turn.clips
     return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not turn.updates,
-                         0, p.n_units, begin, end)
+                         0, p.n_units, share.begin, share.end)
 
 
 cdef ptrdiff_t step_at(const Job *job, ptrdiff_t at) noexcept nogil:
@@ -207,7 +268,8 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef bint shared = size > 1 and size == job.team, measures = False, measures_rows
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
-    cdef double now = 0, part, begin, end, waited
+    cdef double now = 0, part
+    cdef Share share
     cdef double *sums
     while at < job.stop:
         rows = batch_at(job, at)
@@ -220,12 +282,13 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         if measures:
             now = fnn_now()
         maybe_delay(tid)
-        rows_of(rows, begin_of(of_rows, tid, size), begin_of(of_rows, tid + 1, size), &r0, &r1)
+        share = share_of(of_rows, measures_rows, tid, size)
+        rows_of(rows, share.begin, share.end, &r0, &r1)
         if job.w.sparse and tid == 0:
             sort_nonzeros(p, job.w, &job.rows, at, rows)
-        rows_phase(job, at, rows, r0, r1, iteration, tid, size)
+        rows_phase(job, at, rows, r0, r1, iteration, &share, tid, size)
         if measures_rows:
-            keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now)
+            keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now + share.waited)
         fnn_barrier_wait(&job.barrier, size)
         share_lookups(job, rows, tid, size)
         if measures:
@@ -237,13 +300,11 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
             add_rows(p, job.w, rows, sums)
         turn = turn_at(p, iteration, of_step(job.rates, job, at, p.hyper.lr),
                        of_step(job.penalty_scales, job, at, 1), rows / <double>job.rows_in_all)
-        begin, end = begin_of(of_units, tid, size), begin_of(of_units, tid + 1, size)
+        share = share_of(of_units, measures, tid, size)
         # Of the last step the gradients stay, to be looked at.
-        waited = 0
-        part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, begin, end,
-                              &waited if measures else NULL, tid, size)
+        part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, &share, tid, size)
         if measures:
-            keep_time(&of_units[tid], part, now + waited)
+            keep_time(&of_units[tid], part, now + share.waited)
         after_update(job, tid, size)
         fnn_barrier_wait(&job.barrier, size)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
@@ -264,7 +325,7 @@ cdef void rows_worker(void *what, int tid, int size) noexcept nogil:
         sort_nonzeros(job.plan, job.w, &job.rows, job.start, job.stop - job.start)
     equal_rows(job.part1 - job.part0, tid, size, &r0, &r1)
     rows_phase(job, job.start, job.stop - job.start, job.part0 + r0, job.part0 + r1,
-               job.iteration + 1, tid, size)
+               job.iteration + 1, NULL, tid, size)
     restore_fp(fp)
 
 
@@ -336,7 +397,7 @@ cdef void forward_worker(void *what, int tid, int size) noexcept nogil:
     if job.w.sparse and tid == 0:
         sort_nonzeros(p, job.w, &job.rows, 0, job.stop)
     equal_rows(job.stop, tid, size, &r0, &r1)
-    start = coupled_forward(job, 0, job.stop, r0, r1, job.iteration, tid, size)
+    start = forward_with_others(job, 0, job.stop, r0, r1, job.iteration, NULL, tid, size)
     r = r0
     while r < r1:
         end = min(r + ROW_BLOCK, r1)
@@ -356,7 +417,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
     cdef Workspace *w = job.w
     cdef ptrdiff_t r0, r1, r, end, itemsize = p.k.itemsize, P = p.k.panel
     cdef ptrdiff_t n_out = p.steps[p.n_steps - 1].outputs, n_in = p.steps[0].inputs
-    cdef int stop = 1 if w.sparse else 0
+    cdef int stop = 1 if w.sparse else 0, meeting = meeting_before(job, p.n_meetings, 0, stop, NULL, size)
     maybe_delay(tid)
     equal_rows(job.stop, tid, size, &r0, &r1)
     r = r0
@@ -365,9 +426,9 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
         p.k.pack(end - r, n_out, job.rows.y + r * n_out * itemsize, n_out, w.panel,
                  w.d[p.n_steps] + r * P * itemsize)
         through_activation(p, w, r, end, p.n_steps, w.d[p.n_steps])
-        backward(p, w, r, end, p.n_steps, max(last_coupling(p) + 1, stop), job.iteration)
+        backward_alone(job, r, end, p.n_steps, meeting, stop, job.iteration)
         r = end
-    coupled_backward(job, job.stop, r0, r1, job.iteration, stop, tid, size)
+    backward_with_others(job, job.stop, r0, r1, job.iteration, stop, meeting, NULL, tid, size)
     if not w.sparse:
         p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
                    job.out + r0 * n_in * itemsize)
@@ -385,8 +446,9 @@ cdef void update_worker(void *what, int tid, int size) noexcept nogil:
                              (job.stop - job.start) / <double>job.rows_in_all)
     cdef uint64_t fp = flush_subnormals()
     cdef Plan *p = job.plan
+    cdef Share share = share_of(NULL, False, tid, size)
     maybe_delay(tid)
-    change_weights(job, 0, &turn, GIVEN, True, equal(tid, size), equal(tid + 1, size), NULL, tid, size)
+    change_weights(job, 0, &turn, GIVEN, True, &share, tid, size)
     after_update(job, tid, size)
     restore_fp(fp)
 
