@@ -128,8 +128,8 @@ class Compiled:
             and `apply_gradients`.
         metrics : list of str, Metric or callable, optional
             "accuracy" is the accuracy that fits the loss and the outputs, as in Keras. Of a
-            function of your own, f(y_true, y_pred) -> a number, or one a sample, called once an
-            epoch; see `fastnn.metrics.FunctionMetric`.
+            function of your own, f(y_true, y_pred) -> a number, or an array with one or more a
+            sample, called once an epoch; see `fastnn.metrics.FunctionMetric`.
         **keras
             Keras's other arguments, at the values that ask for nothing.
 
@@ -160,9 +160,9 @@ class Compiled:
             self._refuse_inside_fit("compile")
             new_optimizer.check_free(self)
             if self._network is not None:
-                state = self._optimizer_state() if new_optimizer is self._optimizer else None
+                state, slots = self._optimizer_state(), self._network.slot_names
                 compile_network(self._network, new_optimizer, new_loss, new_metrics)
-                if state is not None:
+                if new_optimizer is self._optimizer and slots == self._network.slot_names:
                     self._set_optimizer_state(state)
             self._optimizer, self._loss, self._metrics = new_optimizer, new_loss, new_metrics
             self._forget()

@@ -113,6 +113,7 @@ class ArrayFeed:
         self._model, self._data, self._size, self.rows = model, data, size, rows
         self._is = {"samples": samples, "rows": rows, "batch_size": size, "shuffle": shuffle}
         self.orders = Orders(samples, rows, shuffle)
+        self.steps = self._steps(rows)  # of an epoch
         self.samples = self.batch = 0
         self._threads: int | None = None
         self._penalty_scales: np.ndarray | None = None  # of each step

@@ -18,6 +18,7 @@ SLICE_SECONDS = 0.05
 # the engine, and on its own 40 in between. How many these are is guessed at first.
 TOGETHER_SECONDS = 0.005
 GUESSED_FLOPS = 3e10  # a second, of a small network
+STEP_FLOPS = 1e5  # what a step costs beside them
 
 Results = dict[str, float]
 
@@ -99,7 +100,7 @@ class Fit:
     def _guess_epochs(self, feed: ArrayFeed) -> int:
         """How many to train at once, before one has been: six operations a weight and row."""
         flops = 6.0 * self._model._network.flat_weights.size * feed.rows
-        return int(TOGETHER_SECONDS * GUESSED_FLOPS / flops)
+        return int(TOGETHER_SECONDS * GUESSED_FLOPS / (flops + STEP_FLOPS * feed.steps))
 
     def _run_unseen(self, feed: ArrayFeed, epochs: int) -> Results:
         """Train for several epochs at once; what they came to is told afterwards."""

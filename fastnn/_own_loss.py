@@ -70,6 +70,7 @@ class OwnLossEngine:
             if learning_rates is not None:
                 rate = float(learning_rates[start // batch_size])
                 self._network.set_hyper({**self._optimizer.hyper, "learning_rate": rate})
+            self._network.drawn_at = -1  # a step's numbers, whoever looked at outputs before it
             p = self._network.forward(x[rows], num_threads, True)
             losses, dp = self._judge(p, y, sample_weight, rows, sums)
             if outputs is not None:

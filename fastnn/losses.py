@@ -92,15 +92,20 @@ class Loss(Configurable):
         """The loss of each sample, by the engine's NumPy twin."""
         from fastnn.reference.kernels import LOSSES  # rarely needed
 
-        single = np.ndim(y_pred) == 1 and not self.sparse
-        if single:
-            y_true, y_pred = np.asarray(y_true)[None], np.asarray(y_pred)[None]
-        p = _judge.as_predictions(y_pred)
+        shape = np.shape(y_pred)
+        if not shape:
+            raise ValueError(f"y_pred: expected (..., outputs), got a number, {y_pred!r}")
+        if not self.sparse and len(shape) != 2 and np.shape(y_true) != shape:
+            raise ValueError(
+                f"y_true: expected shape {shape}, as y_pred has, got {np.shape(y_true)}"
+            )
+        p = _judge.as_predictions(np.reshape(y_pred, (-1, shape[-1])))
+        if len(shape) != 2:
+            y_true = np.reshape(y_true, -1 if self.sparse else p.shape)
         y = _judge.check(y_true, p, self.sparse, self.target_shape(p.shape[1:]), self.ignored)
         counted = np.True_ if self.ignored is None else y != self.ignored
         values, _ = LOSSES[self.engine_name](p, np.where(counted, y, 0), None, 1.0, *self.params)
-        values = np.where(counted, values, p.dtype.type(0))
-        return values[0] if single else values
+        return np.where(counted, values, p.dtype.type(0)).reshape(shape[:-1])[()]
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
@@ -681,8 +686,8 @@ class LossFunction:
     """A loss as Keras's function: of arrays it returns the loss of each sample, to `compile` it is
     the loss.
 
-    Called with targets and predictions as a `Loss` is, (outputs,) of one sample, too; other
-    arguments are those of the loss's class.
+    Called with targets and predictions as a `Loss` is, and of any number of axes, the last of
+    which are the outputs: (outputs,) is one sample. Other arguments are those of the loss's class.
 
     Parameters
     ----------
@@ -697,8 +702,8 @@ class LossFunction:
     array([0.6931])
     """
 
-    def __init__(self, kind: type[Loss]) -> None:
-        self.kind, self.__name__ = kind, kind._name
+    def __init__(self, kind: type[Loss], name: str | None = None) -> None:
+        self.kind, self.__name__ = kind, name or kind._name
 
     def __call__(self, y_true: Any, y_pred: Any, *arguments: Any, **settings: Any) -> Any:
         return self.kind(*arguments, **settings)._of_samples(y_true, y_pred)
@@ -711,7 +716,8 @@ mean_squared_error = mse = MSE = LossFunction(MeanSquaredError)
 mean_absolute_error = mae = MAE = LossFunction(MeanAbsoluteError)
 mean_absolute_percentage_error = mape = MAPE = LossFunction(MeanAbsolutePercentageError)
 mean_squared_logarithmic_error = msle = MSLE = LossFunction(MeanSquaredLogarithmicError)
-huber, log_cosh, poisson = LossFunction(Huber), LossFunction(LogCosh), LossFunction(Poisson)
+huber, log_cosh = LossFunction(Huber, "huber"), LossFunction(LogCosh)
+poisson = LossFunction(Poisson)
 kl_divergence = kld = KLD = LossFunction(KLDivergence)
 hinge, squared_hinge = LossFunction(Hinge), LossFunction(SquaredHinge)
 categorical_hinge = LossFunction(CategoricalHinge)

@@ -658,12 +658,12 @@ class Sequential(Trainer):
         self._lock, self._network = ModelLock(), None
         for layer in ([self._input] if self._input else []) + self._layers:
             layer.join(self, self._lock)
-        if self._optimizer is not None:
-            self._optimizer.join(self)
         if kept := state["_network"]:
             self._build_for(kept["input_shape"])
             self.set_weights(kept["weights"])
             self._set_optimizer_state(kept["optimizer"])
+        if self._optimizer is not None and not self._optimizer.trains_another(self):
+            self._optimizer.join(self)
 
     def _optimizer_state(self) -> tuple[int, list[tuple[str, int, list[np.ndarray]]]]:
         """How many steps were taken, and copies of the slots."""

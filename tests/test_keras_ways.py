@@ -1,5 +1,6 @@
 """Ways of Keras's users around `fit`: what goes on where, and what may be written how."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from fastnn import losses, metrics
 from fastnn.callbacks import BackupAndRestore, Callback
-from fastnn.layers import Dense, Dropout, Embedding, Flatten, Input
+from fastnn.layers import Dense, Dropout, Embedding, Flatten, Input, Rescaling
 from fastnn.models import Sequential, clone_model
 from fastnn.optimizers import SGD, Adam
 from fastnn.optimizers.schedules import ExponentialDecay
@@ -51,6 +52,88 @@ def test_compiled_anew_with_its_own_optimizer_a_model_goes_on(make):
     assert again.optimizer.learning_rate == straight.optimizer.learning_rate
     for a, b in zip(straight.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"momentum": 0.0}, {"use_ema": True}, {"gradient_accumulation_steps": 2}],
+    ids=str,
+)
+def test_an_optimizer_that_keeps_something_else_begins_anew(change):
+    model = regressor()
+    model.compile(SGD(0.05, momentum=0.9), "mse")
+    model.fit(X, Y, **FIT)
+    for name, value in change.items():
+        setattr(model.optimizer, name, value)
+    before = model.get_weights()
+    model.compile(model.optimizer, "mse", metrics=["mae"])
+    assert model.iterations == 0
+    model.fit(X, Y, **FIT)
+    other = regressor()
+    other.set_weights(before)
+    other.compile(SGD(0.05, **{"momentum": 0.9, **change}), "mse")
+    other.fit(X, Y, **FIT)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_optimizer_that_a_model_has_left_is_free():
+    one, other = regressor(), regressor()
+    optimizer = Adam(0.05)
+    one.compile(optimizer, "mse")
+    one.fit(X, Y, **FIT)
+    one.compile(SGD(), "mse")
+    one.fit(X, Y, **FIT)
+    assert optimizer.iterations == 0
+    other.compile(optimizer, "mse")
+    other.fit(X, Y, **FIT)
+    assert optimizer.iterations == 4
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("order", [1, -1])
+def test_models_of_one_optimizer_are_copied_together(copied, order):
+    one, other = regressor(), regressor()
+    optimizer = Adam(0.05)
+    for model in (one, other):
+        model.compile(optimizer, "mse")
+    one.fit(X, Y, **FIT)
+    first, second = copied([one, other][::order])[::order]
+    assert first.optimizer is second.optimizer
+    assert first.optimizer.iterations == 4
+    first.fit(X, Y, **FIT)
+    one.fit(X, Y, **FIT)
+    for a, b in zip(first.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("layer", [Rescaling(0.5), Dropout(0.5), Flatten()])
+def test_a_model_without_weights_can_be_fitted(layer):
+    model = Sequential([Input((1,)), layer])
+    model.compile("sgd", "mse")
+    history = model.fit(Y, Y, epochs=3, verbose=0).history
+    assert len(history["loss"]) == 3
+    assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("looks", [0, 2])
+def test_looking_at_training_outputs_leaves_the_training_as_it_was(looks):
+    def squares(y, p):
+        return ((p - y) ** 2).mean(1), 2 * (p - y) / p.shape[1]
+
+    weights = []
+    for loss in ("mse", squares):
+        model = regressor()
+        model.add(Dropout(0.5, seed=3))
+        model.add(Dense(1))
+        model.set_weights([np.full_like(w, 0.1) for w in model.get_weights()])
+        model.compile(SGD(0.1), loss)
+        for _ in range(looks):
+            model(X, training=True)
+        model.train_on_batch(X, Y)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
 def test_another_optimizer_begins_anew():
@@ -257,3 +340,41 @@ def test_functions_are_losses_and_metrics_of_compile():
     assert model.metrics_names == ["loss", "mean_absolute_error", "mean_squared_error"]
     results = model.evaluate(X, Y, verbose=0, return_dict=True)
     assert results["loss"] == pytest.approx(results["mean_squared_error"])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [losses.cosine_similarity, losses.huber, losses.log_cosh, losses.binary_focal_crossentropy],
+)
+def test_a_loss_function_as_a_metric_is_that_loss(function):
+    model = Sequential([Input((5,)), Dense(3, "sigmoid")])
+    model.compile("sgd", "mse", metrics=[function])
+    x, y = X, np.eye(3, dtype=np.float32)[np.arange(100) % 3]
+    result = model.evaluate(x, y, verbose=0, return_dict=True)[function.__name__]
+    assert result == pytest.approx(function(y, model.predict(x, verbose=0)).mean(), rel=1e-5)
+    assert repr(function) == f"fastnn.losses.{function.__name__}"
+    assert getattr(losses, function.__name__) is function
+
+
+def test_a_loss_metric_is_written_down_and_read():
+    metric = metrics.LossMetric(losses.Huber(0.5), "mine")
+    again = metrics.LossMetric.from_config(metric.get_config())
+    assert (again.name, again([0.0], [2.0])) == ("mine", metric([0.0], [2.0])) == ("mine", 0.875)
+    for bad in (lambda t, p: (t, p), losses.SparseCategoricalCrossentropy(ignore_class=-1), None):
+        with pytest.raises(ValueError, match="loss: expected a loss of fastnn"):
+            metrics.LossMetric(bad)
+
+
+def test_functions_take_any_number_of_axes():
+    t, p = RNG.random((2, 3, 4)), RNG.random((2, 3, 4))
+    result = losses.mean_squared_error(t, p)
+    np.testing.assert_allclose(result, ((p - t) ** 2).mean(-1), rtol=1e-12)
+    assert losses.sparse_categorical_crossentropy(1, P[0]) == pytest.approx(
+        losses.sparse_categorical_crossentropy([1], P[:1])[0]
+    )
+    with pytest.raises(
+        ValueError, match=r"y_true: expected shape \(2,\), as y_pred has, got \(2, 1\)"
+    ):
+        losses.mean_squared_error([[1], [2]], [1.0, 4.0])
+    with pytest.raises(ValueError, match="y_pred: expected"):
+        losses.mean_squared_error(1.0, 2.0)

@@ -348,7 +348,7 @@ def test_callbacks_watch_them():
 @pytest.mark.parametrize(
     ("returns", "error", "words"),
     [
-        (lambda y, p: p[:3], ValueError, r"metric .*: expected a number or one a sample, \(150,\)"),
+        (lambda y, p: p[:3], ValueError, r"metric .*: expected a number or an array \(150, ...\)"),
         (lambda y, p: "good", TypeError, "metric .*: expected real numbers"),
     ],
 )

@@ -29,7 +29,7 @@ class BackupAndRestore(Callback):
     save_freq : "epoch" or int >= 1
         Before each epoch, or after every so many batches, counted on from epoch to epoch.
     delete_checkpoint : bool
-        Whether the file goes when `fit` has ended in order.
+        Whether the file goes when `fit` has ended in order, and the folder if it is empty then.
 
     Raises
     ------

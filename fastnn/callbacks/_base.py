@@ -249,7 +249,8 @@ class History(Callback):
                     *self._curve(f"val_{name}"), "--", color=line.get_color(), label=f"val_{name}"
                 )
         ax.set_xlabel("epoch")
-        ax.legend()
+        if names:
+            ax.legend()
         return ax
 
     def _curve(self, name: str) -> tuple[list[int], list[float]]:

@@ -14,7 +14,7 @@ from fastnn.layers._base import Layer
 def _is_of_numbers(dtype: Any) -> bool:
     """Whether it is a type of numbers that layers do not compute in, but take."""
     try:
-        return dtype is not None and np.dtype(dtype).char in "?bBhHiIlLqQe"
+        return dtype == "bfloat16" or (dtype is not None and np.dtype(dtype).char in "?bBhHiIlLqQe")
     except TypeError:
         return False
 
@@ -91,7 +91,7 @@ def Input(
     name, **keras
         As for every layer.
     dtype
-        Of the numbers to come, such as "int32". Any are taken and converted to what the layers
+        Of the real numbers to come, such as "int32". They are converted to what the layers
         compute in, whatever stands here.
 
     Raises

@@ -51,6 +51,7 @@ from fastnn.metrics._losses import (
     Hinge,
     KLDivergence,
     LogCoshError,
+    LossMetric,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
     MeanSquaredError,
@@ -78,6 +79,7 @@ __all__ = [
     "Hinge",
     "KLDivergence",
     "LogCoshError",
+    "LossMetric",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
     "MeanSquaredError",
@@ -159,7 +161,7 @@ _CLASSES = (
     AUC,
 )
 _KNOWN: dict[str, type[Metric]] = {cls._name: cls for cls in _CLASSES}
-_KNOWN |= {cls.__name__: cls for cls in (*_CLASSES, AutoAccuracy)}
+_KNOWN |= {cls.__name__: cls for cls in (*_CLASSES, AutoAccuracy, LossMetric)}
 _KNOWN |= dict.fromkeys(("mse", "MSE"), MeanSquaredError)
 _KNOWN |= dict.fromkeys(("mae", "MAE"), MeanAbsoluteError)
 _KNOWN |= dict.fromkeys(("rmse", "RMSE"), RootMeanSquaredError)
@@ -192,7 +194,7 @@ def get(identifier: Any) -> Metric:
     if isinstance(identifier, str) and identifier in _KNOWN:
         return _KNOWN[identifier](name=identifier)
     if isinstance(identifier, LossFunction):
-        return resolve(identifier.__name__, Metric, _KNOWN, "metrics")
+        return LossMetric(identifier.kind(), identifier.__name__)
     if callable(identifier) and not isinstance(identifier, (type, Metric)):
         return FunctionMetric(identifier)
     return resolve(identifier, Metric, _KNOWN, "metrics")

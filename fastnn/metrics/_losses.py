@@ -3,10 +3,55 @@
 from math import sqrt
 from typing import Any
 
+from fastnn import losses
 from fastnn._data import as_bool, as_number
 from fastnn._measures import Measure
+from fastnn._registry import serialize
 from fastnn.losses import Loss
 from fastnn.metrics._base import Metric
+
+
+class LossMetric(Metric):
+    """The mean of a loss over the samples, as a metric: any loss but a function of one's own.
+
+    `compile(metrics=[losses.huber])` makes one of the function's loss.
+
+    Parameters
+    ----------
+    loss : Loss or str
+    name : str, optional
+        By default the loss's.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such loss.
+
+    Examples
+    --------
+    >>> from fastnn.losses import Huber
+    >>> from fastnn.metrics import LossMetric
+    >>> LossMetric(Huber(delta=2.0))([0.0, 1.0], [1.0, 1.0])
+    0.25
+    """
+
+    rises = False
+    _name = "loss_metric"
+
+    def __init__(self, loss: Loss | str, name: str | None = None) -> None:
+        found = losses.get(loss)
+        if found is None or isinstance(found, losses.FunctionLoss) or found.ignored is not None:
+            raise ValueError(
+                f"loss: expected a loss of fastnn.losses, of all classes, got {loss!r}"
+            )
+        super().__init__(found.name if name is None else name)
+        self.loss, self.sparse = found, found.sparse
+
+    def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
+        return [(self.loss.engine_name, *self.loss.params)]
+
+    def get_config(self) -> dict[str, Any]:
+        return {"loss": serialize(self.loss), **super().get_config()}
 
 
 class MeanSquaredError(Metric):

@@ -209,7 +209,7 @@ class FunctionMetric(OutputMetric):
         value = numeric(self.function(y_true, y_pred), f"metric {self.name}")
         if value.shape[:1] not in ((), (len(y_pred),)) or not value.size:
             raise ValueError(
-                f"metric {self.name}: expected a number or one a sample, {(len(y_pred),)}, got "
+                f"metric {self.name}: expected a number or an array ({len(y_pred)}, ...), got "
                 f"shape {value.shape}"
             )
         return float(value.mean(dtype=np.float64))

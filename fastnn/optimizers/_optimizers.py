@@ -238,7 +238,8 @@ class Optimizer(Configurable):
     @property
     def _model(self) -> Any:
         """The model that trains with it, or was compiled with it last; or None."""
-        return self._owner() if self._owner is not None else None
+        model = self._owner() if self._owner is not None else None
+        return model if model is not None and model._optimizer is self else None
 
     @property
     def _steps(self) -> int:
@@ -265,10 +266,14 @@ class Optimizer(Configurable):
         self.check_free(model)
         self._owner = weakref.ref(model)
 
+    def trains_another(self, model: Any) -> bool:
+        """Whether another model than this one has trained with it and has its numbers."""
+        return self._model not in (None, model) and self._steps > 0
+
     def check_free(self, model: Any) -> None:
         """Refuse a model while another one exists that has trained with it and has its numbers."""
-        other = self._model
-        if other is not None and other is not model and other.iterations:
+        if self.trains_another(model):
+            other = self._model
             raise ValueError(
                 f"optimizer: expected one that no other model trains with, got that of "
                 f"{other.name!r}; make another, such as type(optimizer).from_config("

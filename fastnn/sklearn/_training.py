@@ -1,7 +1,6 @@
 """Epochs of an estimator: scikit-learn's order of samples, penalty and rule of when to stop."""
 
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ class Feed(ArrayFeed):
         samples = len(data[0])
         super().__init__(model, data, samples, samples, batch_size, random_state is not None)
         self.orders = Shuffles(samples, random_state)
-        self.batch_size, self.steps = batch_size, ceil(samples / batch_size)
+        self.batch_size = batch_size
         self._threads = num_threads
         self._weight = data[2]
         self._starts = np.arange(0, samples, batch_size)
