@@ -29,7 +29,11 @@ def test_order_and_state_are_numpys(n):
 
 def test_other_arrays_are_refused():
     state = np.random.RandomState(0)
-    with pytest.raises(ValueError, match="int64_t"):
+    with pytest.raises(ValueError, match="int64"):
         shuffle(np.arange(4, dtype=np.int32), state)
     with pytest.raises(ValueError, match="contiguous"):
         shuffle(np.arange(8)[::2], state)
+    fixed = np.arange(8)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="written"):
+        shuffle(fixed, state)

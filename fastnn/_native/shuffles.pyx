@@ -7,8 +7,12 @@ itself, and draws again. NumPy keeps RandomState's stream as it is (its NEP 19);
 change, and then fastnn's seeds still give the orders that they gave.
 """
 
+import numpy as np
+
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastnn._native.core cimport address
 
 # numpy/random/bitgen.h
 ctypedef struct bitgen:
@@ -37,7 +41,7 @@ cdef void shuffle_places(int64_t *x, int64_t n, bitgen *generator) noexcept nogi
         whole = half
 
 
-def shuffle(int64_t[::1] order, random):
+def shuffle(order, random):
     """Shuffle in place, as `random.shuffle(order)` does: the same order, the same state after.
 
     Parameters
@@ -49,14 +53,18 @@ def shuffle(int64_t[::1] order, random):
     Raises
     ------
     ValueError
-        If there are too many.
+        If it is no such array.
     """
-    cdef int64_t n = order.shape[0]
+    cdef int64_t n = order.size
+    if order.dtype != np.int64 or order.ndim != 1 or not order.flags.carray:
+        raise ValueError("order: expected a contiguous vector of int64 that may be written to")
     if n >= 1 << 32:
         raise ValueError(f"order: expected fewer than 2^32 places, got {n}")
     source = random._bit_generator
     cdef bitgen *generator = <bitgen *>PyCapsule_GetPointer(source.capsule, "BitGenerator")
     if n < 2:
         return
+    # A typed memoryview, of which core has one, would be 50 KB of this module.
+    cdef int64_t *places = <int64_t *>address(order.view(np.uint8))
     with source.lock, nogil:
-        shuffle_places(&order[0], n, generator)
+        shuffle_places(places, n, generator)
