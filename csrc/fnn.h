@@ -375,7 +375,7 @@ typedef struct {
     double factor;          /* 0: 1 */
     int nesterov, centered;
     double *penalty;        /* for each P rows; NULL: nobody asks for it */
-    int far;                /* a hint: g, too, is likely to lie outside L2 */
+    int far;                /* a hint: g, w and the slots are likely to lie outside L2 */
 } fnn_hyper;
 typedef void (*fnn_optim)(ptrdiff_t rows, ptrdiff_t cols, const fnn_hyper *hyper, const void *g,
                           void *w, void *m, void *v, void *u);

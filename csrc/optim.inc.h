@@ -189,10 +189,12 @@ INLINE void lion_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real
     moving_mean(n, h->beta2, grad, s->m + i);
 }
 
-enum { OPTIM_AHEAD = 32 }; /* vectors; prefetchers lose three or four streams at each page's end */
+/* Vectors, of what is far: prefetchers lose three or four streams at each page's end. What lies near is not
+ * fetched: the next rows may be those of another thread, whose lines must not be in two caches. */
+enum { OPTIM_AHEAD = 32 };
 
-INLINE void fetch_ahead(const optim_hyper *h, const real *g, const optim_state *s, ptrdiff_t i) {
-    if (h->far) __builtin_prefetch(g + i);
+INLINE void fetch_ahead(const real *g, const optim_state *s, ptrdiff_t i) {
+    __builtin_prefetch(g + i);
     __builtin_prefetch(s->w + i, 1);
     if (s->m) __builtin_prefetch(s->m + i, 1);
     if (s->v) __builtin_prefetch(s->v + i, 1);
@@ -210,7 +212,7 @@ INLINE void optim_span(optim_step step, ptrdiff_t n, const optim_hyper *h, const
     ptrdiff_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL) {
         UNROLL(4) for (int u = 0; u < 4; u++) {
-            if (n > OPTIM_AHEAD * VL) fetch_ahead(h, g, s, i + (u + OPTIM_AHEAD) * VL);
+            if (h->far && n > OPTIM_AHEAD * VL) fetch_ahead(g, s, i + (u + OPTIM_AHEAD) * VL);
             step(i + u * VL, VL, h, g, s);
         }
     }
@@ -235,9 +237,9 @@ INLINE void optim_rows(optim_step step, ptrdiff_t rows, ptrdiff_t cols, const op
     const ptrdiff_t spans = together ? 1 : rows, n = together ? rows * P : cols;
     for (ptrdiff_t r = 0; r < spans; r++) {
         const optim_state row = optim_at(s, r * P);
-        if (spans > LATER_ROWS) {
+        if (h->far && spans > LATER_ROWS) {
             const optim_state later = optim_at(s, (r + LATER_ROWS) * P);
-            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(h, g + (r + LATER_ROWS) * P, &later, c);
+            for (ptrdiff_t c = 0; c < cols; c += LINE) fetch_ahead(g + (r + LATER_ROWS) * P, &later, c);
         }
         optim_span(step, n, h, g + r * P, &row);
     }

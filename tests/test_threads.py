@@ -205,6 +205,89 @@ def test_every_phase_waits_for_a_late_thread(train, delay, late, optimizer):
     assert_same_bits(result, expected)
 
 
+COPIED = {
+    "plain": (OPS, {}),
+    "scaled later": ([("dense", 40, "relu", True), ("scale_shift",), OPS[-1]], {}),
+    "rows and curves": (
+        [
+            ("dense", 64, "linear", True),
+            ("activation", "softmax"),
+            ("dense", 70, "linear", False),
+            ("activation", "ramp", 0.3, 0.1, 2.0),
+            OPS[-1],
+        ],
+        {},
+    ),
+    "noise": ([("dense", 64, "relu", True), ("dropout", 0.3, 7), ("dense", 40, "tanh", True),
+               ("gaussian_noise", 0.1, 8), OPS[-1]], {}),
+    "residual": ([("dense", 40, "relu", True), ("fork",), ("dense", 40, "tanh", True), ("join",),
+                  OPS[-1]], {}),
+    "clipped": (OPS, {"global_clipnorm": 0.1}),
+    "clipped each": (OPS, {"clipnorm": 0.1}),
+    "averages": (OPS, {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 5}),
+    "accumulated": (OPS, {"gradient_accumulation_steps": 3}),
+}  # fmt: skip
+
+
+@needs_threads
+@pytest.mark.parametrize("name", COPIED)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_size", [2, 3, 32])
+def test_small_networks_that_two_threads_have_copies_of(
+    build, compile_with, problem, name, dtype, batch_size
+):
+    ops, hyper = COPIED[name]
+    x, y, weight = problem(171, 20, 5, "xent", dtype, labels=True)
+    results = []
+    for num_threads in (1, 2):
+        net = build(native.Network, dtype, 20, ops)
+        compile_with(net, "xent", "adam", ("argmax_match",), **hyper)
+        net.set_penalty(len(ops) - 1, (0.01, 0.02), (0.0, 0.01))
+        totals = []
+        for call, size in enumerate([batch_size, 24, batch_size]):
+            if call == 1:  # what is written in between is in the copies, too
+                last = len(ops) - 1
+                net.set_kernel(last, net.get_kernel(last) * 2)
+            if call == 2:
+                first = 1 if ops is OPS else 0
+                net.set_trainable(first, False)
+            index = np.random.default_rng(call).permutation(171)
+            _, loss, metrics = net.train(x, y, weight, index, size, 0, EVERYTHING, num_threads)
+            totals += [loss, *metrics]
+        assert net.copied == (num_threads == 2)
+        out = np.empty((171, 5), dtype)
+        net.predict(x, out, 1)
+        results.append((net.flat_weights.copy(), net.flat_gradients.copy(), np.array(totals), out))
+    assert_same_bits(*results)
+
+
+@needs_threads
+@pytest.mark.parametrize("late", [0, 1])
+def test_copies_wait_for_a_late_thread(train, delay, late):
+    expected = train(1)
+    delay(late, 2000)
+    assert_same_bits(train(2, batch_size=25), train(1, batch_size=25))
+    assert_same_bits(train(2), expected)
+
+
+@needs_threads
+@pytest.mark.parametrize(
+    ("inputs", "ops"),
+    [
+        (20, [("dense", 300, "relu", True), ("dense", 300, "relu", True), OPS[-1]]),  # too large
+        (20, [OPS[1], ("batch_norm", 0.9, 1e-3, True, True), OPS[-1]]),
+        (20, [OPS[1], ("layer_norm", 1e-3, True, True), OPS[-1]]),
+        (20, [(*OPS[1], "bfloat16"), OPS[-1]]),
+    ],
+)
+def test_other_networks_have_no_copies(build, compile_with, problem, inputs, ops):
+    x, y, weight = problem(171, inputs, 5, "xent", "float32", labels=True)
+    net = build(native.Network, "float32", inputs, ops)
+    compile_with(net, "xent", "adam")
+    net.train(x, y, weight, np.arange(171), 16, 0, EVERYTHING, 2)
+    assert not net.copied
+
+
 @needs_threads
 @pytest.mark.parametrize("late", [0, 1, 2])
 def test_products_that_are_shared_wait_for_a_late_thread(build, compile_with, problem, delay, late):

@@ -5,7 +5,7 @@ The plan, all parameters and all workspace are laid out before the first step; t
 """
 
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from fastnn._native.phases cimport (
     has_weights, is_bound, is_split, lay_out_sums, measure_penalties, pair_weights, passes_gradient, penalty,
     slots_of, sums_of, transpose_weights, weight_factor,
 )
+from fastnn._native.copies cimport COPIED_PANELS, COPIED_STEPS, Copies
 from fastnn._native.features cimport refresh_calm
 from fastnn._native.lookups cimport stand_for_rows
 from fastnn._native.team cimport Part, pays
@@ -78,6 +79,8 @@ cdef enum:
     # A prediction of fewer is made at once, without the GIL's release and threads.
     FEW_FLOPS = 1000000
     FEW_ROWS = 16
+    # Weights and workspace of a network that is copied for each of two threads.
+    COPIED_BYTES = 1 << 18
     # Batches of the workspace's rows between two looks at the clock in evaluate.
     EVALUATE_BLOCKS = 16
 
@@ -196,6 +199,64 @@ cdef class Memory:
         return 0
 
 
+cdef class Twin:
+    """What the second thread of a team of two has of its own, and the post boxes of both."""
+
+    cdef Copies c
+    cdef Memory of, memory
+    cdef object steps, weights, operands, rows_post, weights_post
+
+    def __cinit__(self, Network network, Memory memory):
+        self.of, self.memory = memory, Memory(network, memory.w.rows, True, False)
+        self.memory.w.loss, self.memory.w.metric = memory.w.loss, memory.w.metric
+        self.steps = zeros(network.plan.n_steps, sizeof(Step))
+        self.weights = zeros(len(network.params["w"]), 1)
+        self.weights_post = zeros(len(network.params["w"]), 1)
+        self.operands = zeros(len(network.operands), 1)
+        self.rows_post = zeros(len(memory.arena), 1)
+        self.c.w = &self.memory.w
+        self.c.arenas[0], self.c.arenas[1] = address(memory.arena), address(self.memory.arena)
+        self.c.weights[0], self.c.weights[1] = address(network.params["w"]), address(self.weights)
+        self.c.rows_post, self.c.weights_post = address(self.rows_post), address(self.weights_post)
+
+    cdef Copies *begin(self, Network network) except NULL:
+        """With the network's weights as they are."""
+        cdef Plan *p = &self.c.plan
+        cdef Step *s
+        cdef int l
+        self.weights[:] = network.params["w"]
+        self.operands[:] = network.operands
+        p[0] = network.plan
+        p.steps = <Step *>address(self.steps)
+        memcpy(p.steps, network.plan.steps, p.n_steps * sizeof(Step))
+        for l in range(p.n_steps):
+            s = &p.steps[l]
+            if s.kind == DENSE:
+                s.w = s.wf = self.c.weights[1] + (s.w - self.c.weights[0])
+                s.wt = address(self.operands) + (s.wt - address(network.operands))
+        return &self.c
+
+
+cdef Copies *begun(Twin twin, Network network) except? NULL:
+    return NULL if twin is None else twin.begin(network)
+
+
+cdef bint is_copied(Plan *p, Workspace *w, ptrdiff_t bytes) noexcept:
+    """Whether threads of a team of two do better with a network each: a small one, of steps that leave no
+    more behind than x and d. `bytes` are those of weights and workspace."""
+    cdef Step *s
+    cdef int l
+    if bytes > COPIED_BYTES or w.sparse or p.n_steps > COPIED_STEPS or p.n_couplings > 0 or p.bound:
+        return False
+    for l in range(p.n_steps):
+        s = &p.steps[l]
+        if s.bf16 or max(s.inputs, s.outputs) > COPIED_PANELS * p.k.panel:
+            return False
+        if s.kind not in (DENSE, ACTIVATE, ACTIVATE_ROWS, CURVE, SCALE, NOISE, FORK, JOIN):
+            return False
+    return p.n_units > 0
+
+
 cdef bint same_gradient(Plan *p, int l) noexcept:
     """Whether d[l] is d[l + 1]: where a step passes it on, unless an activation comes in between."""
     if l >= p.n_steps:
@@ -254,6 +315,7 @@ cdef class Network:
     cdef object steps_memory, units_memory, sums_memory, metrics_memory, params, operands, constants
     cdef object memory
     cdef object meetings_memory, columns_memory
+    cdef Twin twin
     cdef ptrdiff_t row_weights, table_weights   # that meet each row; of tables
     cdef bint stale         # batch_norm's numbers for outside of training are those of older weights
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
@@ -770,6 +832,15 @@ cdef class Network:
             self.memory = Memory(self, rows, True, sparse)
         return self.memory
 
+    cdef Twin twin_for(self, Memory memory):
+        """The copies that go with a workspace, or None where there are none."""
+        cdef Twin twin = self.twin
+        if not is_copied(&self.plan, &memory.w, len(self.params["w"]) + len(memory.arena)):
+            return None
+        if twin is None or twin.of is not memory:
+            self.twin = Twin(self, memory)
+        return self.twin
+
     # Training
 
     def compile(self, loss, optimizer, metrics, hyper, loss_params=(), ignored=None):
@@ -830,7 +901,7 @@ cdef class Network:
             s = &p.steps[l]
             s.m, s.v, s.u = self.slot_of(s, "m"), self.slot_of(s, "v"), self.slot_of(s, "u")
             s.average, s.sums = self.slot_of(s, "average"), self.slot_of(s, "sums")
-        self.memory = None
+        self.memory = self.twin = None
         self.forward_rows, self.iterations, self.drawn_at = -1, 0, -1
 
     cdef char *slot_of(self, Step *s, name) except? NULL:
@@ -958,6 +1029,7 @@ cdef class Network:
         shares, held = self.shares_of(threads), self.sums_for(threads)  # whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
+        twin = self.twin_for(memory) if threads == 2 else None
         if batch_size != self.pace.batch or threads != self.pace.threads:
             memset(&self.pace, 0, sizeof(self.pace))
             self.pace.batch, self.pace.threads = batch_size, threads
@@ -972,6 +1044,7 @@ cdef class Network:
             if memory.w.sparse:
                 memory.reserve(most_nonzeros(&job.rows, job.start, job.stop, batch_size, job.epoch))
             job.iteration = self.iterations
+            job.copies = begun(twin, self) if team == 2 and job.stop - job.start > 4 * batch_size else NULL
             then = fnn_now()
             if in_parts:
                 self.step_in_parts(&job, team, flops)
@@ -1017,6 +1090,11 @@ cdef class Network:
         if self.plan.penalised:
             job.sums[0] += rows * penalty(&self.plan, threads)
         return 0
+
+    @property
+    def copied(self):
+        """Whether the last training of a team of two was with a network for each thread."""
+        return self.twin is not None
 
     @property
     def shares(self):

@@ -318,9 +318,21 @@ cdef inline bint is_split(const Plan *p, int l) noexcept nogil:
 cdef inline bint is_bound(const Step *s) noexcept nogil:
     return s.of_kernel.bound.kind != UNBOUND or s.of_bias.bound.kind != UNBOUND
 
+# Whether weights and slots are likely to lie outside L2 when their turn comes.
+cdef inline bint is_far(const Plan *p) noexcept nogil:
+    return p.parameter_bytes > FAR_BYTES
+
 # Whether the update waits for the norms of whole tensors, or of all.
 cdef inline bint clips_by_norm(const Plan *p) noexcept nogil:
     return p.clipnorm > 0 or p.global_clipnorm > 0
 
 cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
                   ptrdiff_t *r1) noexcept nogil
+
+# Bytes from a step's weights, gradients or slots to that row of the unit's panel.
+cdef inline ptrdiff_t weights_at(const Plan *p, const Unit *u, ptrdiff_t row) noexcept nogil:
+    return (u.j * p.steps[u.l].w_panel + row * p.k.panel) * p.k.itemsize
+
+# The rows of a unit, with the costs `before` it, that lie by these in low .. high; returns what they cost.
+cdef double take_part(Plan *p, Workspace *w, Unit *u, double before, double low, double high,
+                      Unit *part) noexcept nogil

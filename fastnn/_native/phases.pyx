@@ -26,7 +26,7 @@ cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
                   ptrdiff_t *r1) noexcept nogil:
     """The part begin .. end (all is 0 .. 1) of so many rows: r0 .. r1; r0 is even, for pairs of rows."""
     cdef ptrdiff_t pairs = ceil_div(rows, 2)
-    r0[0] = 2 * <ptrdiff_t>(pairs * begin + 0.5)
+    r0[0] = min(rows, 2 * <ptrdiff_t>(pairs * begin + 0.5))
     r1[0] = min(rows, 2 * <ptrdiff_t>(pairs * end + 0.5))
 
 
@@ -451,11 +451,6 @@ cdef void bias_gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *db
                w.d[u.l + 1] + u.j * w.panel * size, 0, db)
 
 
-cdef inline ptrdiff_t weights_at(Plan *p, Unit *u, ptrdiff_t row) noexcept nogil:
-    """Bytes from a step's weights, gradients or slots to that row of the unit's panel."""
-    return (u.j * p.steps[u.l].w_panel + row * p.k.panel) * p.k.itemsize
-
-
 cdef inline ptrdiff_t blocks_of(Plan *p, Unit *u) noexcept nogil:
     """How many times P rows of a kernel a unit has, the last ones fewer."""
     return ceil_div(min(u.i1, p.steps[u.l].kernel_rows) - u.i0, p.k.panel)
@@ -582,7 +577,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, co
     unit_operands(p, w, rows, u, &g)
     g.hyper = with_terms(turn, &s.of_kernel, 0, penalty_at(turn, u.slot), &own)
     g.g = s.g + at if keeps else NULL
-    g.far = p.parameter_bytes > FAR_BYTES
+    g.far = is_far(p)
     g.w = s.w + at
     g.m = s.m + at if s.m != NULL else NULL
     g.v = s.v + at if s.v != NULL else NULL
@@ -598,7 +593,7 @@ cdef void add_up(Plan *p, Unit *u, double share, char *g) noexcept nogil:
     """A unit's share of a step in the sums of gradients: one of SGD on them."""
     cdef fnn_hyper h
     memset(&h, 0, sizeof(h))
-    h.lr = -share
+    h.lr, h.far = -share, is_far(p)
     p.k.sgd(u.i1 - u.i0, min(p.k.panel, p.steps[u.l].w_cols - u.j * p.k.panel), &h, g,
             p.steps[u.l].sums + weights_at(p, u, u.i0), NULL, NULL, NULL)
 
@@ -626,7 +621,7 @@ cdef void average(Plan *p, Unit *u, const Turn *turn) noexcept nogil:
     cdef ptrdiff_t at = weights_at(p, u, u.i0), rows = u.i1 - u.i0
     cdef fnn_hyper h
     memset(&h, 0, sizeof(h))
-    h.beta1 = turn.average_kept
+    h.beta1, h.far = turn.average_kept, is_far(p)
     p.k.average(rows, min(p.k.panel, s.w_cols - u.j * p.k.panel), &h, s.w + at, s.average + at, NULL,
                 NULL, NULL)
     if turn.overwrites:
@@ -674,7 +669,7 @@ cdef void gradient_and_norms(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, con
     terms.l1, terms.l2 = scale * s.of_kernel.l1, scale * s.of_kernel.l2
     terms.penalty = &turn.own.penalty[u.slot]
     unit_operands(p, w, rows, u, &g)
-    g.hyper, g.squares, g.far = &terms, &turn.own.squares[u.slot], p.parameter_bytes > FAR_BYTES
+    g.hyper, g.squares, g.far = &terms, &turn.own.squares[u.slot], is_far(p)
     g.g, g.w, g.m, g.v = s.g + at, s.w + at, NULL, NULL
     s.k.gradient_norm(&g)
     if has_bias(p, u):
@@ -872,6 +867,7 @@ cdef Turn turn_at(Plan *p, int64_t iteration, double rate, double penalty_scale,
         turn.updates, turn.share = iteration % p.summed == 0, 1.0 / p.summed
         update = ceil_div(iteration, p.summed)
     turn.hyper = hyper_at(p, update, rate)
+    turn.hyper.far = is_far(p)
     turn.average_kept = p.average_kept if update > 1 else 0
     if p.overwrite_every > 0:
         turn.overwrites = update % p.overwrite_every == 0

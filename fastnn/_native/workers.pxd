@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from fastnn._native.copies cimport Copies
 from fastnn._native.core cimport fnn_barrier, fnn_counter, fnn_share
 from fastnn._native.phases cimport Plan, Rows, Workspace
 from fastnn._native.team cimport Part
@@ -23,12 +24,13 @@ ctypedef struct Job:
     ptrdiff_t out_cols
     bint input_gradient             # backward
     ptrdiff_t part0, part1          # of a step that is run in parts: its rows or units
-    fnn_barrier barrier
+    fnn_barrier *barrier
     fnn_counter blocks              # of rows, that threads take as they get to them
     # What each of `team` threads takes in training: of the rows and, after those, of the units.
     fnn_share *shares
     int team
     int measure_every       # steps
+    Copies *copies          # train, of a team of two: NULL, or each thread's own network
 
 # Workers, whose first argument is a Job.
 cdef void train_worker(void *job, int tid, int size) noexcept nogil

@@ -7,10 +7,11 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from fastnn._native.core cimport (
-    ceil_div, flush_subnormals, fnn_barrier_wait, fnn_now, fnn_share, fnn_share_anew,
+    ceil_div, flush_subnormals, fnn_barrier, fnn_barrier_wait, fnn_now, fnn_share, fnn_share_anew,
     fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.bounds cimport hold_in_bounds
+from fastnn._native.copies cimport fetch_rows, fetch_weights, send_rows, send_weights
 from fastnn._native.features cimport couple
 from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
@@ -74,7 +75,7 @@ cdef void meet(Job *job, Share *share, int tid, int size) noexcept nogil:
     maybe_delay(tid)
     if share != NULL and share.measures:
         share.waited -= fnn_now()
-    fnn_barrier_wait(&job.barrier, size)
+    fnn_barrier_wait(job.barrier, size)
     if share != NULL and share.measures:
         share.waited += fnn_now()
 
@@ -208,7 +209,7 @@ cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept no
     """Once all rows are there: what the gradients of tables go by."""
     if job.plan.n_tables > 0:
         sort_lookups(job.plan, job.w, rows, tid, size)
-        fnn_barrier_wait(&job.barrier, size)
+        fnn_barrier_wait(job.barrier, size)
 
 
 cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
@@ -216,7 +217,7 @@ cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradi
     """Phase 2 of a share of the units, in two passes where the update waits for norms."""
     cdef Plan *p = job.plan
     turn.own, turn.team = sums_of(p, tid) if p.sums != NULL else NULL, size
-    turn.clips = turn.hyper.far = clips_by_norm(p) and turn.updates
+    turn.clips = clips_by_norm(p) and turn.updates
     if turn.clips:
         weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, share.begin,
                       share.end)
@@ -249,7 +250,7 @@ cdef double of_step(const double *numbers, Job *job, ptrdiff_t at, double usual)
 cdef void after_update(Job *job, int tid, int size) noexcept nogil:
     """Once all units have had their update: what holds weights in bounds."""
     if job.plan.bound:
-        fnn_barrier_wait(&job.barrier, size)
+        fnn_barrier_wait(job.barrier, size)
         hold_in_bounds(job.plan, tid, size)
 
 
@@ -258,10 +259,14 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
 
     Between the barriers thread 0 divides anew what no one reads there: the rows in phase 2, the
     units in phase 1."""
-    cdef Job *job = <Job *>what
+    cdef Job own = (<Job *>what)[0]
+    cdef Job *job = &own
+    cdef Copies *copies = own.copies if size == 2 else NULL
+    if copies != NULL and tid == 1:
+        own.plan, own.w = &copies.plan, copies.w
     cdef Plan *p = job.plan
     cdef uint64_t fp = flush_subnormals()
-    cdef ptrdiff_t at = job.start, rows, r0, r1
+    cdef ptrdiff_t at = job.start, rows, r0, r1, other0 = 0, other1 = 0
     cdef int64_t iteration = job.iteration
     cdef Turn turn
     # The team may be smaller than was asked for.
@@ -269,7 +274,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef fnn_share *of_rows = job.shares if shared else NULL
     cdef fnn_share *of_units = job.shares + size if shared else NULL
     cdef double now = 0, part
-    cdef Share share
+    cdef Share share, other
     cdef double *sums
     while at < job.stop:
         rows = batch_at(job, at)
@@ -286,10 +291,15 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         rows_of(rows, share.begin, share.end, &r0, &r1)
         if job.w.sparse and tid == 0:
             sort_nonzeros(p, job.w, &job.rows, at, rows)
-        rows_phase(job, at, rows, r0, r1, iteration, &share, tid, size)
+        if copies != NULL:
+            other = share_of(of_rows, False, 1 - tid, size)
+            rows_of(rows, other.begin, other.end, &other0, &other1)
+        rows_phase(job, at, rows, r0, r1, iteration, &share if copies == NULL else NULL, tid, size)
+        if copies != NULL:
+            send_rows(copies, p, job.w, r0, r1, tid)
         if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now + share.waited)
-        fnn_barrier_wait(&job.barrier, size)
+        fnn_barrier_wait(job.barrier, size)
         share_lookups(job, rows, tid, size)
         if measures:
             if measures_rows and tid == 0:
@@ -301,12 +311,19 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         turn = turn_at(p, iteration, of_step(job.rates, job, at, p.hyper.lr),
                        of_step(job.penalty_scales, job, at, 1), rows / <double>job.rows_in_all)
         share = share_of(of_units, measures, tid, size)
+        if copies != NULL:
+            other = share_of(of_units, False, 1 - tid, size)
+            fetch_rows(copies, p, job.w, &job.rows, at, other0, other1, share.begin, share.end, tid)
         # Of the last step the gradients stay, to be looked at.
         part = change_weights(job, rows, &turn, TO_COMPUTE, at + rows == job.stop, &share, tid, size)
+        if copies != NULL:
+            send_weights(copies, p, job.w, share.begin, share.end, tid)
         if measures:
             keep_time(&of_units[tid], part, now + share.waited)
         after_update(job, tid, size)
-        fnn_barrier_wait(&job.barrier, size)
+        fnn_barrier_wait(job.barrier, size)
+        if copies != NULL:
+            fetch_weights(copies, p, job.w, other.begin, other.end, tid)
         if p.penalised and tid == 0:    # of the weights before the step, on each of its rows
             sums[0] += rows * penalty(p, size)
         at += rows
@@ -359,11 +376,11 @@ cdef void evaluate_worker(void *what, int tid, int size) noexcept nogil:
             losses(p, job.w, &job.rows, r, end, 1.0, False)
             keep_outputs(job, job.w.x_calm, at, r, end)
             r = end
-        fnn_barrier_wait(&job.barrier, size)
+        fnn_barrier_wait(job.barrier, size)
         maybe_delay(tid)
         if tid == 0:
             add_rows(p, job.w, rows, job.sums)
-        fnn_barrier_wait(&job.barrier, size)
+        fnn_barrier_wait(job.barrier, size)
         at += rows
 
 
@@ -432,7 +449,7 @@ cdef void backward_worker(void *what, int tid, int size) noexcept nogil:
     if not w.sparse:
         p.k.unpack(r1 - r0, n_in, w.d[0] + r0 * P * itemsize, n_in, w.panel,
                    job.out + r0 * n_in * itemsize)
-    fnn_barrier_wait(&job.barrier, size)
+    fnn_barrier_wait(job.barrier, size)
     share_lookups(job, job.stop, tid, size)
     maybe_delay(tid)
     weights_phase(p, w, job.stop, NULL, False, TO_COMPUTE, True, False, 0, p.n_units, equal(tid, size),
@@ -455,6 +472,8 @@ cdef void update_worker(void *what, int tid, int size) noexcept nogil:
 
 cdef void run(Part worker, Job *job, int threads) noexcept nogil:
     """The worker on a team of threads; alone, without OpenMP."""
-    memset(&job.barrier, 0, sizeof(job.barrier))
+    cdef fnn_barrier barrier
+    memset(&barrier, 0, sizeof(barrier))
+    job.barrier = &barrier
     memset(&job.blocks, 0, sizeof(job.blocks))
     run_team(worker, job, threads)
