@@ -116,7 +116,10 @@ class Compiled:
     def compile(
         self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **keras: Any
     ) -> None:
-        """Choose how to train. An optimizer begins anew, unless it is the one that the model has.
+        """Choose how to train.
+
+        An optimizer begins anew, unless it is the one that the model has and still keeps the same
+        numbers of each weight.
 
         Parameters
         ----------

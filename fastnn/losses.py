@@ -93,12 +93,12 @@ class Loss(Configurable):
         from fastnn.reference.kernels import LOSSES  # rarely needed
 
         shape = np.shape(y_pred)
-        if not shape:
-            raise ValueError(f"y_pred: expected (..., outputs), got a number, {y_pred!r}")
-        if not self.sparse and len(shape) != 2 and np.shape(y_true) != shape:
-            raise ValueError(
-                f"y_true: expected shape {shape}, as y_pred has, got {np.shape(y_true)}"
-            )
+        if not shape or 0 in shape:
+            raise ValueError(f"y_pred: expected (..., outputs) of numbers, got shape {shape}")
+        expected = shape[:-1] if self.sparse else shape
+        given = np.shape(y_true)
+        if len(shape) != 2 and given != expected and not (self.sparse and given == (*expected, 1)):
+            raise ValueError(f"y_true: expected shape {expected} for that of y_pred, got {given}")
         p = _judge.as_predictions(np.reshape(y_pred, (-1, shape[-1])))
         if len(shape) != 2:
             y_true = np.reshape(y_true, -1 if self.sparse else p.shape)

@@ -237,7 +237,7 @@ def test_small_networks_that_two_threads_have_copies_of(
     build, compile_with, problem, name, dtype, batch_size
 ):
     ops, hyper = COPIED[name]
-    x, y, weight = problem(171, 20, 5, "xent", dtype, labels=True)
+    x, y, weight = problem(701, 20, 5, "xent", dtype, labels=True)
     results = []
     for num_threads in (1, 2):
         net = build(native.Network, dtype, 20, ops)
@@ -251,11 +251,12 @@ def test_small_networks_that_two_threads_have_copies_of(
             if call == 2:
                 first = 1 if ops is OPS else 0
                 net.set_trainable(first, False)
-            index = np.random.default_rng(call).permutation(171)
+            index = np.random.default_rng(call).permutation(701)
             _, loss, metrics = net.train(x, y, weight, index, size, 0, EVERYTHING, num_threads)
             totals += [loss, *metrics]
-        assert net.copied == (num_threads == 2)
-        out = np.empty((171, 5), dtype)
+            assert net.copied == (num_threads == 2)
+            net.evaluate(x, y, weight, index, 0, EVERYTHING, num_threads)  # in the same workspace
+        out = np.empty((701, 5), dtype)
         net.predict(x, out, 1)
         results.append((net.flat_weights.copy(), net.flat_gradients.copy(), np.array(totals), out))
     assert_same_bits(*results)
@@ -264,10 +265,9 @@ def test_small_networks_that_two_threads_have_copies_of(
 @needs_threads
 @pytest.mark.parametrize("late", [0, 1])
 def test_copies_wait_for_a_late_thread(train, delay, late):
-    expected = train(1)
-    delay(late, 2000)
-    assert_same_bits(train(2, batch_size=25), train(1, batch_size=25))
-    assert_same_bits(train(2), expected)
+    expected = train(1, batch_size=8)
+    delay(late, 1000)
+    assert_same_bits(train(2, batch_size=8), expected)
 
 
 @needs_threads

@@ -4,8 +4,10 @@
 
 Phase 1 carries rows through forward and backward products, phase 2 gradients and updates units of
 weights (docs/architecture.md). A phase's work is a vector of amounts, one for each of TERMS; the
-constants, seconds a unit of each, are fitted to measured steps (`fit`). Links between caches are
-taken not to work at the same time as the cores: what they carry is added. All is float32.
+constants, seconds a unit of each, are fitted to measured steps (`fit`). Layers whose outputs a team
+shares, and copies of small networks, are not in it: rows are shared, or groups of them. Links
+between caches are taken not to work at the same time as the cores: what they carry is added. All is
+float32.
 """
 
 from __future__ import annotations
@@ -213,7 +215,7 @@ def blocks(rows: int) -> int:
 
 @dataclass(frozen=True)
 class Units:
-    """The units of phase 2 in the engine's order: layer, panel, rows from `first` on."""
+    """The units of phase 2, in order: layer, panel, rows from `first` on."""
 
     layer: Array
     panel: Array

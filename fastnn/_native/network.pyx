@@ -237,10 +237,6 @@ cdef class Twin:
         return &self.c
 
 
-cdef Copies *begun(Twin twin, Network network) except? NULL:
-    return NULL if twin is None else twin.begin(network)
-
-
 cdef bint is_copied(Plan *p, Workspace *w, ptrdiff_t bytes) noexcept:
     """Whether threads of a team of two do better with a network each: a small one, of steps that leave no
     more behind than x and d. `bytes` are those of weights and workspace."""
@@ -316,6 +312,7 @@ cdef class Network:
     cdef object memory
     cdef object meetings_memory, columns_memory
     cdef Twin twin
+    cdef readonly bint copied   # whether threads had a network each in the last `train`
     cdef ptrdiff_t row_weights, table_weights   # that meet each row; of tables
     cdef bint stale         # batch_norm's numbers for outside of training are those of older weights
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
@@ -413,9 +410,8 @@ cdef class Network:
         self.make_lookups()
         self.pair_forks()
         self.output_size = width
-        self.meetings_memory = zeros(2 * len(spec), sizeof(int))
+        self.meetings_memory = zeros(len(spec), sizeof(int))
         self.plan.meetings = <int *>address(self.meetings_memory)
-        self.plan.couplings = self.plan.meetings + len(spec)
         self.find_trained()
 
     cdef void make_lookups(self) except *:
@@ -466,7 +462,6 @@ cdef class Network:
             if has_weights(&p.steps[l]):
                 p.first_trained = min(p.first_trained, l)
             if p.steps[l].kind == BATCH_NORM:
-                p.couplings[p.n_couplings] = l
                 p.n_couplings += 1
             if p.steps[l].kind == BATCH_NORM or is_split(p, l):
                 p.meetings[p.n_meetings] = l
@@ -832,10 +827,11 @@ cdef class Network:
             self.memory = Memory(self, rows, True, sparse)
         return self.memory
 
-    cdef Twin twin_for(self, Memory memory):
-        """The copies that go with a workspace, or None where there are none."""
+    cdef Twin twin_for(self, Memory memory, ptrdiff_t rows):
+        """The copies that go with a workspace for batches of so many rows, or None where there are none."""
         cdef Twin twin = self.twin
-        if not is_copied(&self.plan, &memory.w, len(self.params["w"]) + len(memory.arena)):
+        cdef ptrdiff_t used = len(memory.arena) * rows // memory.w.rows     # of it by a batch
+        if not is_copied(&self.plan, &memory.w, len(self.params["w"]) + used):
             return None
         if twin is None or twin.of is not memory:
             self.twin = Twin(self, memory)
@@ -999,6 +995,7 @@ cdef class Network:
         cdef int threads, team
         cdef double flops, seconds
         cdef bint in_parts, unsure
+        cdef Twin twin
         if self.plan.loss == NULL or self.plan.optim == NULL:
             raise RuntimeError("train: compile with a loss and an optimizer first")
         if y is None or batch_size < 1:
@@ -1029,7 +1026,8 @@ cdef class Network:
         shares, held = self.shares_of(threads), self.sums_for(threads)  # whatever another call does
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
-        twin = self.twin_for(memory) if threads == 2 else None
+        twin = self.twin_for(memory, batch_size) if threads == 2 else None
+        self.copied = False
         if batch_size != self.pace.batch or threads != self.pace.threads:
             memset(&self.pace, 0, sizeof(self.pace))
             self.pace.batch, self.pace.threads = batch_size, threads
@@ -1044,7 +1042,10 @@ cdef class Network:
             if memory.w.sparse:
                 memory.reserve(most_nonzeros(&job.rows, job.start, job.stop, batch_size, job.epoch))
             job.iteration = self.iterations
-            job.copies = begun(twin, self) if team == 2 and job.stop - job.start > 4 * batch_size else NULL
+            job.copies = NULL
+            if twin is not None and team == 2 and job.stop - job.start > 4 * batch_size:
+                job.copies = twin.begin(self)
+                self.copied = True
             then = fnn_now()
             if in_parts:
                 self.step_in_parts(&job, team, flops)
@@ -1090,11 +1091,6 @@ cdef class Network:
         if self.plan.penalised:
             job.sums[0] += rows * penalty(&self.plan, threads)
         return 0
-
-    @property
-    def copied(self):
-        """Whether the last training of a team of two was with a network for each thread."""
-        return self.twin is not None
 
     @property
     def shares(self):

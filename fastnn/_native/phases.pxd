@@ -19,7 +19,7 @@ cdef enum:
     UNIT_PANELS = 4
     # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.
     NADAM_STEPS = 1024
-    # Of a kernel, from which on a team gains more by sharing its outputs than two barriers cost
+    # Of a kernel, from which on two threads gain more by sharing its outputs than two barriers cost
     SPLIT_BYTES = 1 << 14
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
@@ -145,11 +145,10 @@ ctypedef struct Plan:
     int n_steps
     Step *steps
     int first_trained       # the first step with weights that are; its input needs no gradient then
-    # Steps whose rows depend on each other in training: BATCH_NORM, but where it is frozen.
+    # Where threads meet in training: steps whose rows depend on each other (BATCH_NORM, but where it is
+    # frozen), so many, and dense steps whose outputs a team shares and not its rows, so that each thread
+    # reads the weights that it updates and no others.
     int n_couplings
-    int *couplings
-    # These and the dense steps whose outputs a team shares and not its rows, so that each thread reads the
-    # weights that it updates and no others: where threads meet on the way forward.
     int n_meetings
     int *meetings
     bint looks_up               # some step is EMBED

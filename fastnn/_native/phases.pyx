@@ -316,8 +316,8 @@ cdef void share_block(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, 
 
 
 cdef double cut_at(ptrdiff_t panels, double part, int size) noexcept nogil:
-    """Where a part of so many panels ends: among whole ones, if each of the team has several, else at quarters."""
-    cdef int pieces = 1 if panels >= 4 * size else 4
+    """Where a part of so many panels ends: among whole ones, if each of the team has many, else at quarters."""
+    cdef int pieces = 1 if panels >= 8 * size else 4
     return <ptrdiff_t>(panels * part * pieces + 0.5) / <double>pieces
 
 

@@ -16,7 +16,7 @@ from fastnn._native.features cimport couple
 from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
-    GIVEN, READY, ROW_BLOCK, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
+    GIVEN, READY, ROW_BLOCK, SPLIT_BYTES, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
     clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, is_split, losses,
     Step, penalty, ready_gradients, ready_rows, rows_of, share_product, sums_of, through_activation, turn_at,
     weight_factor, weights_phase,
@@ -72,21 +72,26 @@ cdef void keep_outputs(Job *job, char **x, ptrdiff_t at, ptrdiff_t r0, ptrdiff_t
 
 cdef void meet(Job *job, Share *share, int tid, int size) noexcept nogil:
     """The others of the team, within a phase."""
-    maybe_delay(tid)
     if share != NULL and share.measures:
         share.waited -= fnn_now()
     fnn_barrier_wait(job.barrier, size)
     if share != NULL and share.measures:
         share.waited += fnn_now()
+    maybe_delay(tid)
 
 
-cdef bint shares_product(Job *job, int l, ptrdiff_t rows, const Share *share, int size) noexcept nogil:
-    """Whether the team shares the columns of what a split step makes of so many rows.
+cdef bint shares_product(Job *job, int l, ptrdiff_t rows, bint back, const Share *share,
+                         int size) noexcept nogil:
+    """Whether the team shares the columns of what a split step makes of so many rows, or on the way back.
 
-    Of its input and its outputs each thread then reads what others wrote, instead of the kernel."""
+    Of its input and its outputs each thread then reads what others wrote, instead of the kernel, whose
+    size pays for the barriers; there is a panel for each thread."""
     cdef Step *s = &job.plan.steps[l]
+    cdef ptrdiff_t kernel = s.inputs * s.outputs, panel = job.plan.k.panel
     return (share != NULL and size > 1 and not (l == 0 and job.w.sparse)
-            and rows * (s.inputs + s.outputs) < 4 * s.inputs * s.outputs)
+            and rows * (s.inputs + s.outputs) < 4 * kernel
+            and 2 * kernel * job.plan.k.itemsize >= size * SPLIT_BYTES
+            and ceil_div(s.inputs if back else s.outputs, panel) >= size)
 
 
 cdef int forward_with_others(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t r1,
@@ -102,7 +107,7 @@ cdef int forward_with_others(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r
     for i in range(p.n_meetings if iteration > 0 else 0):
         l = p.meetings[i]
         splits = is_split(p, l)
-        if splits and not shares_product(job, l, rows, share, size):
+        if splits and not shares_product(job, l, rows, False, share, size):
             continue
         r = r0
         while r < r1:
@@ -130,7 +135,7 @@ cdef int meeting_before(Job *job, int i, ptrdiff_t rows, int stop, const Share *
     cdef int l
     for i in range(i - 1, -1, -1):
         l = p.meetings[i]
-        if not is_split(p, l) or (l >= stop and shares_product(job, l, rows, share, size)):
+        if not is_split(p, l) or (l >= stop and shares_product(job, l, rows, True, share, size)):
             return i
     return -1
 

@@ -14,7 +14,10 @@ from fastnn.layers._base import Layer
 def _is_of_numbers(dtype: Any) -> bool:
     """Whether it is a type of numbers that layers do not compute in, but take."""
     try:
-        return dtype == "bfloat16" or (dtype is not None and np.dtype(dtype).char in "?bBhHiIlLqQe")
+        if dtype is None or dtype == "bfloat16":
+            return dtype is not None
+        kind = np.dtype(dtype)
+        return kind.name == "bfloat16" or (kind.kind in "biuf" and kind.char not in "fd")
     except TypeError:
         return False
 

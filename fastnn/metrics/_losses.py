@@ -12,15 +12,18 @@ from fastnn.metrics._base import Metric
 
 
 class LossMetric(Metric):
-    """The mean of a loss over the samples, as a metric: any loss but a function of one's own.
+    """The mean of a loss over the samples, as a metric: any of one output for each target.
 
     `compile(metrics=[losses.huber])` makes one of the function's loss.
 
     Parameters
     ----------
     loss : Loss or str
+        Neither a function of one's own nor `GaussianNLL`; with no class ignored.
     name : str, optional
         By default the loss's.
+    dtype, **keras
+        As for every metric.
 
     Raises
     ------
@@ -38,13 +41,17 @@ class LossMetric(Metric):
     rises = False
     _name = "loss_metric"
 
-    def __init__(self, loss: Loss | str, name: str | None = None) -> None:
+    def __init__(
+        self, loss: Loss | str, name: str | None = None, dtype: None = None, **keras: Any
+    ) -> None:
         found = losses.get(loss)
-        if found is None or isinstance(found, losses.FunctionLoss) or found.ignored is not None:
+        others = (losses.FunctionLoss, losses.GaussianNLL)
+        if found is None or isinstance(found, others) or found.ignored is not None:
             raise ValueError(
-                f"loss: expected a loss of fastnn.losses, of all classes, got {loss!r}"
+                f"loss: expected a loss of fastnn.losses, of all classes and of one output for "
+                f"each target, got {loss!r}"
             )
-        super().__init__(found.name if name is None else name)
+        super().__init__(found.name if name is None else name, dtype, **keras)
         self.loss, self.sparse = found, found.sparse
 
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
