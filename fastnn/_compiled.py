@@ -163,9 +163,10 @@ class Compiled:
             self._refuse_inside_fit("compile")
             new_optimizer.check_free(self)
             if self._network is not None:
-                state, slots = self._optimizer_state(), self._network.slot_names
+                state = self._optimizer_state() if new_optimizer is self._optimizer else None
+                slots = self._network.slot_names
                 compile_network(self._network, new_optimizer, new_loss, new_metrics)
-                if new_optimizer is self._optimizer and slots == self._network.slot_names:
+                if state is not None and slots == self._network.slot_names:
                     self._set_optimizer_state(state)
             self._optimizer, self._loss, self._metrics = new_optimizer, new_loss, new_metrics
             self._forget()

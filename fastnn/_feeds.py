@@ -124,7 +124,7 @@ class ArrayFeed:
         self.samples, self.batch, self._epochs = samples, batch, epochs
         orders = [self.orders.next() for _ in range(epochs)]
         self._index = orders[0] if epochs == 1 else np.concatenate(orders)
-        self._rates = self._model.optimizer.rates(epochs * self._steps(self.rows), iterations)
+        self._rates = self._model.optimizer.rates(epochs * self.steps, iterations)
         self._train = (self._model._search or self._model._engine()).train
         self.seen = Seen(self._model)
         self._outputs = self.seen.room(self._data[1][self._index]) if self.seen.wanted else None
@@ -152,7 +152,7 @@ class ArrayFeed:
             more["epoch"] = self.rows
         self.samples, *_ = self._train(*self._data, *arguments, **more)
         epochs, rows = divmod(self.samples, self.rows)
-        self.batch = epochs * self._steps(self.rows) + self._steps(rows)
+        self.batch = epochs * self.steps + self._steps(rows)
 
     def end(self, failed: bool) -> None:
         """End the epoch."""

@@ -98,7 +98,7 @@ class Fit:
         return feed if isinstance(feed, ArrayFeed) and self._model._trains_alone() else None
 
     def _guess_epochs(self, feed: ArrayFeed) -> int:
-        """How many to train at once, before one has been: six operations a weight and row."""
+        """How many to train at once, before one has been: by weights, rows and steps."""
         flops = 6.0 * self._model._network.flat_weights.size * feed.rows
         return int(TOGETHER_SECONDS * GUESSED_FLOPS / (flops + STEP_FLOPS * feed.steps))
 

@@ -5,14 +5,9 @@ from libc.string cimport memset
 
 from fastnn._native.core cimport ceil_div, fnn_fetch, fnn_send
 from fastnn._native.phases cimport (
-    DENSE, SCALE, Plan, Rows, Step, Unit, Workspace, gather_inputs, refresh_operands, take_part,
+    DENSE, Plan, Rows, Unit, Workspace, gather_inputs, gathered_into, refresh_operands, take_part,
     weights_at,
 )
-
-
-cdef inline bint is_gathered(Plan *p, int l) noexcept nogil:
-    """Whether x[l] is what rows are gathered into."""
-    return l == 0 or (l == 1 and p.steps[0].kind == SCALE)
 
 
 cdef inline bint is_read(Plan *p, int l) noexcept nogil:
@@ -40,7 +35,7 @@ cdef void send_rows(Copies *c, Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1
     cdef int l
     for l in range(p.n_steps):
         if is_read(p, l):
-            if not is_gathered(p, l):
+            if l != gathered_into(p):
                 move_rows(c, p, w, r0, r1, p.steps[l].inputs, w.x[l], every, False, tid)
             move_rows(c, p, w, r0, r1, p.steps[l].outputs, w.d[l + 1], every, False, tid)
 
@@ -56,8 +51,7 @@ cdef void fetch_rows(Copies *c, Plan *p, Workspace *w, Rows *b, ptrdiff_t at, pt
     memset(of_x, 0, sizeof(of_x))
     memset(of_d, 0, sizeof(of_d))
     for n in range(p.n_units):
-        if take_part(p, w, &p.units[n], p.units[n - 1].cost if n > 0 else 0, total * begin, total * end,
-                     &u) == 0:
+        if take_part(p, w, n, total * begin, total * end, &u) == 0:
             continue
         of_d[u.l] |= <uint64_t>1 << u.j
         for i in range(u.i0 // p.k.panel, ceil_div(min(u.i1, p.steps[u.l].inputs), p.k.panel)):
@@ -65,7 +59,7 @@ cdef void fetch_rows(Copies *c, Plan *p, Workspace *w, Rows *b, ptrdiff_t at, pt
     for l in range(p.n_steps):
         if not is_read(p, l):
             continue
-        if not is_gathered(p, l):
+        if l != gathered_into(p):
             move_rows(c, p, w, r0, r1, p.steps[l].inputs, w.x[l], of_x[l], True, tid)
         elif of_x[l] != 0:
             gather_inputs(p, w, b, at, r0, r1)
@@ -81,8 +75,7 @@ cdef void move_weights(Copies *c, Plan *p, Workspace *w, double begin, double en
     cdef int n
     cdef Unit u
     for n in range(p.n_units):
-        if take_part(p, w, &p.units[n], p.units[n - 1].cost if n > 0 else 0, total * begin, total * end,
-                     &u) == 0:
+        if take_part(p, w, n, total * begin, total * end, &u) == 0:
             continue
         width = min(P, p.steps[u.l].w_cols - u.j * P) * size
         mine = p.steps[u.l].w + weights_at(p, &u, u.i0)

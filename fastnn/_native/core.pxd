@@ -268,10 +268,10 @@ cdef extern from "threads.h" nogil:
     bint fnn_team_pays(double work)
     double fnn_now()
     void fnn_sleep_us(long us)
-
-cdef extern from "memory.h" nogil:
     void fnn_send(char *to, const char *source, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes)
     void fnn_fetch(char *to, char *source, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes)
+
+cdef extern from "memory.h" nogil:
     void *fnn_zalloc(size_t bytes)
 
 # The kernels of the ISA in use; dtype is FNN_FLOAT32, FNN_FLOAT64 or FNN_BFLOAT16.

@@ -2,7 +2,6 @@
 #ifndef FASTNN_MEMORY_H
 #define FASTNN_MEMORY_H
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __linux__
@@ -21,29 +20,6 @@ static inline void *fnn_zalloc(size_t bytes) {
     if (align == huge) (void)madvise(p, size, MADV_HUGEPAGE); /* a wish: without it all works, slower */
 #endif
     return memset(p, 0, size);
-}
-
-/* Rows of so many bytes, `stride` apart in both places, to a post box and out of one; all begin at lines. */
-static inline void fnn_send(char *to, const char *from, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes) {
-    if (bytes == stride) {
-        memcpy(to, from, (size_t)(rows * stride));
-        return;
-    }
-    for (ptrdiff_t r = 0; r < rows; r++) memcpy(to + r * stride, from + r * stride, (size_t)bytes);
-}
-
-/* A line that was read is written to, with what it holds: the sender's next write then finds it in one
- * cache alone, and modified, which is handed over several times sooner than what two caches hold. */
-static inline void fnn_fetch(char *to, char *from, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes) {
-    enum { LINE = 64 };
-    for (ptrdiff_t r = 0; r < rows; r++, to += stride, from += stride) {
-        for (ptrdiff_t i = 0; i < bytes; i += LINE) {
-            int word;
-            memcpy(to + i, from + i, (size_t)(bytes - i < LINE ? bytes - i : LINE));
-            memcpy(&word, to + i, sizeof(word));
-            *(volatile int *)(from + i) = word;
-        }
-    }
 }
 
 #endif

@@ -25,9 +25,9 @@ from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
     ACTIVATE, ACTIVATE_ROWS, ADAM_CORRECTION, ADAMAX_CORRECTION, BATCH_NORM, CURVE, DENSE, EMBED,
     FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
-    ROW_BLOCK, SCALE, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
+    ROW_BLOCK, SCALE, SPLIT_BYTES, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
     Step, Unit, Workspace, activates, add_rows, bytes_of_sums, clips_by_norm, drops_relu,
-    has_weights, is_bound, is_split, lay_out_sums, measure_penalties, pair_weights, passes_gradient, penalty,
+    has_weights, is_bound, lay_out_sums, measure_penalties, pair_weights, passes_gradient, penalty,
     slots_of, sums_of, transpose_weights, weight_factor,
 )
 from fastnn._native.copies cimport COPIED_PANELS, COPIED_STEPS, Copies
@@ -235,6 +235,13 @@ cdef class Twin:
                 s.w = s.wf = self.c.weights[1] + (s.w - self.c.weights[0])
                 s.wt = address(self.operands) + (s.wt - address(network.operands))
         return &self.c
+
+
+cdef bint is_split(Plan *p, int l) noexcept:
+    """Whether a team shares the outputs of a step: of a dense one with a kernel that is worth two barriers."""
+    cdef Step *s = &p.steps[l]
+    return (s.kind == DENSE and s.outputs > p.k.panel
+            and s.inputs * s.outputs * p.k.itemsize >= SPLIT_BYTES)
 
 
 cdef bint is_copied(Plan *p, Workspace *w, ptrdiff_t bytes) noexcept:
@@ -461,8 +468,7 @@ cdef class Network:
                 continue
             if has_weights(&p.steps[l]):
                 p.first_trained = min(p.first_trained, l)
-            if p.steps[l].kind == BATCH_NORM:
-                p.n_couplings += 1
+            p.n_couplings += p.steps[l].kind == BATCH_NORM
             if p.steps[l].kind == BATCH_NORM or is_split(p, l):
                 p.meetings[p.n_meetings] = l
                 p.n_meetings += 1
@@ -1042,7 +1048,7 @@ cdef class Network:
             if memory.w.sparse:
                 memory.reserve(most_nonzeros(&job.rows, job.start, job.stop, batch_size, job.epoch))
             job.iteration = self.iterations
-            job.copies = NULL
+            job.copies = NULL   # a few steps pay for making them
             if twin is not None and team == 2 and job.stop - job.start > 4 * batch_size:
                 job.copies = twin.begin(self)
                 self.copied = True

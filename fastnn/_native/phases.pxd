@@ -307,11 +307,9 @@ cdef inline bint drops_relu(const Plan *p, int l) noexcept nogil:
     return (p.steps[l - 1].kind == DENSE and p.steps[l + 1].kind == DENSE
             and p.steps[l - 1].f.grad == p.steps[l + 1].k.relu_backward)
 
-# Whether a team shares the outputs of a step: it is a dense one with a kernel that is worth two barriers.
-cdef inline bint is_split(const Plan *p, int l) noexcept nogil:
-    cdef const Step *s = &p.steps[l]
-    return (s.kind == DENSE and not s.frozen and s.outputs > p.k.panel
-            and s.inputs * s.outputs * p.k.itemsize >= SPLIT_BYTES)
+# Which x rows are gathered into: through the first step where that only scales.
+cdef inline int gathered_into(const Plan *p) noexcept nogil:
+    return 1 if p.steps[0].kind == SCALE else 0
 
 # Whether something binds a step's weights.
 cdef inline bint is_bound(const Step *s) noexcept nogil:
@@ -332,6 +330,5 @@ cdef void rows_of(ptrdiff_t rows, double begin, double end, ptrdiff_t *r0,
 cdef inline ptrdiff_t weights_at(const Plan *p, const Unit *u, ptrdiff_t row) noexcept nogil:
     return (u.j * p.steps[u.l].w_panel + row * p.k.panel) * p.k.itemsize
 
-# The rows of a unit, with the costs `before` it, that lie by these in low .. high; returns what they cost.
-cdef double take_part(Plan *p, Workspace *w, Unit *u, double before, double low, double high,
-                      Unit *part) noexcept nogil
+# The rows of unit i that lie, by their costs, in low .. high; returns what these cost.
+cdef double take_part(Plan *p, Workspace *w, int i, double low, double high, Unit *part) noexcept nogil

@@ -36,17 +36,17 @@ cdef void gather_inputs(Plan *p, Workspace *w, Rows *b, ptrdiff_t at, ptrdiff_t 
     or where x is sparse."""
     cdef ptrdiff_t cols = p.steps[0].inputs
     cdef ptrdiff_t first = 0 if b.index != NULL else at + r0
-    cdef bint scales = p.steps[0].kind == SCALE
+    cdef int into = gathered_into(p)
     cdef const int64_t *index = b.index + at + r0 if b.index != NULL else NULL
     cdef const char *x
-    cdef const char *scale = p.steps[0].scale if scales else NULL
-    cdef const char *shift = p.steps[0].shift if scales else NULL
+    cdef const char *scale = p.steps[0].scale if into > 0 else NULL
+    cdef const char *shift = p.steps[0].shift if into > 0 else NULL
     cdef char *to
     if b.begin != NULL:
         sparse_inputs(p, w, b, at, r0, r1)
         return
     x = b.x + first * b.x_row * b.x_size
-    to = w.x[1 if scales else 0] + r0 * p.k.panel * p.k.itemsize
+    to = w.x[into] + r0 * p.k.panel * p.k.itemsize
     if b.source == FNN_SOURCES:
         p.k.gather(r1 - r0, cols, index, x, b.x_row, scale, shift, w.panel, to)
     else:
@@ -191,7 +191,7 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
     cdef Step *s
     cdef char *x
     cdef char *y
-    cdef bint gathered = start == 0 and (p.steps[0].kind == SCALE or w.sparse)
+    cdef bint gathered = start == 0 and (gathered_into(p) > 0 or w.sparse)
     for l in range(1 if gathered else start, stop):
         s = &p.steps[l]
         x = xs[l] + row
@@ -768,12 +768,10 @@ cdef inline ptrdiff_t row_at(Plan *p, Unit *u, double before, double part) noexc
     return u.i0 + n * p.k.panel if n < blocks else u.i1
 
 
-cdef double take_part(Plan *p, Workspace *w, Unit *u, double before, double low, double high,
-                      Unit *part) noexcept nogil:
-    """The rows of a unit that lie, by their costs, in low .. high; returns what these cost.
-
-    Units lie where their middle does whose gradients are no product of panels, or are there already."""
-    cdef double cost = u.cost - before, middle = before + cost / 2
+cdef double take_part(Plan *p, Workspace *w, int i, double low, double high, Unit *part) noexcept nogil:
+    """Units lie where their middle does whose gradients are no product of panels, or are there already."""
+    cdef Unit *u = &p.units[i]
+    cdef double before = p.units[i - 1].cost if i > 0 else 0, cost = u.cost - before, middle = before + cost / 2
     if u.cost <= low or before >= high:
         return 0
     part[0] = u[0]
@@ -809,7 +807,7 @@ cdef double weights_phase(Plan *p, Workspace *w, ptrdiff_t rows, Turn *turn, bin
         i = p.units[n].by_panel if gradients == READY else p.units[n].by_chunk
         if not u0 <= i < u1:
             continue
-        cost = take_part(p, w, &p.units[i], p.units[i - 1].cost if i > 0 else 0, low, high, u)
+        cost = take_part(p, w, i, low, high, u)
         if cost == 0:
             continue
         taken += cost

@@ -16,8 +16,8 @@ from fastnn._native.features cimport couple
 from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
-    GIVEN, READY, ROW_BLOCK, SPLIT_BYTES, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
-    clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, is_split, losses,
+    DENSE, GIVEN, READY, ROW_BLOCK, SPLIT_BYTES, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
+    clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
     Step, penalty, ready_gradients, ready_rows, rows_of, share_product, sums_of, through_activation, turn_at,
     weight_factor, weights_phase,
 )
@@ -106,7 +106,7 @@ cdef int forward_with_others(Job *job, ptrdiff_t at, ptrdiff_t rows, ptrdiff_t r
     cdef bint splits
     for i in range(p.n_meetings if iteration > 0 else 0):
         l = p.meetings[i]
-        splits = is_split(p, l)
+        splits = p.steps[l].kind == DENSE
         if splits and not shares_product(job, l, rows, False, share, size):
             continue
         r = r0
@@ -135,7 +135,7 @@ cdef int meeting_before(Job *job, int i, ptrdiff_t rows, int stop, const Share *
     cdef int l
     for i in range(i - 1, -1, -1):
         l = p.meetings[i]
-        if not is_split(p, l) or (l >= stop and shares_product(job, l, rows, True, share, size)):
+        if p.steps[l].kind != DENSE or (l >= stop and shares_product(job, l, rows, True, share, size)):
             return i
     return -1
 
@@ -148,7 +148,7 @@ cdef void backward_alone(Job *job, ptrdiff_t r0, ptrdiff_t r1, int start, int me
     backward(p, job.w, r0, r1, start, max(low, stop), iteration)
     if stop > low:
         first_rows(p, job.w, r0, r1, stop)
-    elif meeting >= 0 and is_split(p, low - 1):
+    elif meeting >= 0 and p.steps[low - 1].kind == DENSE:
         ready_gradients(p, job.w, r0, r1, low - 1)
 
 
@@ -161,7 +161,7 @@ cdef void backward_with_others(Job *job, ptrdiff_t rows, ptrdiff_t r0, ptrdiff_t
     cdef bint splits
     while meeting >= 0 and p.meetings[meeting] >= stop - 1:     # else nobody asks for its gradients
         l = p.meetings[meeting]
-        splits = is_split(p, l)
+        splits = p.steps[l].kind == DENSE
         meet(job, share, tid, size)
         if splits:
             share_product(p, job.w, rows, l, share.begin, share.end, size, True, iteration)
@@ -296,11 +296,11 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         rows_of(rows, share.begin, share.end, &r0, &r1)
         if job.w.sparse and tid == 0:
             sort_nonzeros(p, job.w, &job.rows, at, rows)
+        # Those who have all weights share no products.
+        rows_phase(job, at, rows, r0, r1, iteration, &share if copies == NULL else NULL, tid, size)
         if copies != NULL:
             other = share_of(of_rows, False, 1 - tid, size)
             rows_of(rows, other.begin, other.end, &other0, &other1)
-        rows_phase(job, at, rows, r0, r1, iteration, &share if copies == NULL else NULL, tid, size)
-        if copies != NULL:
             send_rows(copies, p, job.w, r0, r1, tid)
         if measures_rows:
             keep_time(&of_rows[tid], (r1 - r0) / <double>rows, now + share.waited)

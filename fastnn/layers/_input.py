@@ -14,12 +14,10 @@ from fastnn.layers._base import Layer
 def _is_of_numbers(dtype: Any) -> bool:
     """Whether it is a type of numbers that layers do not compute in, but take."""
     try:
-        if dtype is None or dtype == "bfloat16":
-            return dtype is not None
-        kind = np.dtype(dtype)
+        kind = np.dtype(dtype)  # of None that of float64
         return kind.name == "bfloat16" or (kind.kind in "biuf" and kind.char not in "fd")
     except TypeError:
-        return False
+        return bool(dtype == "bfloat16")  # which NumPy knows only from others
 
 
 class InputLayer(Layer):
