@@ -155,8 +155,8 @@ cdef class Block:
     cdef char *data
     cdef Py_ssize_t size
 
-    def __cinit__(self, Py_ssize_t size):
-        self.data = <char *>fnn_zalloc(size)
+    def __cinit__(self, Py_ssize_t size, size_t least):
+        self.data = <char *>fnn_zalloc(size, least)
         if self.data == NULL:
             raise MemoryError(f"no memory for {size} bytes")
         self.size = size
@@ -168,8 +168,18 @@ cdef class Block:
         PyBuffer_FillInfo(view, self, self.data, self.size, 0, flags)
 
 
+cdef enum:
+    PAGE = 4096
+
+
 cdef object zeros(ptrdiff_t items, ptrdiff_t itemsize):
-    return np.frombuffer(Block(items * itemsize), np.uint8) if items else np.empty(0, np.uint8)
+    return np.frombuffer(Block(items * itemsize, 64), np.uint8) if items else np.empty(0, np.uint8)
+
+
+cdef object staggered(ptrdiff_t items, ptrdiff_t itemsize, int place):
+    """Zeros for arrays that are walked side by side, each with a `place` of its own."""
+    cdef ptrdiff_t before = place * STAGGER
+    return np.frombuffer(Block(before + items * itemsize, PAGE), np.uint8)[before:]
 
 
 cdef char *address(object array) except? NULL:

@@ -90,7 +90,7 @@ cdef class Workspace:
         if size > self.size:
             free(self.data)
             self.size = 0
-            self.data = <char *>fnn_zalloc(size)
+            self.data = <char *>fnn_zalloc(size, 64)
             if self.data == NULL:
                 raise MemoryError(f"no memory for a workspace of {size} bytes")
             self.size = size

@@ -19,7 +19,7 @@ from fastnn._native.core cimport (
     FNN_MOVING_MEAN, FNN_MOVING_VARIANCE, FNN_SOURCES, Activation, activation, address,
     ceil_div, fnn_hyper,
     fnn_kernels, fnn_loss, fnn_metric, fnn_noise_args, fnn_now, fnn_optim, fnn_share,
-    fnn_share_equally, kernels, n_threads, round_up, zeros,
+    STAGGER, fnn_share_equally, kernels, n_threads, round_up, staggered, zeros,
 )
 from fastnn._native.inputs cimport look_at_x, most_nonzeros
 from fastnn._native.phases cimport (
@@ -130,7 +130,7 @@ cdef class Memory:
         if training:
             items += (sum(stats) + sum(of_d) + sum(x_rows) + sum(d_rows) + panels[len(panels) - 1]
                       + round_up(rows, 16) * (3 + p.n_metrics))
-        self.arena = zeros(items, size)
+        self.arena = zeros(items * size + 5 * len(widths) * STAGGER, 1)  # no more are placed
         self.pointers = zeros(6 * len(widths), sizeof(void *))
         self.w.x = <char **>address(self.pointers)
         self.w.x_calm = self.w.x + len(widths)
@@ -278,7 +278,7 @@ cdef char *place(char **to, steps, items, ptrdiff_t size, char *base) except NUL
     cdef ptrdiff_t l, n
     for l, n in zip(steps, items, strict=True):
         to[l] = base
-        base += n * size
+        base += n * size + STAGGER
     return base
 
 
@@ -538,7 +538,7 @@ cdef class Network:
             elif s.kind == BATCH_NORM:
                 s.state = <char *>(n_c * size)
                 n_c += round_up(s.inputs, P) * FNN_BATCH_NORM_STATE
-        self.params = {name: zeros(n, size) for name in ("w", "g")}
+        self.params = {name: staggered(n, size, place) for place, name in enumerate(("w", "g"))}
         self.operands = zeros(n_o, size)
         self.constants = zeros(n_c, size)
         for l in range(self.plan.n_steps):
@@ -880,7 +880,7 @@ cdef class Network:
                 numbers = (0.0,)
             fill_measure(p.k, name, numbers, &(<Measure *>address(measure_memory))[l])
         names = slot_names(optimizer, hyper)
-        slots = {name: zeros(len(self.params["w"]), 1) for name in names}
+        slots = {name: staggered(len(self.params["w"]), 1, 2 + place) for place, name in enumerate(names)}
         for name in names if initial_value(hyper) else ():
             if name == "v":
                 slots[name].view(self.dtype)[:] = initial_value(hyper)
