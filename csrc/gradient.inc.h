@@ -38,10 +38,12 @@ typedef struct {
     optim_hyper hyper;
 } gradient_args;
 
-INLINE void fetch_weights(const optim_state *s, ptrdiff_t i) {
-    __builtin_prefetch(s->w + i);
-    if (s->m) __builtin_prefetch(s->m + i);
-    if (s->v) __builtin_prefetch(s->v + i);
+/* `keeps`: their gradients are in memory, too, and will be written */
+INLINE void fetch_weights(const int keeps, const tile_weights *t, ptrdiff_t i) {
+    if (keeps) __builtin_prefetch(t->g + i, 1);
+    __builtin_prefetch(t->s.w + i);
+    if (t->s.m) __builtin_prefetch(t->s.m + i);
+    if (t->s.v) __builtin_prefetch(t->s.v + i);
 }
 
 INLINE void gradient_tile(const optim_step step, const int mr, const int nv, const gradient_args *t) {
@@ -55,7 +57,7 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
     const ptrdiff_t ahead_step = t->ahead_step;
     ptrdiff_t k = t->k, i = 0;
     for (; i < together; i++, k -= 2, a += 2 * P, b += 2 * P) {
-        if (t->far) fetch_weights(&u.s, (vectors + i) * stride);
+        if (t->far) fetch_weights(step == norm_step, &u, (vectors + i) * stride);
         tile_step(mr, nv, 1, a, b, acc);
         step(i * stride, cols, &t->hyper, u.g, &u.s);
         tile_step(mr, nv, 1, a + P, b + P, acc);
