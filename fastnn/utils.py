@@ -2,6 +2,7 @@
 
 import os
 import random
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "draw_permutation",
     "draw_seed",
     "get_random_state",
+    "normalize",
     "set_random_seed",
     "set_random_state",
     "split_dataset",
@@ -179,6 +181,41 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     one_hot = np.zeros((*ids.shape, classes), np.float32)
     np.put_along_axis(one_hot, ids[..., None], 1, axis=-1)
     return one_hot
+
+
+def normalize(x: Any, axis: int = -1, order: float = 2) -> np.ndarray:
+    """`x` divided by its norms along an axis; where a norm is 0 it stays.
+
+    Parameters
+    ----------
+    x : array_like of numbers
+    axis : int
+    order : float
+        Of the norm, as in `numpy.linalg.norm`: 2 is the Euclidean, 1 the sum of sizes.
+
+    Returns
+    -------
+    ndarray of x's shape, of its type of floats, or float64
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `x` is no array of numbers or has no such axis, or `order` is no number.
+
+    Examples
+    --------
+    >>> from fastnn.utils import normalize
+    >>> normalize([[3.0, 4.0], [0.0, 0.0]])
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    array = np.atleast_1d(numeric(x, "x"))
+    along = as_int(axis, "axis", -array.ndim, array.ndim - 1)
+    if not isinstance(order, Real) or isinstance(order, bool):
+        raise TypeError(f"order: expected a number, got {order!r}")
+    norm = np.linalg.norm(array, float(order), along, keepdims=True)
+    normalized: np.ndarray = array / np.where(norm == 0, 1, norm)
+    return normalized
 
 
 def split_dataset(

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from fastnn.layers import Dense, Dropout
+from fastnn.initializers import Constant
+from fastnn.layers import Dense, Dropout, Embedding, Flatten, Identity, Input
 from fastnn.models import Sequential, clone_model
 from fastnn.regularizers import L2
-from fastnn.utils import split_dataset
+from fastnn.utils import normalize, split_dataset
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 
@@ -21,6 +22,54 @@ def test_clone_model():
     assert not np.array_equal(clone.layers[0].kernel, model.layers[0].kernel)
     with pytest.raises(TypeError, match="model: expected a Sequential"):
         clone_model(model.layers[0])
+
+
+def test_constant_of_an_array():
+    values = np.arange(8.0).reshape(4, 2)
+    constant = Constant(values)
+    values[:] = 0  # the initializer has its own
+    model = Sequential(
+        [Input((3,)), Embedding(4, 2, embeddings_initializer=constant), Flatten(),
+         Dense(2, bias_initializer=Constant([1, 2]))]
+    )  # fmt: skip
+    for made in (model, Sequential.from_config(model.get_config())):
+        np.testing.assert_array_equal(made.get_weights()[0], np.arange(8).reshape(4, 2))
+        np.testing.assert_array_equal(made.get_weights()[2], [1, 2])
+    np.testing.assert_array_equal(Constant([1, 2])((3, 2), "float64"), [[1, 2]] * 3)
+    with pytest.raises(ValueError, match=r"value: .* of shape \(2, 3\), got one of \(2,\)"):
+        Constant([1, 2])((2, 3))
+    for wrong in ([1, np.nan], [[1], [2, 3]]):
+        with pytest.raises(ValueError, match="value"):
+            Constant(wrong)
+    with pytest.raises(TypeError, match="value"):
+        Constant(["a"])
+
+
+def test_identity():
+    model = Sequential([Input((2, 2)), Identity(), Flatten(), Dense(3), Identity(name="out")])
+    x = X.reshape(-1, 2, 2)
+    dense = model.layers[2]
+    np.testing.assert_allclose(model(x), X @ dense.kernel + dense.bias, rtol=1e-5, atol=1e-6)
+    assert model.count_params() == 15
+    assert model.layers[0].output_shape == (None, 2, 2)
+    model.compile("sgd", "mse")
+    before = dense.kernel
+    model.fit(x, np.zeros((60, 3)), verbose=0)
+    assert (dense.kernel != before).any()
+
+
+def test_normalize():
+    x = np.array([[3.0, -4.0], [0.0, 0.0], [1.0, 1.0]], np.float32)
+    rows = normalize(x)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, [[0.6, -0.8], [0, 0], [0.5**0.5] * 2], rtol=1e-6)
+    np.testing.assert_allclose(normalize(x, 0, 1), x / [4, 5], rtol=1e-6)
+    np.testing.assert_allclose(normalize([3, 4]), [0.6, 0.8])
+    for wrong, axis, order, words in (
+        (x, 2, 2, "axis"), (["a"], -1, 2, "x: "), (x, -1, "l2", "order"),
+    ):  # fmt: skip
+        with pytest.raises((ValueError, TypeError), match=words):
+            normalize(wrong, axis, order)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fastnn.layers._noise import AlphaDropout, Dropout, GaussianDropout, Gaussia
 from fastnn.layers._normalization import BatchNormalization, LayerNormalization
 from fastnn.layers._residual import Residual
 from fastnn.layers._scaling import Normalization, Rescaling
-from fastnn.layers._shapes import Flatten, Reshape
+from fastnn.layers._shapes import Flatten, Identity, Reshape
 
 __all__ = [
     "ELU",
@@ -27,6 +27,7 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "Identity",
     "Input",
     "InputLayer",
     "Layer",
@@ -45,7 +46,7 @@ __all__ = [
 _KNOWN: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in (
-        InputLayer, Dense, Flatten, Reshape, Residual, Embedding, CategoricalEmbedding,
+        InputLayer, Dense, Identity, Flatten, Reshape, Residual, Embedding, CategoricalEmbedding,
         Activation, ReLU, LeakyReLU, ELU, PReLU, Softmax,
         Dropout, AlphaDropout, GaussianDropout, GaussianNoise,
         Normalization, Rescaling, BatchNormalization, LayerNormalization,

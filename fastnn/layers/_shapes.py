@@ -1,4 +1,4 @@
-"""Layers that give samples another shape. Nothing moves: a sample's numbers lie in one row."""
+"""Layers that compute nothing, but may give samples another shape: their numbers lie in one row."""
 
 from collections.abc import Mapping
 from math import prod
@@ -6,6 +6,31 @@ from typing import Any
 
 from fastnn._data import Shape, as_int, as_shape
 from fastnn.layers._base import Layer
+
+
+class Identity(Layer):
+    """y = x: a placeholder. Costs nothing.
+
+    Parameters
+    ----------
+    name, dtype, input_shape, input_dim, **keras
+        As for every layer.
+
+    Examples
+    --------
+    >>> from fastnn import Sequential
+    >>> from fastnn.layers import Identity
+    >>> Sequential([Identity(input_shape=(2,))])([[1.0, 2.0]])
+    array([[1., 2.]], dtype=float32)
+    """
+
+    keeps_numbers = True
+
+    def ops(self, input_shape: Shape) -> list[tuple[Any, ...]]:
+        return []
+
+    def takes_shape(self, input_shape: Shape) -> bool:
+        return True
 
 
 class Flatten(Layer):
