@@ -33,6 +33,7 @@ _HOMES = {
 }
 _MODULES = (
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",

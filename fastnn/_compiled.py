@@ -12,6 +12,7 @@ from fastnn._data import (
     Shape,
     as_any_targets,
     as_features,
+    as_int,
     as_labels,
     as_rows,
     as_sample_weight,
@@ -29,10 +30,9 @@ from fastnn.metrics import get_list as metric_list
 
 # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "loss_weights": (None,),
+    "loss_weights": (None, 1.0, [1.0]),
     "weighted_metrics": (None, []),
-    "run_eagerly": (False, None),
-    "steps_per_execution": (1, None),
+    "run_eagerly": (False, None, True),  # no number is another then
     "jit_compile": ("auto", False, None, True),  # there is nothing left to compile
     "auto_scale_loss": (True,),
 }
@@ -155,6 +155,9 @@ class Compiled:
         >>> model.metrics_names
         ['loss', 'accuracy']
         """
+        steps = keras.pop("steps_per_execution", None)
+        if steps not in (None, "auto"):  # an epoch is one call of the engine, whatever it says
+            as_int(steps, "steps_per_execution", 1)
         check_neutral("compile", keras, _NEUTRAL)
         new_optimizer = optimizers.get(optimizer)
         new_loss = losses.get(_only(loss))

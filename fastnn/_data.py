@@ -174,10 +174,21 @@ def _has_readable_rows(array: np.ndarray) -> bool:
     return bool(size <= 8 and array.dtype.isnative and aligned)
 
 
+def _with_last_axis(array: np.ndarray, shape: Shape) -> np.ndarray:
+    """`array` with an axis of one number more or less at the end, where it is of `shape` then.
+
+    Keras does so, too: (n,) is n samples of one feature, (n, 28, 28) of 28 x 28 x 1."""
+    if array.ndim and (*array.shape[1:], 1) == shape:
+        return array[..., None]
+    return array[..., 0] if array.shape[1:] == (*shape, 1) else array
+
+
 def as_features(
     x: Any, dtype: np.dtype, shape: Shape | None, name: str = "x", *, sparse: bool = False
 ) -> Any:
     """`x` as the engine takes it: an array (samples, *shape) of numbers, or a `CSR` of `dtype`.
+
+    A last axis of one number may be missing or too much.
 
     It is copied, to `dtype`, only where its rows cannot be read as they lie: those of an array
     that is not in the order of C, not aligned, of foreign byte order or of numbers of more than
@@ -197,6 +208,8 @@ def as_features(
         array = as_csr(x, dtype, name)
     else:
         array = x if type(x) is np.ndarray and x.dtype == dtype else numeric(x, name)
+        if shape is not None and array.shape[1:] != shape:
+            array = _with_last_axis(array, shape)
     if array.ndim < 2 or (shape is not None and array.ndim != 1 + len(shape)):
         axes = "features" if shape is None or len(shape) == 1 else ", ".join(map(str, shape))
         raise ValueError(

@@ -155,6 +155,18 @@ def set_floatx(value: str) -> None:
     _floatx = standardize_dtype(value)
 
 
+def epsilon() -> float:
+    """What losses keep probabilities away from 0 and 1 by, as in Keras.
+
+    Examples
+    --------
+    >>> from fastnn.config import epsilon
+    >>> epsilon()
+    1e-07
+    """
+    return 1e-7
+
+
 def standardize_dtype(dtype: object = None) -> str:
     """The name of `dtype` (a string, a NumPy dtype or type; None means `floatx()`).
 

@@ -349,6 +349,21 @@ class Sequential(Trainer):
         return [weight for layer in self._layers for weight in layer.non_trainable_weights]
 
     @property
+    def variables(self) -> list[np.ndarray]:
+        """The same as `weights`; likewise the next two."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[np.ndarray]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[np.ndarray]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    @property
     def trainable(self) -> bool:
         """Whether training changes any weights; setting it sets that of all layers."""
         return any(layer.trainable for layer in self._layers)
@@ -561,7 +576,8 @@ class Sequential(Trainer):
         OSError
             If it cannot be written; the message names `filepath`.
         TypeError
-            If `filepath` is no path, or the model has layers or the like of classes of one's own.
+            If `filepath` is no path, or the model has layers or the like of classes of one's own,
+            which `save_weights` takes.
 
         Examples
         --------
@@ -579,7 +595,8 @@ class Sequential(Trainer):
     def save_weights(self, filepath: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
         """Write the weights and the optimizer's state to a file, as `save` does.
 
-        The file is the same as `save`'s: `load_model` reads it, too.
+        The file is the same as `save`'s: `load_model` reads it, too. But of a model with classes
+        of one's own it has the weights alone, for `load_weights`.
 
         Parameters
         ----------
@@ -599,8 +616,10 @@ class Sequential(Trainer):
         >>> model.save_weights("weights.fastnn")
         >>> model.load_weights("weights.fastnn")
         """
+        from fastnn.io import save_weights
+
         self._built_network("save_weights")
-        self.save(filepath, overwrite)
+        save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(
         self, filepath: "str | bytes | PathLike[str]", skip_mismatch: bool = False
@@ -686,8 +705,13 @@ class Sequential(Trainer):
                     yield slot, number, layer
 
 
-def _check_new(layer: Layer, first: InputLayer | None, stack: list[Layer]) -> None:
+def _check_new(layer: Any, first: InputLayer | None, stack: list[Layer]) -> None:
     """Refuse a layer that cannot stand on this stack."""
+    if isinstance(layer, Sequential):
+        raise TypeError(
+            f"layer: expected a layer, got the model {layer.name!r}: models are not nested, as a "
+            f"layer is in one model; add() layers to that one, or build one of all layers"
+        )
     if not isinstance(layer, Layer):
         raise TypeError(f"layer: expected a layer of fastnn.layers, got {layer!r}")
     if layer.owner is not None:
@@ -844,8 +868,9 @@ def load_model(
     Parameters
     ----------
     filepath : str, bytes or path
-    custom_objects : None or {}
-        Keras's other values are not supported: a file holds no classes of one's own.
+    custom_objects : dict, optional
+        By their names the functions that the model was compiled with as loss and metrics. Without
+        any, a loss of one's own is left out. A file holds no classes of one's own.
     compile : bool
         Whether the model is compiled as the one that was saved.
     safe_mode : bool
@@ -856,9 +881,10 @@ def load_model(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged or no such file; the message names the path.
+        If the file is damaged or no such file; the message names the path. If `custom_objects`
+        lacks a function that `compile` needs.
     TypeError
-        If `filepath` is no path.
+        If `filepath` is no path, or `custom_objects` no dict.
 
     Examples
     --------
@@ -870,6 +896,5 @@ def load_model(
     """
     from fastnn.io import load_model as load
 
-    check_neutral("load_model", {"custom_objects": custom_objects}, _NO_CUSTOM_OBJECTS)
     as_bool(safe_mode, "safe_mode")
-    return load(filepath, compile=compile)
+    return load(filepath, compile=compile, custom_objects=custom_objects)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import as_int, as_number, numeric
+from fastnn._data import as_bool, as_int, as_number, numeric
 from fastnn._native.shuffles import shuffle
 from fastnn._sources import PyDataset, Sequence
 
 __all__ = [
     "PyDataset",
     "Sequence",
+    "clear_session",
     "draw_permutation",
     "draw_seed",
     "get_random_state",
@@ -139,6 +140,31 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Count the names of new layers from the beginning again.
+
+    Keras's loops over folds call it between models to free memory, too: here a model's memory is
+    free when nobody holds the model.
+
+    Parameters
+    ----------
+    free_memory : bool
+        Changes nothing.
+
+    Examples
+    --------
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.utils import clear_session
+    >>> clear_session()
+    >>> Dense(3).name
+    'dense'
+    """
+    from fastnn.layers._base import forget_names  # which imports this module
+
+    as_bool(free_memory, "free_memory")
+    forget_names()
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:

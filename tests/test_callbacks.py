@@ -251,7 +251,18 @@ def test_training_goes_on_from_loaded_weights(tmp_path):
 def test_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
-        TensorBoard(tmp_path)
+        TensorBoard(tmp_path, 0, False, False, False, "epoch", 0, 0, None)
+    for name, value in (
+        ("histogram_freq", -1),
+        ("write_images", True),
+        ("write_steps_per_second", True),
+        ("update_freq", "batch"),
+        ("profile_batch", 2),
+        ("embeddings_freq", 1),
+        ("embeddings_metadata", {}),
+    ):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            TensorBoard(tmp_path, **{name: value})
 
 
 def test_tensorboard_writes_what_tensorboard_reads(tmp_path):
@@ -265,6 +276,35 @@ def test_tensorboard_writes_what_tensorboard_reads(tmp_path):
         events = [e for e in loader.LegacyEventFileLoader(str(file)).Load() if e.summary.value]
         assert {v.tag for e in events for v in e.summary.value} == {"epoch_loss", "epoch_accuracy"}
         assert {e.step for e in events} == {0, 1}
+
+
+def test_tensorboard_writes_histograms_of_the_weights(tmp_path):
+    loader = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_file_loader",
+        reason="tensorboard is missing: pip install tensorboard",
+    )
+    model = classifier()
+    model.trainable = False
+    weights = model.get_weights()
+    weights[1][:] = np.nan
+    model.set_weights(weights)
+    with np.errstate(all="ignore"):
+        fit(model, [TensorBoard(tmp_path, histogram_freq=2)], 3)
+    (file,) = (tmp_path / "train").iterdir()
+    events = loader.LegacyEventFileLoader(str(file)).Load()
+    read = [
+        (e.step, v.tag, v.histo) for e in events for v in e.summary.value if v.HasField("histo")
+    ]
+    first, second = (layer.name for layer in model.layers)
+    names = [f"{first}/kernel", f"{second}/kernel", f"{second}/bias"]  # no range of NaN
+    tags = [f"{name}/histogram" for name in names]
+    assert [(step, tag) for step, tag, _ in read] == [
+        (step, tag) for step in (0, 2) for tag in tags
+    ]
+    values, kernel = read[0][2], weights[0].astype(float)
+    assert (values.num, sum(values.bucket)) == (48, 48)
+    assert (values.min, values.max) == (kernel.min(), kernel.max())
+    np.testing.assert_allclose(values.sum_squares, (kernel**2).sum())
 
 
 # ---- others -------------------------------------------------------------------------------------

@@ -1,14 +1,28 @@
 """Activations that take numbers: kernels, functions, layers, gradients; and Rescaling."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
 
 from fastnn import Sequential, activations, kernels, load_model, reference
 from fastnn._native.network import Network
-from fastnn.layers import ELU, Dense, Input, LeakyReLU, ReLU, Rescaling, Softmax
+from fastnn.layers import (
+    ELU,
+    Activation,
+    Dense,
+    Dropout,
+    Input,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Rescaling,
+    Softmax,
+)
 from fastnn.models import clone_model
+from fastnn.utils import set_random_seed
 
 CURVES = {
     "ramp": [(0.0, 0.0, 2.0), (0.25, 0.0, math.inf), (0.5, 1.0, 1.5), (0.1, 2.0, 1.0), (1, 0, 0)],
@@ -226,9 +240,145 @@ def test_a_softmax_layer_is_fused_with_its_loss():
     assert model.train_on_batch(x, y) == pytest.approx(2000)
 
 
+WITHIN = {name: make for name, (make, _) in LAYERS.items()}
+WITHIN |= {"Activation": lambda **k: Activation("gelu", **k)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_bfloat16"])
+@pytest.mark.parametrize("engine", [Network, reference.Network])
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_layer_as_the_activation_is_one_behind(monkeypatch, name, engine, dtype):
+    """The same bits, between and last, untrained and trained."""
+    monkeypatch.setattr(Sequential, "_network_class", staticmethod(engine))
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(50, 7)), rng.normal(size=(50, 3))
+    results = []
+    for within in (True, False):
+        set_random_seed(1)
+        stack = [Input((7,), dtype=dtype)]
+        for units in (8, 3):
+            act = WITHIN[name](dtype=dtype)
+            dense = Dense(units, act if within else None, dtype=dtype, kernel_regularizer="l2")
+            stack += [dense] if within else [dense, act]
+        model = Sequential(stack)
+        before = model.predict(x, verbose=0)
+        model.compile("adam", "mse")
+        losses = model.fit(x, y, epochs=3, batch_size=16, verbose=0).history["loss"]
+        dx = model.backward(model.forward(x))
+        results.append([before, losses, *model.get_weights(), model.predict(x, verbose=0), dx])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_layer_as_the_activation_is_written_down(tmp_path, name):
+    dense = Dense(8, WITHIN[name](name="curve"), name="hidden")
+    model = Sequential([Input((7,)), dense, Dense(3, name="out")])
+    model.compile("adam", "mse")
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(90, 7)), rng.normal(size=(90, 3))
+    model.fit(x, y, epochs=2, verbose=0)
+    config = dense.get_config()["activation"]
+    assert config == {
+        "class_name": type(dense.activation).__name__,
+        "config": dense.activation.get_config(),
+    }
+    again = Dense.from_config(dense.get_config())
+    assert again.get_config() == dense.get_config()
+    assert again.activation.op() == dense.activation.op()
+    assert clone_model(model).get_config() == model.get_config()
+    model.save(tmp_path / "m.fastnn")
+    others = [
+        load_model(tmp_path / "m.fastnn"),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+    ]
+    step = model.train_on_batch(x, y)
+    for other in others:
+        assert other.get_config() == model.get_config()
+        assert other.train_on_batch(x, y) == step
+        np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
+    lines: list[str] = []
+    model.summary(print_fn=lines.append)
+    assert [line.split() for line in lines[4:6]] == [
+        ["hidden", "(Dense)", "(None,", "8)", "64"],
+        ["out", "(Dense)", "(None,", "3)", "27"],
+    ]
+
+
+def test_layers_of_several_ops_know_their_own_weights():
+    """Numbers by hand, and one activation shared by two layers."""
+    shared = LeakyReLU(0.5)
+    model = Sequential([Input((1,)), Dense(2, shared), Dense(1, shared, name="last")])
+    model.set_weights([[[1.0, -1.0]], [0.0, 1.0], [[1.0], [-4.0]], [2.0]])
+    # 4: (4, -3) -> (4, -1.5) -> 4 + 6 + 2; -4: (-4, 5) -> (-2, 5) -> -2 - 20 + 2 -> half
+    np.testing.assert_array_equal(model.predict([[4.0], [-4.0]], verbose=0), [[12.0], [-10.0]])
+    np.testing.assert_array_equal(model.get_layer("last").kernel, [[1.0], [-4.0]])
+    assert model.get_layer("last").activation is shared
+    assert model.count_params() == 7
+    model.add(Dense(1, "linear"))
+    assert model.pop().activation is activations.linear
+    np.testing.assert_array_equal(model.predict([[4.0]], verbose=0), [[12.0]])
+
+
+@pytest.mark.oracles
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_layer_as_the_activation_is_keras_s(monkeypatch, name):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    pytest.importorskip("torch", reason="PyTorch is missing: pip install 'fastnn[oracles]'")
+    keras = pytest.importorskip("keras", reason="Keras is missing: pip install 'fastnn[oracles]'")
+    act = WITHIN[name]()
+    theirs = getattr(keras.layers, type(act).__name__).from_config(act.get_config())
+    ours = Sequential([Input((7,)), Dense(8, act), Dense(3)])
+    other = keras.Sequential(
+        [keras.Input((7,)), keras.layers.Dense(8, activation=theirs), keras.layers.Dense(3)]
+    )
+    other.set_weights(ours.get_weights())
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(64, 7)).astype("float32"), rng.normal(size=(64, 3)).astype("float32")
+    np.testing.assert_allclose(ours(x), keras.ops.convert_to_numpy(other(x)), rtol=1e-5, atol=1e-5)
+    for model in (ours, other):
+        model.compile("sgd", "mse")
+        model.fit(x, y, epochs=3, batch_size=64, shuffle=False, verbose=0)
+    for mine, its in zip(ours.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-4, atol=1e-5)
+
+
+def test_a_softmax_layer_in_a_dense_layer_is_fused_with_its_loss():
+    x, y = np.array([[1000.0, -1000.0]]), np.array([1])
+    model = Sequential([Input((2,)), Dense(2, Softmax(), kernel_initializer="identity")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert model.train_on_batch(x, y) == pytest.approx(2000)
+
+
+@pytest.mark.parametrize("make", [PReLU, lambda: Dropout(0.5), lambda: Dense(3)])
+def test_a_layer_that_is_no_activation_is_refused(make):
+    layer = make()
+    words = rf"^activation: expected .*Softmax, got a {type(layer).__name__}, which can follow"
+    with pytest.raises(TypeError, match=words):
+        Dense(3, activation=layer)
+
+
+@pytest.mark.parametrize("name", ["PReLU", "Dense", "nothing"])
+def test_a_config_of_another_layer_is_refused(name):
+    config = {**Dense(3).get_config(), "activation": {"class_name": name, "config": {}}}
+    with pytest.raises(ValueError, match=f"^activation: expected one of Activation, .*'{name}'"):
+        Dense.from_config(config)
+
+
+def test_alpha_goes_before_negative_slope():
+    for layer in (LeakyReLU(alpha=0.25), LeakyReLU(0.5, alpha=0.25)):
+        assert layer.negative_slope == 0.25
+        assert layer.op() == ("activation", "ramp", 0.25, 0.0, math.inf)
+        assert "alpha" not in layer.get_config()
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: LeakyReLU(alpha=-1), "alpha"),
+        (lambda: LeakyReLU(alpha=None), "alpha"),
         (lambda: ReLU(-1), "max_value"),
         (lambda: ReLU("a"), "max_value"),
         (lambda: ReLU(negative_slope=-1), "negative_slope"),

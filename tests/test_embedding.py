@@ -297,6 +297,18 @@ def test_built_at_the_first_data():
     assert model.input_shape == (None, 2)
 
 
+@pytest.mark.parametrize("length", [None, 3, 7])
+def test_input_length_says_nothing(length):
+    """As in Keras 3: the shape is that of the data."""
+    layer = Embedding(10, 4, input_length=length)
+    model = Sequential([layer, Flatten(), Dense(1)])
+    assert not model.built
+    ids = [[1, 2, 9], [0, 0, 5]]
+    assert model.predict(ids, verbose=0).shape == (2, 1)
+    assert layer.output_shape == (None, 3, 4)
+    assert "input_length" not in layer.get_config()
+
+
 def test_ids_of_several_axes():
     model = Sequential([Input((6,)), Reshape((2, 3)), Embedding(10, 2), Flatten(), Dense(1)])
     assert [layer.output_shape for layer in model.layers] == [

@@ -192,6 +192,204 @@ def test_auc_without_a_class_is_nan():
     assert pr([1, 1], [0.1, 0.2]) == 1.0
 
 
+# ---- single classes -----------------------------------------------------------------------------
+
+
+def largest_of_each(p):
+    return p == p.max(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
+@pytest.mark.parametrize("threshold", [None, 0.2, 0.5])
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_scores_of_classes(average, threshold, beta):
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet(np.ones(5), 200)
+    y = np.eye(5)[rng.integers(0, 4, 200)]  # the last class never
+    above = largest_of_each(p) if threshold is None else p > threshold
+    expected = truth.fbeta_score(y, above, beta=beta, average=average, zero_division=0.0)
+    found = metrics.FBetaScore(average, beta, threshold)(y, p)
+    assert found == pytest.approx(expected, rel=1e-12)
+    if beta == 1:
+        assert metrics.F1Score(average, threshold)(y, p) == found
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_scores_of_classes_of_epochs(engine, monkeypatch):
+    if engine == "reference":
+        monkeypatch.setattr(Sequential, "_network_class", reference.Network)
+    y = np.eye(7)[LABELS]
+    chosen = [
+        "accuracy",
+        metrics.F1Score("macro"),
+        metrics.F1Score(threshold=None, name="micro"),
+        metrics.Precision(0.15, class_id=3),
+        metrics.Recall(0.15, class_id=3),
+    ]
+    model = model_of("categorical_crossentropy", 7, "softmax", chosen)
+    history = model.fit(X, y, epochs=2, verbose=0, batch_size=16, validation_data=(X, y)).history
+    found = model.evaluate(X, y, verbose=0, return_dict=True)
+    p = model.predict(X)
+    ids, above = p.argmax(axis=1), p[:, 3] > 0.15
+    assert above.any()
+    for name, value in (
+        ("f1_score", truth.f1_score(LABELS, ids, average="macro", zero_division=0.0)),
+        ("micro", truth.accuracy_score(LABELS, ids)),
+        ("precision", truth.precision_score(LABELS == 3, above)),
+        ("recall", truth.recall_score(LABELS == 3, above)),
+    ):
+        assert found[name] == pytest.approx(value, rel=1e-12), name
+        assert history[f"val_{name}"][-1] == found[name]
+        assert model.evaluate(X, y, verbose=0, return_dict=True, batch_size=11)[name] == found[name]
+    assert found["micro"] == pytest.approx(found["accuracy"])
+
+
+def test_rows_of_zeros_have_no_largest():
+    macro = metrics.F1Score("macro")
+    assert macro([[1, 0], [1, 0]], [[0.0, 0.0], [0.0, 0.0]]) == 0.0
+    assert macro([[1, 0], [0, 1]], [[0.0, 0.0], [0.0, 0.3]]) == 0.5
+    assert metrics.F1Score("weighted")([[0, 0]], [[0.4, 0.3]]) == 0.0
+
+
+def test_refused_before_anything_changes():
+    for metric, words in (
+        (metrics.Precision(class_id=2), "class_id: expected a class of y, 0 to 1, got 2"),
+        (metrics.F1Score("macro"), "threshold: expected a number for y of one column"),
+    ):
+        columns = 2 if "class_id" in words else 1
+        model = model_of("mse", columns, "sigmoid", [metric])
+        before = model.get_weights()
+        with pytest.raises(ValueError, match=words):
+            model.fit(X, BINARY[:, :columns], verbose=0)
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("metric", [metrics.F1Score("macro"), metrics.Recall(class_id=0)])
+def test_single_classes_are_of_one_axis(metric):
+    model = Sequential([Dense(6, input_shape=(5,)), Reshape((2, 3))])
+    model.compile("sgd", "mse", [metric])
+    with pytest.raises(ValueError, match="expected outputs of one axis"):
+        model.evaluate(X, np.ones((150, 2, 3)), verbose=0)
+
+
+# ---- names and functions ------------------------------------------------------------------------
+
+
+def test_losses_and_functions_are_named_as_in_keras():
+    class Worst:
+        def __call__(self, y_true, y_pred):
+            return 0.0
+
+    def MyErrorABC(y_true, y_pred):
+        return 0.0
+
+    given = [
+        losses.MeanAbsoluteError(),
+        losses.MeanSquaredError,
+        losses.Huber(2.0),
+        losses.Poisson(name="counts"),
+        losses.huber,
+        lambda y_true, y_pred: 0.0,
+        MyErrorABC,
+        Worst(),
+        losses.GaussianNLL(),
+    ]
+    assert [metrics.get(each).name for each in given] == [
+        "mean_absolute_error",
+        "mean_squared_error",
+        "huber_loss",
+        "counts",
+        "huber",
+        "lambda",
+        "my_error_abc",
+        "worst",
+        "gaussian_nll",
+    ]
+    assert metrics.FunctionMetric(MyErrorABC, name="Mine").name == "Mine"
+
+
+def test_a_loss_as_a_metric_is_that_loss():
+    chosen = [losses.MeanAbsoluteError(), losses.Huber(0.3), losses.SparseCategoricalCrossentropy]
+    model = model_of("mse", names=chosen[:2])
+    found = model.evaluate(X, NUMBERS, verbose=0, return_dict=True)
+    error = np.abs(model.predict(X) - NUMBERS)
+    assert found["mean_absolute_error"] == pytest.approx(error.mean(), rel=1e-5)
+    huber = np.where(error > 0.3, 0.3 * (error - 0.15), error**2 / 2)
+    assert found["huber_loss"] == pytest.approx(huber.mean(), rel=1e-5)
+    with pytest.raises(ValueError, match="metrics: expected metrics of targets"):
+        model_of("mse", names=chosen)
+    ignoring = metrics.get(losses.SparseCategoricalCrossentropy(ignore_class=-1))
+    p = np.full((2, 4), 0.25)
+    assert ignoring(np.array([1, 2]), p) == pytest.approx(np.log(4))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "acc", "Accuracy", "Acc", "ACC"])
+def test_accuracy_goes_by_the_targets_and_is_named_as_written(name):
+    model = model_of("sparse_categorical_crossentropy", 7, "softmax", [name])
+    found = model.evaluate(X, LABELS, verbose=0, return_dict=True)
+    assert found[name] == pytest.approx(truth.accuracy_score(LABELS, model.predict(X).argmax(1)))
+    model = model_of("binary_crossentropy", 1, "sigmoid", [name])
+    found = model.evaluate(X, BINARY[:, 0], verbose=0, return_dict=True)
+    above = model.predict(X)[:, 0] > 0.5
+    assert found[name] == pytest.approx(truth.accuracy_score(BINARY[:, 0], above))
+
+
+def test_functions_of_arrays():
+    rng = np.random.default_rng(4)
+    p, y = rng.random((24, 5)), np.eye(5)[LABELS[:24] % 5]
+    ids = y.argmax(axis=1)
+    rank = (p > p[np.arange(24), ids][:, None]).sum(axis=1)
+    for found, expected in (
+        (metrics.binary_accuracy(y, p), (p > 0.5) == y),
+        (metrics.binary_accuracy(y, p, 0.2), (p > 0.2) == y),
+        (metrics.binary_accuracy(y[:, 0], p[:, :1]), ((p > 0.5) == y)[:, :1]),
+        (metrics.binary_accuracy(y[:, :1], p[:, 0]), ((p > 0.5) == y)[:, :1]),
+        (metrics.categorical_accuracy(y, p), rank == 0),
+        (metrics.sparse_categorical_accuracy(ids, p), rank == 0),
+        (metrics.sparse_categorical_accuracy(ids[:, None], p), rank == 0),
+        (metrics.top_k_categorical_accuracy(y, p, k=2), rank < 2),
+        (metrics.sparse_top_k_categorical_accuracy(ids, p, 3), rank < 3),
+        (
+            metrics.sparse_categorical_accuracy(ids.reshape(4, 6), p.reshape(4, 6, 5)),
+            (rank == 0).reshape(4, 6),
+        ),
+        (metrics.categorical_accuracy(y[0], p[0]), np.asarray(rank[0] == 0)),
+    ):
+        assert found.dtype == np.float32
+        assert found.shape == expected.shape
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: metrics.binary_accuracy([1, 0], [0.1, 0.2, 0.3]), "y_true: expected shape"),
+        (lambda: metrics.binary_accuracy([1], [0.1], 2.0), "threshold: expected"),
+        (lambda: metrics.categorical_accuracy([1], [[0.1, 0.2]]), "y_true: expected shape"),
+        (lambda: metrics.sparse_categorical_accuracy([1, 0], [[0.1, 0.2]]), "y_true: expected"),
+        (lambda: metrics.sparse_categorical_accuracy(1, 0.5), "y_pred: expected"),
+        (lambda: metrics.top_k_categorical_accuracy([[1]], [[0.1]], 0), "k: expected"),
+        (
+            lambda: metrics.sparse_top_k_categorical_accuracy([1], [[0.1, 0.2]], 1, True),
+            "from_sorted_ids: expected False",
+        ),
+    ],
+)
+def test_bad_arrays_of_functions(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_functions_of_accuracy_are_computed_by_the_engine():
+    model = model_of("mse", names=[metrics.binary_accuracy, metrics.top_k_categorical_accuracy])
+    assert [type(metric) for metric in model.metrics] == [
+        metrics.BinaryAccuracy,
+        metrics.TopKCategoricalAccuracy,
+    ]
+    assert model.metrics_names == ["loss", "binary_accuracy", "top_k_categorical_accuracy"]
+
+
 # ---- metrics of all outputs ---------------------------------------------------------------------
 
 
@@ -385,8 +583,13 @@ def test_auc_without_scikit_learn(monkeypatch):
         (lambda: metrics.AUC(curve="auc"), ValueError, "curve: expected 'ROC' or 'PR'"),
         (lambda: metrics.AUC("PR"), TypeError, "num_thresholds: expected an integer >= 2"),
         (lambda: metrics.AUC(multi_label=True), ValueError, "multi_label: expected False"),
-        (lambda: metrics.F1Score("macro"), ValueError, "average: expected 'micro', got 'macro'"),
-        (lambda: metrics.F1Score(threshold=None), TypeError, "threshold: expected a number"),
+        (lambda: metrics.F1Score(None), ValueError, "average: expected 'micro', .* got None"),
+        (lambda: metrics.F1Score(threshold="half"), TypeError, "threshold: expected a number"),
+        (lambda: metrics.F1Score("macro")([1.0], [0.5]), ValueError, "threshold: .* got None"),
+        (lambda: metrics.Precision(class_id=-1), ValueError, "class_id: expected an integer >= 0"),
+        (lambda: metrics.Recall(class_id=1)([1.0], [0.5]), ValueError, "class_id: .* 0 to 0, got"),
+        (lambda: metrics.get("acuracy"), ValueError, "metrics: expected one of ACC, AUC, Acc"),
+        (lambda: metrics.get("AutoAccuracy"), ValueError, "metrics: expected one of ACC, AUC, Acc"),
         (lambda: metrics.Precision(0.5, 3), ValueError, "top_k: expected None, got 3"),
         (lambda: metrics.MeanSquaredError(mean=1), TypeError, "unknown one: mean"),
         (lambda: metrics.TopKCategoricalAccuracy(0), ValueError, "k: expected an integer >= 1"),
@@ -446,6 +649,11 @@ SETTINGS = [
     metrics.CosineSimilarity(),
     metrics.LogCoshError(),
     metrics.F1Score("micro", 0.3),
+    metrics.F1Score("macro"),
+    metrics.F1Score("weighted", 0.3),
+    metrics.Precision(0.3, class_id=1),
+    metrics.LossMetric(losses.Huber(2.0)),
+    metrics.get("ACC"),
     metrics.FBetaScore("micro", 0.5, 0.3),
     metrics.FalsePositives(0.3, name="alarms"),
     metrics.TrueNegatives(),
@@ -465,12 +673,13 @@ def test_settings_survive(metric, tmp_path):
     assert pickle.loads(pickle.dumps(model)).evaluate(X, y, verbose=0) == expected
 
 
-def test_a_file_leaves_functions_out(tmp_path):
+def test_a_file_names_functions(tmp_path):
     model = model_of(names=["mae", largest_error])
     model.fit(X, NUMBERS, verbose=0)
     model.save(tmp_path / "model.fastnn")
-    loaded = fastnn.load_model(tmp_path / "model.fastnn")
-    assert loaded.metrics_names == ["loss", "mae"]
+    functions = {"largest_error": largest_error}
+    loaded = fastnn.load_model(tmp_path / "model.fastnn", custom_objects=functions)
+    assert loaded.metrics_names == ["loss", "mae", "largest_error"]
     again = pickle.loads(pickle.dumps(model))
     assert again.metrics_names == ["loss", "mae", "largest_error"]
     assert again.evaluate(X, NUMBERS, verbose=0) == model.evaluate(X, NUMBERS, verbose=0)

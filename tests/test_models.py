@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import initializers
-from fastnn.layers import Activation, Dense, Input, Normalization
+from fastnn.layers import Activation, Dense, Input, LayerNormalization, Normalization
 from fastnn.models import Model, Sequential, clone_model, model_from_json
 from fastnn.optimizers import SGD
 from fastnn.utils import set_random_seed, to_categorical
@@ -404,6 +404,14 @@ def test_sequential_takes_keras_arguments():
         Sequential([Dense(1)]).build()
     same = Sequential.from_config(frozen.get_config(), custom_objects=None)
     assert same.get_config() == frozen.get_config()
+
+
+def test_layer_normalization_takes_rms_scaling_at_its_default():
+    layer = LayerNormalization(rms_scaling=False)
+    rows = Sequential([Input((4,)), layer])([[1.0, 2.0, 3.0, 4.0]])
+    want = (np.arange(1, 5) - 2.5) / np.sqrt(1.25 + 1e-3)
+    np.testing.assert_allclose(rows[0], want, rtol=1e-6)
+    assert "rms_scaling" not in layer.get_config()
 
 
 def test_train_on_batch_weighs_classes():

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from safetensors.numpy import save_file
 import fastnn
 from fastnn.initializers import Zeros
 from fastnn.io import read_metadata, save_model
-from fastnn.layers import Activation, Dense, Input, Normalization
+from fastnn.layers import Activation, Dense, Input, Normalization, ReLU
+from fastnn.metrics import FunctionMetric
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam
 from fastnn.utils import set_random_seed
@@ -149,13 +151,24 @@ class Own(Zeros):
     """A user's initializer."""
 
 
+class OwnReLU(ReLU):
+    """A user's activation."""
+
+
 def test_what_could_not_be_loaded_is_not_saved(tmp_path):
     model = Sequential([Dense(2, kernel_initializer=Own(), input_shape=(4,))])
-    with pytest.raises(TypeError, match=r"save: .*Own.*pickle can"):
+    with pytest.raises(TypeError, match=r"save: .*Own.*pickle can, and save_weights"):
         model.save(tmp_path / "m.fastnn")
     assert os.listdir(tmp_path) == []
     again = pickle.loads(pickle.dumps(model))
     assert type(again.layers[0].kernel_initializer) is Own
+
+
+def test_an_activation_of_ones_own_class_is_not_saved(tmp_path):
+    model = Sequential([Dense(2, OwnReLU(), input_shape=(4,))])
+    with pytest.raises(TypeError, match=r"save: .*OwnReLU.*pickle can"):
+        model.save(tmp_path / "m.fastnn")
+    assert type(pickle.loads(pickle.dumps(model)).layers[0].activation) is OwnReLU
 
 
 def test_paths(tmp_path):
@@ -342,7 +355,101 @@ def test_load_without_compiling(tmp_path):
     assert loaded.optimizer is None
     assert loaded.iterations == 0
     np.testing.assert_array_equal(loaded.predict(np.ones((1, 2))), model.predict(np.ones((1, 2))))
-    with pytest.raises(ValueError, match="custom_objects"):
-        fastnn.load_model(tmp_path / "m", custom_objects={"A": Dense})
+    with pytest.raises(TypeError, match="custom_objects: expected a dict or None, got 'mae'"):
+        fastnn.load_model(tmp_path / "m", custom_objects="mae")
     with pytest.raises(ValueError, match="skip_mismatch"):
         loaded.load_weights(tmp_path / "m", skip_mismatch=True)
+
+
+# ---- functions of one's own ---------------------------------------------------------------------
+
+
+def squared(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    error = y_pred - y_true
+    return (error**2).mean(axis=1), 2 * error / error.shape[1]
+
+
+def worst(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    return np.abs(y_true - y_pred).max()
+
+
+def regressor(loss: Any = "mse", metrics: Any = None) -> Sequential:
+    model = Sequential([Input((4,)), Dense(1)])
+    model.compile(SGD(0.1, momentum=0.9), loss, metrics)
+    model.fit(X, X[:, 0], verbose=0)
+    return model
+
+
+def test_functions_are_found_by_name(tmp_path):
+    model = regressor(squared, [worst, "mae", FunctionMetric(worst, "most"), worst])
+    model.save(tmp_path / "m")
+    functions = {"squared": squared, "worst": worst, "other": Dense}
+    loaded = fastnn.load_model(tmp_path / "m", custom_objects=functions)
+    assert loaded.metrics_names == ["loss", "worst", "mae", "most", "worst_1"]
+    assert loaded.loss.function is squared
+    for each in (model, loaded):
+        each.fit(X, X[:, 1], shuffle=False, verbose=0)
+    assert loaded.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "functions", "words"),
+    [
+        ("mse", None, r"expected the function 'worst'.*custom_objects=\{'worst': .*compile=False"),
+        ("mse", {"squared": squared}, "expected the function 'worst'"),
+        ("mse", {"worst": "mae"}, "expected a function as 'worst', got 'mae'"),
+        ("mse", {"worst": Dense}, "expected a function as 'worst', got <class"),
+        (squared, None, "expected the function 'worst'"),
+        (squared, {"worst": worst}, "expected the function 'squared'"),
+    ],
+)
+def test_a_function_that_is_missing(loss, functions, words, tmp_path):
+    regressor(loss, [worst, "mae"]).save(tmp_path / "m")
+    with pytest.raises(ValueError, match=f"^custom_objects: {words}"):
+        fastnn.load_model(tmp_path / "m", custom_objects=functions)
+    assert fastnn.load_model(tmp_path / "m", compile=False).optimizer is None
+
+
+def test_a_lambda_is_not_found_again(tmp_path):
+    for function in (lambda y, p: 1.0, partial(worst)):
+        regressor(metrics=[function]).save(tmp_path / "m")
+        for functions in (None, {"<lambda>": worst}):
+            with pytest.raises(ValueError, match=r"names to find them by.*<lambda>.*compile=False"):
+                fastnn.load_model(tmp_path / "m", custom_objects=functions)
+
+
+def test_a_loss_is_left_out_without_functions(tmp_path):
+    regressor(squared, ["mae"]).save(tmp_path / "m")
+    loaded = fastnn.load_model(tmp_path / "m")
+    assert (loaded.loss, loaded.metrics_names) == (None, ["loss", "mae"])
+    with pytest.raises(ValueError, match="fit: expected a model compiled with a loss"):
+        loaded.fit(X, Y, verbose=0)
+
+
+def test_files_of_before_functions_had_names(tmp_path):
+    path = tmp_path / "model.fastnn"
+    regressor(squared, [worst, "mae"]).save(path)
+    texts, arrays = parts(path)
+    config = json.loads(texts["config"])
+    config["compile"] |= {"loss": None, "metrics": config["compile"]["metrics"][1:]}
+    save_file(arrays, path, {**texts, "config": json.dumps(config)})
+    assert fastnn.load_model(path).metrics_names == ["loss", "mae"]
+
+
+# ---- files of Keras -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"PK\x03\x04" + bytes(60), r"a Keras archive.*set_weights\(keras_model.get_weights"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(60), r"an HDF5 file.*set_weights\(keras_model.get_weights"),
+        (None, "this is a folder"),
+    ],
+)
+def test_files_of_keras_are_known(data, words, tmp_path):
+    path = tmp_path / "model.h5"
+    path.mkdir() if data is None else path.write_bytes(data)
+    for load in (fastnn.load_model, read_metadata, regressor().load_weights):
+        with pytest.raises(ValueError, match=rf"expected a fastnn model file.*model\.h5.*{words}"):
+            load(path)

@@ -7,7 +7,17 @@ import pytest
 
 import fastnn
 from fastnn._data import as_features, as_rows
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input, Layer, Normalization, Reshape
+from fastnn.layers import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    InputLayer,
+    Layer,
+    Normalization,
+    Reshape,
+)
 from fastnn.models import Sequential, clone_model
 from fastnn.utils import set_random_seed
 
@@ -102,6 +112,67 @@ def test_a_loss_of_ones_own_sees_the_shape_of_the_outputs(metrics):
         each.fit(X, targets, verbose=0, shuffle=False)
     for a, b in zip(model.get_weights(), like.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "without"), [((1,), ()), ((4,), (4,)), ((6, 4, 1), (6, 4)), ((6, 4), (6, 4))]
+)
+def test_a_last_axis_of_one_number_may_be_missing_or_too_much(shape, without):
+    set_random_seed(0)
+    model = Sequential([Input(shape), Flatten(), Dense(2)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(9, *shape)).astype(np.float32)
+    expected = model.predict(x)
+    bare = x.reshape(9, *without)
+    for other in (bare, bare[..., None]):
+        for call in (model.predict, model.predict_on_batch, model, model.forward):
+            np.testing.assert_array_equal(call(other), expected)
+        np.testing.assert_array_equal(model.predict(other.tolist()), expected)
+    y = np.zeros((9, 2))
+    losses = []
+    for data in (x, bare, bare[..., None]):
+        model.layers[-1].set_weights([np.ones((x[0].size, 2)), np.ones(2)])
+        losses.append(model.fit(data, y, shuffle=False, verbose=0).history["loss"][0])
+        losses.append(model.train_on_batch(data, y))
+    assert losses[0::2] == losses[:1] * 3
+    assert losses[1::2] == losses[1:2] * 3
+    with pytest.raises(ValueError, match="x: expected"):
+        model.predict(x[..., None, None])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: InputLayer(input_shape=(4, 3)),
+        lambda: InputLayer((9,), input_shape=(4, 3)),
+        lambda: InputLayer(batch_input_shape=(None, 4, 3)),
+        lambda: InputLayer((4, 3), 20),
+        lambda: Input((4, 3), batch_size=8),
+        lambda: Input((4, 3), 1),
+        lambda: Input((4, 3), batch_size=None),
+    ],
+)
+def test_old_names_and_a_batch_size_are_taken(make):
+    """Batches stay of any size."""
+    model = images(make())
+    assert model.input_shape == (None, 4, 3)
+    assert [model.predict(X[:n]).shape for n in (1, 5, 20)] == [(1, 2), (5, 2), (20, 2)]
+    assert clone_model(model).get_config() == model.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"shape": (4,), "batch_size": 0}, "batch_size: expected"),
+        ({"shape": (4,), "batch_size": "8"}, "batch_size: expected"),
+        ({"shape": (4,), "batch_size": True}, "batch_size: expected"),
+        ({"batch_shape": (None, 4), "batch_size": 8}, "batch_size: expected None"),
+        ({"input_shape": (4,), "batch_shape": (None, 4)}, "shape, batch_shape: expected one"),
+    ],
+)
+def test_inputs_that_say_what_cannot_be_are_refused(arguments, words):
+    with pytest.raises((ValueError, TypeError), match=f"^{words}"):
+        InputLayer(**arguments)
 
 
 def test_layers_element_by_element_keep_the_axes():

@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
+from fastnn import backend
 from fastnn.initializers import Constant
-from fastnn.layers import Dense, Dropout, Embedding, Flatten, Identity, Input
+from fastnn.layers import (
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Identity,
+    Input,
+)
 from fastnn.models import Sequential, clone_model
 from fastnn.regularizers import L2
 from fastnn.utils import normalize, split_dataset
@@ -70,6 +79,36 @@ def test_normalize():
     ):  # fmt: skip
         with pytest.raises((ValueError, TypeError), match=words):
             normalize(wrong, axis, order)
+
+
+def test_what_keras_programs_say_between_models():
+    backend.clear_session()
+    names = [layer.name for layer in (Dense(1), Dense(1), Dropout(0.1))]
+    assert names == ["dense", "dense_1", "dropout"]
+    backend.clear_session()
+    assert Dense(1).name == "dense"
+    assert backend.floatx() == "float32"
+    assert backend.epsilon() == 1e-7
+    with pytest.raises(TypeError, match="free_memory"):
+        backend.clear_session("all")
+
+
+def test_variables_are_the_weights():
+    model = Sequential([Dense(3, input_shape=(4,)), BatchNormalization()])
+    for kind in ("", "trainable_", "non_trainable_"):
+        for owner in (model, *model.layers):
+            found, expected = (getattr(owner, kind + word) for word in ("variables", "weights"))
+            assert len(found) == len(expected)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert sum(v.size for v in model.trainable_variables) == 4 * 3 + 3 + 2 * 3
+    assert len(model.non_trainable_variables) == 2
+
+
+def test_what_asks_for_no_other_number_is_taken():
+    model = Sequential([Dense(1, input_shape=(4,))])
+    model.compile("sgd", "mse", loss_weights=[1.0], run_eagerly=True, steps_per_execution=8)
+    assert np.isfinite(model.fit(X, X[:, 0], verbose=0).history["loss"]).all()
 
 
 @pytest.mark.parametrize(

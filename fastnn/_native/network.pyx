@@ -80,7 +80,7 @@ cdef enum:
     FEW_FLOPS = 1000000
     FEW_ROWS = 16
     # Weights and workspace of a network that is copied for each of two threads.
-    COPIED_BYTES = 1 << 18
+    COPIED_BYTES = 9 << 15
     # Batches of the workspace's rows between two looks at the clock in evaluate.
     EVALUATE_BLOCKS = 16
 

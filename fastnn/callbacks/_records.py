@@ -2,11 +2,23 @@
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from fastnn._data import as_bool, as_int, as_number, as_path
+import numpy as np
+
+from fastnn._data import as_bool, as_int, as_number, as_path, check_neutral
 from fastnn.callbacks._base import Callback, Logs, check_rate
+
+# Keras's arguments of TensorBoard that fastnn does not support, at the values that ask for nothing
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "write_images": (False,),
+    "write_steps_per_second": (False,),
+    "update_freq": ("epoch",),
+    "profile_batch": (0,),
+    "embeddings_freq": (0,),
+    "embeddings_metadata": (None,),
+}
 
 
 class CSVLogger(Callback):
@@ -102,13 +114,20 @@ class TensorBoard(Callback):
     ----------
     log_dir : str or path
         Training's results go to its folder "train", those of validation to "validation".
+    histogram_freq : int >= 0
+        Every so many epochs histograms of the weights are written; 0: never.
+    write_graph : bool
+        Taken for Keras's sake: no graph is written.
+    write_images, write_steps_per_second, update_freq, profile_batch, embeddings_freq, \
+    embeddings_metadata
+        Keras's, at the values that ask for nothing.
 
     Raises
     ------
     ImportError
         If the package is missing: ``pip install tensorboard``.
-    TypeError
-        If `log_dir` is no path.
+    ValueError, TypeError
+        If an argument is none of these.
 
     Examples
     --------
@@ -116,8 +135,30 @@ class TensorBoard(Callback):
     >>> board = TensorBoard("logs")  # doctest: +SKIP
     """
 
-    def __init__(self, log_dir: "str | bytes | os.PathLike[str]" = "logs") -> None:
+    def __init__(
+        self,
+        log_dir: "str | bytes | os.PathLike[str]" = "logs",
+        histogram_freq: int = 0,
+        write_graph: bool = True,
+        write_images: bool = False,
+        write_steps_per_second: bool = False,
+        update_freq: str = "epoch",
+        profile_batch: int = 0,
+        embeddings_freq: int = 0,
+        embeddings_metadata: None = None,
+    ) -> None:
         self.log_dir = as_path(log_dir, "log_dir")
+        self.histogram_freq = as_int(histogram_freq, "histogram_freq", 0)
+        as_bool(write_graph, "write_graph")
+        keras = {
+            "write_images": write_images,
+            "write_steps_per_second": write_steps_per_second,
+            "update_freq": update_freq,
+            "profile_batch": profile_batch,
+            "embeddings_freq": embeddings_freq,
+            "embeddings_metadata": embeddings_metadata,
+        }
+        check_neutral("TensorBoard", keras, _NEUTRAL)
         try:
             from tensorboard.compat.proto import event_pb2, summary_pb2
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -129,25 +170,27 @@ class TensorBoard(Callback):
         self._writers: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        from time import time
-
         for name, value in (logs or {}).items():
-            validation = name.startswith("val_")
-            self._writer("validation" if validation else "train").add_event(
-                self._event.Event(
-                    wall_time=time(),
-                    step=epoch,
-                    summary=self._summary.Summary(
-                        value=[
-                            self._summary.Summary.Value(
-                                tag=f"epoch_{name.removeprefix('val_')}", simple_value=value
-                            )
-                        ]
-                    ),
-                )
-            )
+            part = "validation" if name.startswith("val_") else "train"
+            self._add(part, epoch, f"epoch_{name.removeprefix('val_')}", simple_value=value)
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            self._add_histograms(epoch)
         for writer in self._writers.values():
             writer.flush()
+
+    def _add_histograms(self, epoch: int) -> None:
+        for layer in self.model.layers:
+            for name, array in zip(layer.weight_names, layer.get_weights(), strict=True):
+                if histogram := _histogram(array):
+                    tag = f"{layer.name}/{name}/histogram"
+                    self._add("train", epoch, tag, histo=histogram)
+
+    def _add(self, part: str, epoch: int, tag: str, **value: Any) -> None:
+        from time import time
+
+        summary = self._summary.Summary(value=[self._summary.Summary.Value(tag=tag, **value)])
+        event = self._event.Event(wall_time=time(), step=epoch, summary=summary)
+        self._writer(part).add_event(event)
 
     def _writer(self, part: str) -> Any:
         if part not in self._writers:
@@ -158,6 +201,24 @@ class TensorBoard(Callback):
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
+
+
+def _histogram(array: np.ndarray) -> dict[str, Any]:
+    """An array's numbers as the fields of TensorBoard's HistogramProto; empty without any."""
+    values = array.astype(np.float32)  # doubles may lie too close for edges between them
+    values = values[np.isfinite(values)].astype(np.float64)  # others have no place in a range
+    if not values.size:
+        return {}
+    counts, edges = np.histogram(values, 30)
+    return {
+        "min": values.min(),
+        "max": values.max(),
+        "num": values.size,
+        "sum": values.sum(),
+        "sum_squares": (values**2).sum(),
+        "bucket_limit": edges[1:].tolist(),
+        "bucket": counts.tolist(),
+    }
 
 
 class LearningRateScheduler(Callback):

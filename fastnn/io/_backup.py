@@ -22,7 +22,7 @@ def backup(model: Sequential, path: str | bytes | PathLike[str]) -> None:
     ValueError
         If the model is not in `fit`.
     OSError, TypeError
-        As `save_model` does; TypeError also if a callback keeps what is no plain data.
+        As `save_weights` does; TypeError also if a callback keeps what is no plain data.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def backup(model: Sequential, path: str | bytes | PathLike[str]) -> None:
         "numbers": model.optimizer.numbers,  # type: ignore[union-attr]
         "random": get_random_state(),
     }
-    write_model(model, path, {"backup": state}, arrays)
+    write_model(model, path, {"backup": state}, arrays, weights_only=True)
 
 
 def restore(model: Sequential, path: str | bytes | PathLike[str]) -> None:

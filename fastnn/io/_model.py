@@ -19,17 +19,24 @@ import numpy as np
 
 from fastnn import layers as layers_module
 from fastnn._data import Shape, as_bool, as_int, as_path, as_shape, as_weights
-from fastnn._registry import Configurable
+from fastnn._registry import Configurable, serialize
 from fastnn.config import DTypePolicy
 from fastnn.layers import InputLayer, Layer
-from fastnn.losses import FunctionLoss
+from fastnn.losses import FunctionLoss, Loss
+from fastnn.metrics import FunctionMetric, Metric
 from fastnn.models import Sequential
 
 FORMAT = "fastnn 1"  # in the metadata; another number for another layout
 PROOF = "input"  # an array as long as the input, in files of fewer weights
 BACKUP = "backup."  # begins the names of arrays that are no model's
+LAMBDA = "<lambda>"  # the name of all lambdas; here also of what has no name
+FOREIGN = {b"PK\x03\x04": "a Keras archive (a zip file)", b"\x89HDF": "an HDF5 file"}  # their magic
 
 State = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+
+class _MissingError(ValueError):
+    """`custom_objects` lacks a function; the file is not damaged."""
 
 
 def _names(number: int, layer: Layer) -> list[str]:
@@ -51,10 +58,18 @@ def _slot_values(slot: str, layer: Layer, values: list[np.ndarray]) -> list[np.n
     return as_weights(values, wanted, np.dtype(layer.dtype), slot)
 
 
-def _get_state(model: Sequential) -> State:
-    """Config and arrays: everything that `_model_from_state` needs."""
+def _get_state(model: Sequential, weights_only: bool = False) -> State:
+    """Config and arrays: everything that `_model_from_state` needs.
+
+    With `weights_only`, of a model that a file cannot hold, all that `load_weights` needs.
+    """
     with model._lock:
-        _check_own(model)
+        own = _own_kind(model)
+        if own is not None and not weights_only:
+            raise TypeError(
+                f"save: expected layers, initializers and so on of fastnn, got {own.__name__}, "
+                f"which a file cannot hold; pickle can, and save_weights writes the weights alone"
+            )
         arrays: dict[str, np.ndarray] = {}
         for number, layer in enumerate(model.layers):
             if weights := layer.get_weights():
@@ -63,23 +78,85 @@ def _get_state(model: Sequential) -> State:
             arrays[PROOF] = np.zeros(prod(model._shapes[0]), model._dtype)
         for slot, layer, names in _slot_names(model):
             arrays |= zip(names, layer.get_slot(slot), strict=True)
-        compiled = model.get_compile_config()
-        if compiled and isinstance(model.loss, FunctionLoss):
-            compiled["loss"] = None  # a file holds no code
-        if compiled:
-            compiled["metrics"] = [each for each in compiled["metrics"] if isinstance(each, dict)]
-        config: dict[str, Any] = {
-            "model": model.get_config(),
-            "compile": compiled,
-            "iterations": model.iterations,
-        }
-        if not model.built:
-            config["input_shapes"] = [layer._shape for layer in model.layers]
-    return config, arrays
+        return (_config(model) if own is None else _weights_config(model)), arrays
 
 
-def _check_own(model: Sequential) -> None:
-    """A file holds names of classes: one with other than fastnn's could not be loaded."""
+def _config(model: Sequential) -> dict[str, Any]:
+    """All that there is to a model but arrays."""
+    compiled = model.get_compile_config()
+    if compiled:
+        compiled["loss"] = _written(compiled["loss"])
+        compiled["metrics"] = [_written(metric) for metric in compiled["metrics"]]
+    config: dict[str, Any] = {
+        "model": model.get_config(),
+        "compile": compiled,
+        "iterations": model.iterations,
+    }
+    if not model.built:
+        config["input_shapes"] = [layer._shape for layer in model.layers]
+    return config
+
+
+def _weights_config(model: Sequential) -> dict[str, Any]:
+    """What `load_weights` reads of a config: no settings of classes of one's own."""
+    stack = [{"config": {"dtype": layer.dtype_policy.name}} for layer in model.layers]
+    name = None if model.optimizer is None else type(model.optimizer).__name__
+    return {
+        "weights_only": True,
+        "model": {"layers": stack, "build_input_shape": list(model.input_shape)},
+        "compile": {"optimizer": {"class_name": name}},
+        "iterations": model.iterations,
+    }
+
+
+def _written(part: Any) -> Any:
+    """A loss or metric of `get_compile_config`; a function by its name: a file holds no code."""
+    if not isinstance(part, (FunctionLoss, FunctionMetric)):
+        return part
+    written = serialize(part)
+    written["config"]["function"] = getattr(part.function, "__name__", LAMBDA)
+    return written
+
+
+def _read(part: Any, functions: Mapping[str, Any]) -> Any:
+    """What `_written` was given."""
+    kinds = {kind.__name__: kind for kind in (FunctionLoss, FunctionMetric)}
+    if not isinstance(part, dict) or part["class_name"] not in kinds:
+        return part
+    name = part["config"]["function"]
+    if name == LAMBDA:
+        raise _MissingError(
+            f"custom_objects: expected functions with names to find them by, got a model compiled "
+            f"with a {LAMBDA}; give load_model compile=False and compile again"
+        )
+    if name not in functions:
+        raise _MissingError(
+            f"custom_objects: expected the function {name!r}, which the model was compiled with, "
+            f"got none of that name; give load_model custom_objects={{{name!r}: ...}}, or "
+            f"compile=False"
+        )
+    function = functions[name]
+    if not callable(function) or isinstance(function, (type, Loss, Metric)):
+        raise _MissingError(f"custom_objects: expected a function as {name!r}, got {function!r}")
+    return kinds[part["class_name"]](function, part["config"]["name"])
+
+
+def _with_functions(compiled: Mapping[str, Any], functions: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's arguments of `compile`, functions in the place of their names.
+
+    Without any functions a loss that is one is left out: training then asks for it.
+    """
+    loss = compiled["loss"]
+    lost = not functions and isinstance(loss, dict) and loss["class_name"] == FunctionLoss.__name__
+    return {
+        **compiled,
+        "loss": None if lost else _read(loss, functions),
+        "metrics": [_read(metric, functions) for metric in compiled["metrics"]],
+    }
+
+
+def _own_kind(model: Sequential) -> type | None:
+    """A class of one's own: a file holds names of classes, and finds none but fastnn's."""
     parts: list[Any] = [*model.layers, model.optimizer, model.loss, *model._metrics]
     if model.optimizer is not None:
         parts += vars(model.optimizer).values()
@@ -88,13 +165,13 @@ def _check_own(model: Sequential) -> None:
     for part in parts:
         kind = type(part)
         if isinstance(part, Configurable) and kind.__module__.partition(".")[0] != "fastnn":
-            raise TypeError(
-                f"save: expected layers, initializers and so on of fastnn, got {kind.__name__}, "
-                f"which a file cannot hold; pickle can"
-            )
+            return kind
+    return None
 
 
-def _model_from_state(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Sequential:
+def _model_from_state(
+    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], functions: Mapping[str, Any]
+) -> Sequential:
     """A model equal to the one whose `_get_state` this is.
 
     Raises
@@ -113,7 +190,7 @@ def _model_from_state(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     if shape is not None:
         model.build(shape)
     if config["compile"] is not None:
-        model.compile_from_config(config["compile"])
+        model.compile_from_config(_with_functions(config["compile"], functions))
     for slot, layer, names in _slot_names(model):
         layer.set_slot(slot, _slot_values(slot, layer, [rest.pop(name) for name in names]))
     if model.built:
@@ -177,7 +254,8 @@ def save_model(
     OSError
         If it cannot be written; the message names `path`.
     TypeError
-        If `path` is no path, or the model has layers or the like of classes of one's own.
+        If `path` is no path, or the model has layers or the like of classes of one's own, which
+        `save_weights` takes.
 
     Examples
     --------
@@ -188,10 +266,45 @@ def save_model(
     >>> read_metadata("a.fastnn")
     {'by': 'me'}
     """
+    _check_new(path, overwrite)
+    write_model(model, path, dict(metadata or {}), {})
+
+
+def save_weights(
+    model: Sequential, path: str | bytes | PathLike[str], *, overwrite: bool = True
+) -> None:
+    """Write a built model's weights and the optimizer's state to `path`, for `load_weights`.
+
+    The file is that of `save_model`, but for a model with classes of one's own, whose settings
+    are left out: such a file `load_model` refuses.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a file and `overwrite` is False.
+    OSError
+        If it cannot be written; the message names `path`.
+    TypeError
+        If `path` is no path.
+
+    Examples
+    --------
+    >>> from fastnn.io import load_weights, save_weights
+    >>> from fastnn.layers import Dense
+    >>> from fastnn.models import Sequential
+    >>> model = Sequential([Dense(3, input_shape=(2,))])
+    >>> save_weights(model, "a.weights")
+    >>> load_weights(model, "a.weights")
+    """
+    _check_new(path, overwrite)
+    write_model(model, path, {}, {}, weights_only=True)
+
+
+def _check_new(path: str | bytes | PathLike[str], overwrite: bool) -> None:
+    """Refuse a path where a file is that shall stay."""
     path = as_path(path)
     if not as_bool(overwrite, "overwrite") and os.path.exists(path):
         raise FileExistsError(f"path: expected no file, for overwrite=False, got one at {path!r}")
-    write_model(model, path, dict(metadata or {}), {})
 
 
 def write_model(
@@ -199,12 +312,14 @@ def write_model(
     path: str | bytes | PathLike[str],
     metadata: Mapping[str, Any],
     others: Mapping[str, np.ndarray],
+    weights_only: bool = False,
 ) -> None:
-    """Write a model as `save_model` does, and other arrays, whose names begin with `BACKUP`."""
+    """Write a model as `save_model` does, or `save_weights`, and other arrays, whose names begin
+    with `BACKUP`."""
     from safetensors.numpy import save  # only who saves or loads needs it
 
     path = as_path(path)
-    config, arrays = _get_state(model)
+    config, arrays = _get_state(model, weights_only)
     arrays |= others
     texts = {
         "format": FORMAT,
@@ -234,7 +349,12 @@ def _write(target: str, data: bytes) -> None:
         raise
 
 
-def load_model(path: str | bytes | PathLike[str], *, compile: bool = True) -> Sequential:
+def load_model(
+    path: str | bytes | PathLike[str],
+    *,
+    compile: bool = True,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Sequential:
     """The model in a file that `save_model` wrote.
 
     Parameters
@@ -242,15 +362,19 @@ def load_model(path: str | bytes | PathLike[str], *, compile: bool = True) -> Se
     path : str, bytes or path
     compile : bool
         Whether the model is compiled as the one that was saved, with the optimizer's state.
+    custom_objects : dict, optional
+        By their names the functions that the model was compiled with as loss and metrics. Without
+        any, a loss of one's own is left out.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged or no such file; the message names the path.
+        If the file is damaged or no such file; the message names the path. If `custom_objects`
+        lacks a function that `compile` needs.
     TypeError
-        If `path` is no path.
+        If `path` is no path, or `custom_objects` no dict.
 
     Examples
     --------
@@ -262,18 +386,25 @@ def load_model(path: str | bytes | PathLike[str], *, compile: bool = True) -> Se
     (None, 3)
     """
     compiled = as_bool(compile, "compile")
+    if not isinstance(custom_objects, (Mapping, type(None))):
+        raise TypeError(f"custom_objects: expected a dict or None, got {custom_objects!r}")
     with _opened(path) as (texts, file):
         config = json.loads(texts["config"])
+        if config.get("weights_only"):
+            raise ValueError(
+                "this has the weights alone of a model with classes of one's own; make the model "
+                "and call its load_weights"
+            )
         arrays = _arrays(file)
         _check_dtypes(config, arrays)
         if not compiled:
             config |= {"compile": None, "iterations": 0}
             arrays = {n: a for n, a in arrays.items() if not n.startswith("optimizer.")}
-        return _model_from_state(config, arrays)
+        return _model_from_state(config, arrays, custom_objects or {})
 
 
 def load_weights(model: Sequential, path: str | bytes | PathLike[str]) -> None:
-    """Give a model the weights in a file that `save_model` wrote for one with such layers.
+    """Give a model the weights in a file of `save_model` or `save_weights` of such layers.
 
     One that is compiled with such an optimizer gets the optimizer's state, too.
 
@@ -373,14 +504,30 @@ def _opened(path: str | bytes | PathLike[str]) -> Iterator[tuple[dict[str, str],
     if not os.path.exists(path):
         raise FileNotFoundError(f"path: expected a fastnn model file, found nothing at {path!r}")
     try:
+        _check_beginning(path)
         with safe_open(path, framework="numpy") as file:
             texts = file.metadata() or {}
             if texts.get("format") != FORMAT:
                 raise ValueError(f"expected format {FORMAT!r}, got {texts.get('format')!r}")
             yield texts, file
+    except _MissingError as error:
+        raise ValueError(str(error)) from None
     except Exception as error:
         found = f"{type(error).__name__}: {error}"
         raise ValueError(f"path: expected a fastnn model file, got {path!r}: {found}") from error
+
+
+def _check_beginning(path: str) -> None:
+    """Refuse by name what safetensors would find no words for."""
+    if os.path.isdir(path):
+        raise ValueError("this is a folder")
+    with open(path, "rb") as file:
+        kind = FOREIGN.get(file.read(4))
+    if kind is not None:
+        raise ValueError(
+            f"this is {kind}; to take a Keras model's weights, make a model of the same layers and "
+            f"call its set_weights(keras_model.get_weights())"
+        )
 
 
 def _check_dtypes(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -6,14 +6,23 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, constraints, initializers, regularizers
-from fastnn._curves import check_axis, elu_of, relu_of
-from fastnn._data import Shape
-from fastnn._registry import serialize
+from fastnn._curves import Engine, check_axis, elu_of, relu_of
+from fastnn._data import Shape, as_number
+from fastnn._registry import resolve, serialize
 from fastnn.layers._base import Layer
 from fastnn.layers._weighted import WeightedLayer
 
 
-class Activation(Layer):
+class CurveLayer(Layer):
+    """A layer that is an activation without weights, which `Dense` takes for its own, too."""
+
+    _engine: Engine
+
+    def op(self) -> tuple[Any, ...]:
+        return ("activation", *self._engine)
+
+
+class Activation(CurveLayer):
     """y = activation(x).
 
     Parameters
@@ -41,12 +50,10 @@ class Activation(Layer):
         **keras: Any,
     ) -> None:
         self.activation = activations.get(activation)
+        self._engine = (activations.ENGINE_NAMES[self.activation],)
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
         )
-
-    def op(self) -> tuple[Any, ...]:
-        return ("activation", activations.ENGINE_NAMES[self.activation])
 
     def takes_shape(self, input_shape: Shape) -> bool:
         row_by_row = self.activation in (activations.softmax, activations.log_softmax)
@@ -56,7 +63,7 @@ class Activation(Layer):
         return {**super().get_config(), "activation": self.activation.__name__}
 
 
-class ReLU(Layer):
+class ReLU(CurveLayer):
     """y = min(x, max_value) where x > threshold, else negative_slope (x - threshold).
 
     Parameters
@@ -101,9 +108,6 @@ class ReLU(Layer):
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
         )
 
-    def op(self) -> tuple[Any, ...]:
-        return ("activation", *self._engine)
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -113,14 +117,15 @@ class ReLU(Layer):
         }
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(CurveLayer):
     """y = x where x > 0, else negative_slope x.
 
     Parameters
     ----------
     negative_slope : float >= 0
     name, dtype, input_shape, input_dim, **keras
-        As for every layer.
+        As for every layer; also `alpha`, Keras's old name of `negative_slope`, which it goes
+        before.
 
     Raises
     ------
@@ -145,20 +150,19 @@ class LeakyReLU(Layer):
         input_dim: int | None = None,
         **keras: Any,
     ) -> None:
+        if "alpha" in keras:
+            negative_slope = as_number(keras.pop("alpha"), "alpha", 0)
         self._engine = relu_of(negative_slope, None, 0.0)
         self.negative_slope = float(negative_slope)
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
         )
 
-    def op(self) -> tuple[Any, ...]:
-        return ("activation", *self._engine)
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "negative_slope": self.negative_slope}
 
 
-class ELU(Layer):
+class ELU(CurveLayer):
     """y = x where x > 0, else alpha (exp(x) - 1).
 
     Parameters
@@ -196,14 +200,11 @@ class ELU(Layer):
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
         )
 
-    def op(self) -> tuple[Any, ...]:
-        return ("activation", *self._engine)
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}
 
 
-class Softmax(Layer):
+class Softmax(CurveLayer):
     """y = exp(x) over its sum, for each row.
 
     Parameters
@@ -238,18 +239,39 @@ class Softmax(Layer):
     ) -> None:
         check_axis(axis)
         self.axis = -1
+        self._engine = ("softmax",)
         super().__init__(
             name=name, dtype=dtype, input_shape=input_shape, input_dim=input_dim, **keras
         )
-
-    def op(self) -> tuple[Any, ...]:
-        return ("activation", "softmax")
 
     def takes_shape(self, input_shape: Shape) -> bool:
         return len(input_shape) == 1
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}
+
+
+_CURVES: Mapping[str, type[CurveLayer]] = {
+    cls.__name__: cls for cls in (Activation, ReLU, LeakyReLU, ELU, Softmax)
+}
+
+
+def as_activation(identifier: Any) -> Any:
+    """The function of fastnn.activations, or the layer of one, that `identifier` stands for."""
+    if isinstance(identifier, (CurveLayer, Mapping)):
+        return resolve(identifier, CurveLayer, _CURVES, "activation")
+    if isinstance(identifier, Layer):
+        raise TypeError(
+            f"activation: expected a name, a function of fastnn.activations or a layer out of "
+            f"{', '.join(_CURVES)}, got a {type(identifier).__name__}, which can follow as a layer "
+            f"of its own"
+        )
+    return activations.get(identifier)
+
+
+def write_activation(activation: Any) -> Any:
+    """What `as_activation` returned as plain data: a name, or a layer's dict."""
+    return serialize(activation) if isinstance(activation, Layer) else activation.__name__
 
 
 class PReLU(WeightedLayer):

@@ -32,6 +32,11 @@ def auto_name(base: str) -> str:
     return f"{base}_{number}" if number else base
 
 
+def forget_names() -> None:
+    """Count new names from the beginning."""
+    _names_given.clear()
+
+
 def snake_case(name: str) -> str:
     """A class's name as Keras writes it: BatchNormalization is batch_normalization."""
     words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
@@ -299,6 +304,21 @@ class Layer(Configurable):
     def non_trainable_weights(self) -> list[np.ndarray]:
         """Copies of the others: of a layer that is not trained all, else such as a moving mean."""
         return self.get_weights()[len(self.stepped_names) if self.trainable else 0 :]
+
+    @property
+    def variables(self) -> list[np.ndarray]:
+        """The same as `weights`; likewise the next two."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[np.ndarray]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[np.ndarray]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
 
     def set_weights(self, weights: list[Any]) -> None:
         """Replace the weights.

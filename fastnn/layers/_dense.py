@@ -12,6 +12,7 @@ from fastnn._data import (
     as_int,
 )
 from fastnn._registry import serialize
+from fastnn.layers._activations import CurveLayer, as_activation, write_activation
 from fastnn.layers._base import Layer
 from fastnn.layers._weighted import WeightedLayer
 
@@ -23,8 +24,9 @@ class Dense(WeightedLayer):
     ----------
     units : int >= 1
         Number of outputs.
-    activation : str or function of fastnn.activations, optional
-        None is "linear".
+    activation : str, function of fastnn.activations or layer, optional
+        None is "linear". A layer is an `Activation`, `ReLU`, `LeakyReLU`, `ELU` or `Softmax`; only
+        what it computes matters, not its name or dtype, and several `Dense` may share it.
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
@@ -82,7 +84,7 @@ class Dense(WeightedLayer):
         **keras: Any,
     ) -> None:
         self.units = as_int(units, "units", 1)
-        self.activation = activations.get(activation)
+        self.activation = as_activation(activation)
         self.use_bias = as_bool(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
@@ -102,8 +104,12 @@ class Dense(WeightedLayer):
 
     def op(self) -> tuple[Any, ...]:
         operands = ("bfloat16",) if self.compute_dtype == "bfloat16" else ()
-        activation = activations.ENGINE_NAMES[self.activation]
-        return ("dense", self.units, activation, self.use_bias, *operands)
+        name = activations.ENGINE_NAMES.get(self.activation, "linear")  # that of a layer follows
+        return ("dense", self.units, name, self.use_bias, *operands)
+
+    def ops(self, input_shape: Shape) -> list[tuple[Any, ...]]:
+        layered = isinstance(self.activation, CurveLayer)
+        return [self.op(), self.activation.op()] if layered else [self.op()]
 
     def takes_shape(self, input_shape: Shape) -> bool:
         return len(input_shape) == 1
@@ -131,7 +137,7 @@ class Dense(WeightedLayer):
         return {
             **super().get_config(),
             "units": self.units,
-            "activation": self.activation.__name__,
+            "activation": write_activation(self.activation),
             "use_bias": self.use_bias,
             "kernel_initializer": serialize(self.kernel_initializer),
             "bias_initializer": serialize(self.bias_initializer),

@@ -74,7 +74,7 @@ class Embedding(_Lookup):
         The table to begin with.
     name, dtype, input_shape, input_dim, **keras
         As for every layer. The input is (samples, ids), of whole numbers of any type; ids that are
-        not in the table are refused.
+        not in the table are refused. `input_length`, which Keras ignores, is ignored.
 
     Raises
     ------
@@ -119,6 +119,7 @@ class Embedding(_Lookup):
         name: str | None = None,
         dtype: Any = None,
         input_shape: tuple[int, ...] | None = None,
+        input_length: Any = None,
         **keras: Any,
     ) -> None:
         self.input_dim = as_int(input_dim, "input_dim", 1)

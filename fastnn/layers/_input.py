@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import (
-    as_shape,
-)
+from fastnn._data import as_int, as_shape
 from fastnn.layers._base import Layer
 
 
@@ -23,7 +21,8 @@ def _is_of_numbers(dtype: Any) -> bool:
 class InputLayer(Layer):
     """Says what shape a sample has, `shape` or (None, *shape) as `batch_shape`.
 
-    Not listed in `model.layers`.
+    Not listed in `model.layers`. Keras's old names `input_shape` and `batch_input_shape` go before
+    the new ones, as there.
 
     Examples
     --------
@@ -33,7 +32,6 @@ class InputLayer(Layer):
     """
 
     _neutral: Mapping[str, tuple[Any, ...]] = {
-        "batch_size": (None,),
         "sparse": (None, False),
         "ragged": (None, False),
         "tensor": (None,),
@@ -43,12 +41,15 @@ class InputLayer(Layer):
     def __init__(
         self,
         shape: tuple[int, ...] | None = None,
+        batch_size: int | None = None,
         *,
         batch_shape: tuple[int | None, ...] | None = None,
         name: str | None = None,
         dtype: Any = None,
         **keras: Any,
     ) -> None:
+        shape = keras.pop("input_shape", shape)
+        batch_shape = keras.pop("batch_input_shape", batch_shape)
         if (shape is None) == (batch_shape is None):
             raise ValueError(
                 f"shape, batch_shape: expected one of them, got {shape!r} and {batch_shape!r}"
@@ -60,7 +61,11 @@ class InputLayer(Layer):
                     f"batch_shape: expected (None, ...), as batches are of any size, got "
                     f"{batch_shape!r}"
                 )
+            if batch_size is not None:
+                raise ValueError(f"batch_size: expected None beside batch_shape, got {batch_size}")
             shape = tuple(batch_shape[1:])  # type: ignore[arg-type]
+        if batch_size is not None:  # which binds nothing: batches are of any size
+            as_int(batch_size, "batch_size", 1)
         super().__init__(name=name, dtype=None if _is_of_numbers(dtype) else dtype, **keras)
         self._shape = self.input_shape_argument = as_shape(shape, "shape")
 
@@ -75,6 +80,7 @@ class InputLayer(Layer):
 
 def Input(
     shape: tuple[int, ...] | None = None,
+    batch_size: int | None = None,
     *,
     batch_shape: tuple[int | None, ...] | None = None,
     name: str | None = None,
@@ -87,6 +93,8 @@ def Input(
     ----------
     shape : tuple of int
         Such as (10,) or (28, 28), without the batch axis.
+    batch_size : int >= 1, optional
+        Says nothing: batches are of any size.
     batch_shape : tuple of None and int
         In place of `shape`: with the batch axis, such as (None, 10).
     name, **keras
@@ -98,7 +106,7 @@ def Input(
     Raises
     ------
     ValueError
-        If they are anything else, or both are given.
+        If they are anything else, or `batch_shape` and another are given.
 
     Examples
     --------
@@ -107,4 +115,4 @@ def Input(
     >>> Sequential([Input((4,)), Dense(1)]).input_shape
     (None, 4)
     """
-    return InputLayer(shape, batch_shape=batch_shape, name=name, dtype=dtype, **keras)
+    return InputLayer(shape, batch_size, batch_shape=batch_shape, name=name, dtype=dtype, **keras)

@@ -98,7 +98,7 @@ class LayerNormalization(_ScaledNormalization):
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
     beta_constraint, gamma_constraint : str or Constraint, optional
     name, dtype, input_shape, input_dim, **keras
-        As for every layer.
+        As for every layer; also `rms_scaling`, which Keras gives up, at False.
 
     Raises
     ------
@@ -134,6 +134,8 @@ class LayerNormalization(_ScaledNormalization):
         input_dim: int | None = None,
         **keras: Any,
     ) -> None:
+        if keras.get("rms_scaling") is False:
+            del keras["rms_scaling"]
         super().__init__(
             axis,
             epsilon,

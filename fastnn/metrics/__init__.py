@@ -1,9 +1,10 @@
 """What is reported beside the loss. A metric object only says which; the engine computes it, or
 the outputs that it is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from itertools import count
+from types import FunctionType
 from typing import Any
 
 from fastnn._registry import resolve
@@ -31,6 +32,11 @@ from fastnn.metrics._accuracy import (
     SparseCategoricalAccuracy,
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
 )
 from fastnn.metrics._base import Measures, Metric, OutputMetric
 from fastnn.metrics._confusion import (
@@ -60,6 +66,7 @@ from fastnn.metrics._losses import (
     RootMeanSquaredError,
     SparseCategoricalCrossentropy,
     SquaredHinge,
+    is_measured,
 )
 from fastnn.metrics._outputs import AUC, FunctionMetric, R2Score
 
@@ -121,12 +128,14 @@ __all__ = [
     "top_k_categorical_accuracy",
 ]
 
-# Keras's functions, as compile(metrics=[...]) takes them; those that are losses are also called on
-# arrays, for the others call a metric of the class.
-binary_accuracy, categorical_accuracy = BinaryAccuracy, CategoricalAccuracy
-sparse_categorical_accuracy = SparseCategoricalAccuracy
-top_k_categorical_accuracy = TopKCategoricalAccuracy
-sparse_top_k_categorical_accuracy = SparseTopKCategoricalAccuracy
+# what Keras's functions that are no losses are to `compile`: the engine computes the class's
+_FUNCTIONS: dict[Any, type[Metric]] = {
+    binary_accuracy: BinaryAccuracy,
+    categorical_accuracy: CategoricalAccuracy,
+    sparse_categorical_accuracy: SparseCategoricalAccuracy,
+    top_k_categorical_accuracy: TopKCategoricalAccuracy,
+    sparse_top_k_categorical_accuracy: SparseTopKCategoricalAccuracy,
+}
 
 _CLASSES = (
     MeanSquaredError,
@@ -161,7 +170,7 @@ _CLASSES = (
     AUC,
 )
 _KNOWN: dict[str, type[Metric]] = {cls._name: cls for cls in _CLASSES}
-_KNOWN |= {cls.__name__: cls for cls in (*_CLASSES, AutoAccuracy, LossMetric)}
+_KNOWN |= {cls.__name__: cls for cls in _CLASSES}
 _KNOWN |= dict.fromkeys(("mse", "MSE"), MeanSquaredError)
 _KNOWN |= dict.fromkeys(("mae", "MAE"), MeanAbsoluteError)
 _KNOWN |= dict.fromkeys(("rmse", "RMSE"), RootMeanSquaredError)
@@ -170,13 +179,16 @@ _KNOWN |= dict.fromkeys(("msle", "MSLE"), MeanSquaredLogarithmicError)
 _KNOWN |= dict.fromkeys(("kld", "KLD"), KLDivergence)
 _KNOWN |= dict.fromkeys(("bce", "BCE"), BinaryCrossentropy)
 _KNOWN |= dict.fromkeys(("log_cosh", "log_cosh_error"), LogCoshError)
-_KNOWN |= dict.fromkeys(("accuracy", "acc"), AutoAccuracy)
+_KNOWN |= dict.fromkeys(("accuracy", "acc", "Accuracy", "Acc", "ACC"), AutoAccuracy)
+# what files name, and nobody by hand
+_WRITTEN: dict[str, type[Metric]] = {"AutoAccuracy": AutoAccuracy, "LossMetric": LossMetric}
 
 
 def get(identifier: Any) -> Metric:
     """The metric that `identifier` (instance, class, name, serialized dict or function) stands for.
 
-    One given by name is reported under that name, as in Keras; a function see `FunctionMetric`.
+    One given by name is reported under that name, as in Keras, and a loss under its own; a
+    function see `FunctionMetric`.
 
     Raises
     ------
@@ -195,9 +207,16 @@ def get(identifier: Any) -> Metric:
         return _KNOWN[identifier](name=identifier)
     if isinstance(identifier, LossFunction):
         return LossMetric(identifier.kind(), identifier.__name__)
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        identifier = identifier()
+    if isinstance(identifier, Loss) and is_measured(identifier):
+        return LossMetric(identifier)
+    if isinstance(identifier, FunctionType) and identifier in _FUNCTIONS:
+        return _FUNCTIONS[identifier]()
     if callable(identifier) and not isinstance(identifier, (type, Metric)):
         return FunctionMetric(identifier)
-    return resolve(identifier, Metric, _KNOWN, "metrics")
+    known = _KNOWN | _WRITTEN if isinstance(identifier, Mapping) else _KNOWN
+    return resolve(identifier, Metric, known, "metrics")
 
 
 def _named_apart(metric: Metric, taken: list[str]) -> Metric:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from fastnn._data import as_int, as_number
+import numpy as np
+
+from fastnn._data import as_int, as_number, check_neutral, numeric
 from fastnn._measures import Measure
 from fastnn.losses import Loss
 from fastnn.metrics._base import Metric
@@ -144,3 +146,174 @@ class AutoAccuracy(Metric):
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
         sparse = loss is not None and loss.sparse
         return ["argmax_match"] if sparse or outputs > 1 else [("threshold_match", 0.5)]
+
+
+def _hits(y_true: Any, y_pred: Any, k: int | None, *, sparse: bool) -> Any:
+    """1 for each sample whose class is the largest prediction, or one of the k largest."""
+    from fastnn.reference.kernels import argmax_match, in_top_k  # rarely needed
+
+    p, y = numeric(y_pred, "y_pred"), numeric(y_true, "y_true")
+    if p.ndim == 0 or 0 in p.shape:
+        raise ValueError(f"y_pred: expected (..., classes) of numbers, got shape {p.shape}")
+    shape = p.shape[:-1]
+    expected = (shape, (*shape, 1)) if sparse else (p.shape,)
+    if y.shape not in expected:
+        raise ValueError(f"y_true: expected shape {expected[0]} for that of y_pred, got {y.shape}")
+    rows = p.reshape(-1, p.shape[-1])
+    y = y.reshape(-1).astype(np.int64) if sparse else y.reshape(rows.shape)
+    hits = argmax_match(rows, y) if k is None else in_top_k(rows, y, k)
+    return hits.astype(np.float32).reshape(shape)[()]
+
+
+def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
+    """1 where (prediction > threshold) is the target, else 0; to `compile`, `BinaryAccuracy`.
+
+    Parameters
+    ----------
+    y_true, y_pred : array_like of one shape
+        A last axis of 1 that only one of them has is added to the other.
+    threshold : float in [0, 1]
+
+    Returns
+    -------
+    array of float32
+        For each prediction, as in Keras 3.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is of the wrong type or shape.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import binary_accuracy
+    >>> binary_accuracy([1, 1], [0.3, 0.6])
+    array([0., 1.], dtype=float32)
+    """
+    y, p = numeric(y_true, "y_true"), numeric(y_pred, "y_pred")
+    if y.shape == (*p.shape, 1):
+        p = p[..., None]
+    elif p.shape == (*y.shape, 1):
+        y = y[..., None]
+    if y.shape != p.shape:
+        raise ValueError(f"y_true: expected shape {p.shape}, that of y_pred, got {y.shape}")
+    above = p > as_number(threshold, "threshold", 0, 1, bounds="[]")
+    return (above == y).astype(np.float32)[()]
+
+
+def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1 where the largest prediction is where the largest target is, else 0.
+
+    To `compile` it is `CategoricalAccuracy`.
+
+    Parameters
+    ----------
+    y_true, y_pred : array_like (..., classes)
+
+    Returns
+    -------
+    array (...) of float32
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is of the wrong type or shape.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import categorical_accuracy
+    >>> categorical_accuracy([[0, 1], [0, 1]], [[0.4, 0.6], [0.7, 0.3]])
+    array([1., 0.], dtype=float32)
+    """
+    return _hits(y_true, y_pred, None, sparse=False)
+
+
+def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1 where the largest prediction is that of the target, a class id, else 0.
+
+    To `compile` it is `SparseCategoricalAccuracy`.
+
+    Parameters
+    ----------
+    y_true : array_like (...) or (..., 1)
+    y_pred : array_like (..., classes)
+
+    Returns
+    -------
+    array (...) of float32
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is of the wrong type or shape.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import sparse_categorical_accuracy
+    >>> sparse_categorical_accuracy([1, 1], [[0.4, 0.6], [0.7, 0.3]])
+    array([1., 0.], dtype=float32)
+    """
+    return _hits(y_true, y_pred, None, sparse=True)
+
+
+def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
+    """1 where the class of the largest target is among the k largest predictions, else 0.
+
+    To `compile` it is `TopKCategoricalAccuracy`.
+
+    Parameters
+    ----------
+    y_true, y_pred : array_like (..., classes)
+    k : int >= 1
+
+    Returns
+    -------
+    array (...) of float32
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is of the wrong type or shape.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import top_k_categorical_accuracy
+    >>> top_k_categorical_accuracy([[0, 0, 1], [1, 0, 0]], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]], k=2)
+    array([1., 0.], dtype=float32)
+    """
+    return _hits(y_true, y_pred, as_int(k, "k", 1), sparse=False)
+
+
+def sparse_top_k_categorical_accuracy(
+    y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
+) -> Any:
+    """1 where the target, a class id, is among the k largest predictions, else 0.
+
+    To `compile` it is `SparseTopKCategoricalAccuracy`.
+
+    Parameters
+    ----------
+    y_true : array_like (...) or (..., 1)
+    y_pred : array_like (..., classes)
+    k : int >= 1
+    from_sorted_ids : False
+        Keras's, at the value that asks for nothing.
+
+    Returns
+    -------
+    array (...) of float32
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is of the wrong type or shape.
+
+    Examples
+    --------
+    >>> from fastnn.metrics import sparse_top_k_categorical_accuracy
+    >>> sparse_top_k_categorical_accuracy([2, 0], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]], k=2)
+    array([1., 0.], dtype=float32)
+    """
+    name = "sparse_top_k_categorical_accuracy"
+    check_neutral(name, {"from_sorted_ids": from_sorted_ids}, {"from_sorted_ids": (False,)})
+    return _hits(y_true, y_pred, as_int(k, "k", 1), sparse=True)

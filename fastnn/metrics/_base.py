@@ -19,8 +19,6 @@ _NEUTRAL = {
     "ignore_class": (None,),
     "from_sorted_ids": (False,),
     "top_k": (None,),
-    "class_id": (None,),
-    "average": ("micro",),
     "summation_method": ("interpolation",),
     "thresholds": (None,),
     "multi_label": (False,),
@@ -34,7 +32,8 @@ class Metric(Configurable):
     """Base of all metrics: the mean over the samples of a value for each sample.
 
     `sparse` says whether targets are class ids; None takes both. `rises` says whether more is
-    better; None: unknown.
+    better; None: unknown. `reads_outputs` says that it is of all targets and predictions instead,
+    computed once an epoch, not as a batch or a slice of it ends.
 
     Parameters
     ----------
@@ -51,6 +50,7 @@ class Metric(Configurable):
 
     sparse: bool | None = False
     rises: bool | None = None
+    reads_outputs = False
     _name: str
     _engine_name: str
 
@@ -101,14 +101,16 @@ class Metric(Configurable):
         """
         return means[0]
 
+    def of_outputs(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        """The metric of checked targets and outputs of the same samples, if it reads these."""
+        raise NotImplementedError
+
     def check_targets(self, y: np.ndarray, name: str) -> None:
         """Refuse targets that have no such metric."""
 
 
 class OutputMetric(Metric):
-    """Base of metrics that are no mean of a value for each sample: of all targets and predictions.
-
-    They are computed once an epoch, not as a batch or a slice of it ends.
+    """Base of metrics that are no mean of a value for each sample, whatever their settings.
 
     Examples
     --------
@@ -117,12 +119,10 @@ class OutputMetric(Metric):
     True
     """
 
+    reads_outputs = True
+
     def engine_names(self, loss: Loss | None, outputs: int) -> list[Measure]:
         return []
-
-    def of_outputs(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        """The metric of checked targets and outputs of the same samples."""
-        raise NotImplementedError
 
 
 class Measures:
@@ -158,7 +158,7 @@ class Measures:
         places = [[self.names.index(name) for name in names] for names in parts]
         self._metrics = list(zip(metrics, places, strict=True))
         self._outputs = outputs
-        self.of_outputs = any(isinstance(metric, OutputMetric) for metric in metrics)
+        self.of_outputs = any(metric.reads_outputs for metric in metrics)
 
     def results(
         self,
@@ -173,7 +173,7 @@ class Measures:
         """
         found, count = {}, samples * self._outputs
         for metric, places in self._metrics:
-            if not isinstance(metric, OutputMetric):
+            if not metric.reads_outputs:
                 found[metric.name] = metric.result([means[place] for place in places], count)
             elif y_true is not None and y_pred is not None:
                 found[metric.name] = metric.of_outputs(y_true, y_pred)

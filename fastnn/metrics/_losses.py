@@ -11,10 +11,16 @@ from fastnn.losses import Loss
 from fastnn.metrics._base import Metric
 
 
+def is_measured(loss: Loss | None) -> bool:
+    """Whether the engine takes the loss as a metric beside another loss."""
+    others = (losses.FunctionLoss, losses.GaussianNLL)
+    return loss is not None and not isinstance(loss, others) and loss.ignored is None
+
+
 class LossMetric(Metric):
     """The mean of a loss over the samples, as a metric: any of one output for each target.
 
-    `compile(metrics=[losses.huber])` makes one of the function's loss.
+    `compile(metrics=[losses.Huber(2.0)])` makes one of the loss, `losses.huber` of the function's.
 
     Parameters
     ----------
@@ -45,8 +51,7 @@ class LossMetric(Metric):
         self, loss: Loss | str, name: str | None = None, dtype: None = None, **keras: Any
     ) -> None:
         found = losses.get(loss)
-        others = (losses.FunctionLoss, losses.GaussianNLL)
-        if found is None or isinstance(found, others) or found.ignored is not None:
+        if found is None or not is_measured(found):
             raise ValueError(
                 f"loss: expected a loss of fastnn.losses, of all classes and of one output for "
                 f"each target, got {loss!r}"

@@ -1,5 +1,6 @@
 """Metrics of all targets and outputs of an epoch."""
 
+import re
 import warnings
 from collections.abc import Callable
 from math import nan
@@ -165,6 +166,15 @@ class AUC(OutputMetric):
         return {"curve": self.curve, **super().get_config()}
 
 
+def _name_of(function: Any) -> str:
+    """What Keras reports a function under: its name in snake case, without what is no letter."""
+    if hasattr(function, "name"):
+        return str(function.name)
+    name = re.sub(r"\W+", "", getattr(function, "__name__", type(function).__name__))
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
 class FunctionMetric(OutputMetric):
     """A function of one's own, which `compile(metrics=[function])` makes a metric.
 
@@ -178,7 +188,7 @@ class FunctionMetric(OutputMetric):
         (samples, ...), of which the mean is taken;
         y_true is (samples,) class ids or (samples, outputs), y_pred is (samples, outputs).
     name : str, optional
-        By default the function's own.
+        By default the function's own in snake case, as in Keras: "lambda" of a lambda.
 
     Examples
     --------
@@ -192,10 +202,9 @@ class FunctionMetric(OutputMetric):
     """
 
     sparse = None
-    _name = "function"
 
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
-        super().__init__(getattr(function, "__name__", None) if name is None else name)
+        super().__init__(_name_of(function) if name is None else name)
         self.function = function
 
     def of_outputs(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
