@@ -30,7 +30,7 @@ from fastnn.metrics import get_list as metric_list
 
 # Keras's arguments that fastnn does not support yet, at the values that ask for nothing
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "loss_weights": (None, 1.0, [1.0]),
+    "loss_weights": (None, 1.0, 1, [1.0]),
     "weighted_metrics": (None, []),
     "run_eagerly": (False, None, True),  # no number is another then
     "jit_compile": ("auto", False, None, True),  # there is nothing left to compile
@@ -347,15 +347,17 @@ class Compiled:
             return
         own = isinstance(self.loss, losses.FunctionLoss)
         measures = Measures(self._metrics, self.loss, prod(outputs)).names
-        for part, name in [
+        parts = [
             ("loss", "" if own else self.loss.engine_name),  # type: ignore[union-attr]
             *(("metrics", split_measure(measure)[0]) for measure in measures),
-        ]:
-            if name.removesuffix("_logits") in _OF_ONE_AXIS:
-                raise ValueError(
-                    f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
-                    f"Flatten() last"
-                )
+        ]
+        refused = [each for each in parts if each[1].removesuffix("_logits") in _OF_ONE_AXIS]
+        refused += [("metrics", metric.name) for metric in self._metrics if metric.of_classes]
+        for part, name in refused:
+            raise ValueError(
+                f"{part}: expected outputs of one axis for {name}, got shape {outputs}; put a "
+                f"Flatten() last"
+            )
 
     def _enter_data(self, data: Data) -> Data:
         """Data as the engine takes them; builds the model at its first."""

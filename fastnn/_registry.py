@@ -1,5 +1,6 @@
 """Objects known by name: found by name, class, instance or config, and written down as a config."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -72,6 +73,12 @@ def refuse_methods(cls: type, names: tuple[str, ...], why: str) -> None:
     for name in names:
         if name in vars(cls):
             raise TypeError(f"{cls.__name__}: expected no {name}() of its own; {why}")
+
+
+def snake_case(name: str) -> str:
+    """A name as Keras writes it: BatchNormalization is batch_normalization."""
+    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def serialize(item: Configurable) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._data import as_int, as_number, numeric
+from fastnn._data import as_int, as_number
 from fastnn._registry import Configurable, resolve
 from fastnn.config import standardize_dtype
 from fastnn.utils import draw_seed
@@ -111,55 +111,23 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """All `value`.
-
-    Parameters
-    ----------
-    value : float or array_like
-        Of an array, such as embeddings trained elsewhere, each weight takes its own; the weights'
-        shape is the array's, or one that it broadcasts to.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is no finite number and no array of them, or, as weights are made, if it does not
-        broadcast to their shape.
+    """All `value`, a number; weights to begin with that differ go with `set_weights`.
 
     Examples
     --------
     >>> from fastnn.initializers import Constant
     >>> Constant(0.5)((2,))
     array([0.5, 0.5], dtype=float32)
-    >>> Constant([[1, 2], [3, 4]])((2, 2))
-    array([[1., 2.],
-           [3., 4.]], dtype=float32)
     """
 
-    def __init__(self, value: Any = 0.0) -> None:
-        self.value: Any = _constant(value)
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = as_number(value, "value", float("-inf"), bounds="()")
 
     def _values(self, shape: tuple[int, ...]) -> np.ndarray:
-        try:
-            return np.broadcast_to(self.value, shape)
-        except ValueError:
-            raise ValueError(
-                f"value: expected an array of shape {shape}, got one of {np.shape(self.value)}"
-            ) from None
+        return np.full(shape, self.value)
 
     def get_config(self) -> dict[str, Any]:
-        array = isinstance(self.value, np.ndarray)
-        return {"value": self.value.tolist() if array else self.value}
-
-
-def _constant(value: Any) -> Any:
-    """A float, or an array of finite numbers that nobody else holds."""
-    if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
-        return as_number(value, "value", float("-inf"), bounds="()")
-    array = numeric(value, "value").copy()
-    if not np.isfinite(array).all():
-        raise ValueError("value: expected finite numbers, got NaN or infinity")
-    array.flags.writeable = False
-    return array
+        return {"value": self.value}
 
 
 class RandomNormal(RandomInitializer):

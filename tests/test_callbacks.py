@@ -19,6 +19,7 @@ from fastnn.callbacks import (
     TensorBoard,
     TerminateOnNaN,
 )
+from fastnn.callbacks._records import _histogram
 from fastnn.layers import Dense
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD
@@ -276,6 +277,17 @@ def test_tensorboard_writes_what_tensorboard_reads(tmp_path):
         events = [e for e in loader.LegacyEventFileLoader(str(file)).Load() if e.summary.value]
         assert {v.tag for e in events for v in e.summary.value} == {"epoch_loss", "epoch_accuracy"}
         assert {e.step for e in events} == {0, 1}
+
+
+def test_histograms_of_any_numbers():
+    for values in ([1e15], [3e38, 3e38], [0.0], [-1e15, 1e15], [1.0, 1.0 + 1e-7]):
+        array = np.array(values, np.float32)
+        found = _histogram(array)
+        assert sum(found["bucket"]) == found["num"] == len(values)
+        assert len(found["bucket_limit"]) == len(found["bucket"])
+        assert found["bucket_limit"][-1] == found["max"] == array.max()
+    assert sum(_histogram(np.arange(40.0))["bucket"][:15]) == 20
+    assert _histogram(np.array([np.nan, np.inf])) == {}
 
 
 def test_tensorboard_writes_histograms_of_the_weights(tmp_path):

@@ -269,8 +269,12 @@ def test_refused_before_anything_changes():
 def test_single_classes_are_of_one_axis(metric):
     model = Sequential([Dense(6, input_shape=(5,)), Reshape((2, 3))])
     model.compile("sgd", "mse", [metric])
-    with pytest.raises(ValueError, match="expected outputs of one axis"):
-        model.evaluate(X, np.ones((150, 2, 3)), verbose=0)
+    before = model.get_weights()
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="metrics: expected outputs of one axis"):
+            call(X, np.ones((150, 2, 3)), verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 # ---- names and functions ------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import fastnn
 from fastnn.initializers import Zeros
 from fastnn.io import read_metadata, save_model
 from fastnn.layers import Activation, Dense, Input, Normalization, ReLU
+from fastnn.losses import Huber, SparseCategoricalCrossentropy
 from fastnn.metrics import FunctionMetric
 from fastnn.models import Sequential
 from fastnn.optimizers import SGD, Adam
@@ -400,7 +401,7 @@ def test_functions_are_found_by_name(tmp_path):
         ("mse", {"worst": "mae"}, "expected a function as 'worst', got 'mae'"),
         ("mse", {"worst": Dense}, "expected a function as 'worst', got <class"),
         (squared, None, "expected the function 'worst'"),
-        (squared, {"worst": worst}, "expected the function 'squared'"),
+        (squared, {"squared": squared}, "expected the function 'worst'"),
     ],
 )
 def test_a_function_that_is_missing(loss, functions, words, tmp_path):
@@ -410,17 +411,41 @@ def test_a_function_that_is_missing(loss, functions, words, tmp_path):
     assert fastnn.load_model(tmp_path / "m", compile=False).optimizer is None
 
 
-def test_a_lambda_is_not_found_again(tmp_path):
-    for function in (lambda y, p: 1.0, partial(worst)):
+def test_a_function_without_a_name_is_found_by_its_metrics(tmp_path):
+    for function, name in ((lambda y, p: 2.0, "lambda"), (partial(worst), "partial")):
         regressor(metrics=[function]).save(tmp_path / "m")
-        for functions in (None, {"<lambda>": worst}):
-            with pytest.raises(ValueError, match=r"names to find them by.*<lambda>.*compile=False"):
-                fastnn.load_model(tmp_path / "m", custom_objects=functions)
+        with pytest.raises(ValueError, match=f"expected the function '{name}'.*compile=False"):
+            fastnn.load_model(tmp_path / "m")
+        loaded = fastnn.load_model(tmp_path / "m", custom_objects={name: function})
+        assert loaded.metrics_names == ["loss", name]
+
+
+def test_a_loss_as_metric_that_the_engine_does_not_measure(tmp_path):
+    model = Sequential([Input((4,)), Dense(3, "softmax")])
+    loss = SparseCategoricalCrossentropy(ignore_class=0)
+    model.compile("sgd", "sparse_categorical_crossentropy", [loss])
+    model.save(tmp_path / "m")
+    y = np.arange(len(X)) % 3
+    loaded = fastnn.load_model(tmp_path / "m")
+    assert loaded.evaluate(X, y, verbose=0) == model.evaluate(X, y, verbose=0)
+
+
+def test_an_own_loss_as_metric_cannot_be_saved(tmp_path):
+    class Mine(Huber):
+        pass
+
+    model = regressor(metrics=[Mine()])
+    with pytest.raises(TypeError, match=r"save: expected .*, got Mine"):
+        model.save(tmp_path / "m")
+    model.save_weights(tmp_path / "w")
+    other = regressor(metrics=[Mine()])
+    other.load_weights(tmp_path / "w")
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
 
 
 def test_a_loss_is_left_out_without_functions(tmp_path):
     regressor(squared, ["mae"]).save(tmp_path / "m")
-    loaded = fastnn.load_model(tmp_path / "m")
+    loaded = fastnn.load_model(tmp_path / "m", custom_objects={"worst": worst})
     assert (loaded.loss, loaded.metrics_names) == (None, ["loss", "mae"])
     with pytest.raises(ValueError, match="fit: expected a model compiled with a loss"):
         loaded.fit(X, Y, verbose=0)

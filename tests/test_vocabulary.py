@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from fastnn import backend
-from fastnn.initializers import Constant
 from fastnn.layers import (
     BatchNormalization,
     Dense,
     Dropout,
-    Embedding,
     Flatten,
     Identity,
     Input,
@@ -31,27 +29,6 @@ def test_clone_model():
     assert not np.array_equal(clone.layers[0].kernel, model.layers[0].kernel)
     with pytest.raises(TypeError, match="model: expected a Sequential"):
         clone_model(model.layers[0])
-
-
-def test_constant_of_an_array():
-    values = np.arange(8.0).reshape(4, 2)
-    constant = Constant(values)
-    values[:] = 0  # the initializer has its own
-    model = Sequential(
-        [Input((3,)), Embedding(4, 2, embeddings_initializer=constant), Flatten(),
-         Dense(2, bias_initializer=Constant([1, 2]))]
-    )  # fmt: skip
-    for made in (model, Sequential.from_config(model.get_config())):
-        np.testing.assert_array_equal(made.get_weights()[0], np.arange(8).reshape(4, 2))
-        np.testing.assert_array_equal(made.get_weights()[2], [1, 2])
-    np.testing.assert_array_equal(Constant([1, 2])((3, 2), "float64"), [[1, 2]] * 3)
-    with pytest.raises(ValueError, match=r"value: .* of shape \(2, 3\), got one of \(2,\)"):
-        Constant([1, 2])((2, 3))
-    for wrong in ([1, np.nan], [[1], [2, 3]]):
-        with pytest.raises(ValueError, match="value"):
-            Constant(wrong)
-    with pytest.raises(TypeError, match="value"):
-        Constant(["a"])
 
 
 def test_identity():

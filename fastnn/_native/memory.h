@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 #endif
 
-/* Zeroed bytes at a multiple of `least`, a power of two, for free(); NULL where there are none. From 1 MiB on they are
- * whole huge pages where the system has them: kernels walk several panels at once, thousands of
- * rows apart, and a matrix product of 2048 is a tenth faster when that misses no TLB. */
+/* Zeroed bytes at a multiple of `least`, a power of two, for free(); NULL where there are none. From
+ * 1 MiB on they are whole huge pages where the system has them: kernels walk several panels at once,
+ * thousands of rows apart, and a matrix product of 2048 is a tenth faster when that misses no TLB. */
 static inline void *fnn_zalloc(size_t bytes, size_t least) {
     const size_t huge = (size_t)2 << 20, align = bytes >= huge / 2 ? huge : least;
     const size_t size = (bytes + align - 1) / align * align + (bytes == 0) * align;

@@ -209,10 +209,13 @@ def _histogram(array: np.ndarray) -> dict[str, Any]:
     values = values[np.isfinite(values)].astype(np.float64)  # others have no place in a range
     if not values.size:
         return {}
-    counts, edges = np.histogram(values, 30)
+    low, high = values.min(), values.max()
+    counts, edges = np.array([values.size]), np.array([low, high])
+    if high - low > 1e-6 * max(high, -low):  # else there may be no numbers between them for edges
+        counts, edges = np.histogram(values, 30)
     return {
-        "min": values.min(),
-        "max": values.max(),
+        "min": low,
+        "max": high,
         "num": values.size,
         "sum": values.sum(),
         "sum_squares": (values**2).sum(),

@@ -18,20 +18,21 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers as layers_module
+from fastnn import losses as losses_module
 from fastnn._data import Shape, as_bool, as_int, as_path, as_shape, as_weights
 from fastnn._registry import Configurable, serialize
 from fastnn.config import DTypePolicy
 from fastnn.layers import InputLayer, Layer
 from fastnn.losses import FunctionLoss, Loss
-from fastnn.metrics import FunctionMetric, Metric
+from fastnn.metrics import FunctionMetric, LossMetric, Metric
 from fastnn.models import Sequential
 
 FORMAT = "fastnn 1"  # in the metadata; another number for another layout
 PROOF = "input"  # an array as long as the input, in files of fewer weights
 BACKUP = "backup."  # begins the names of arrays that are no model's
-LAMBDA = "<lambda>"  # the name of all lambdas; here also of what has no name
 FOREIGN = {b"PK\x03\x04": "a Keras archive (a zip file)", b"\x89HDF": "an HDF5 file"}  # their magic
 
+_OF_FUNCTIONS: Mapping[str, Any] = {kind.__name__: kind for kind in (FunctionLoss, FunctionMetric)}
 State = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
@@ -109,45 +110,53 @@ def _weights_config(model: Sequential) -> dict[str, Any]:
     }
 
 
+def _key(part: FunctionLoss | FunctionMetric) -> str:
+    """What `custom_objects` finds the function of a loss or metric by."""
+    name = str(getattr(part.function, "__name__", "<lambda>"))
+    return str(part.name) if name == "<lambda>" else name
+
+
 def _written(part: Any) -> Any:
     """A loss or metric of `get_compile_config`; a function by its name: a file holds no code."""
     if not isinstance(part, (FunctionLoss, FunctionMetric)):
         return part
     written = serialize(part)
-    written["config"]["function"] = getattr(part.function, "__name__", LAMBDA)
+    function: Any = part.function
+    written["config"]["function"] = (
+        serialize(function) if isinstance(function, Loss) else _key(part)
+    )
     return written
+
+
+def _is_function(part: Any) -> bool:
+    return isinstance(part, dict) and part["class_name"] in _OF_FUNCTIONS
 
 
 def _read(part: Any, functions: Mapping[str, Any]) -> Any:
     """What `_written` was given."""
-    kinds = {kind.__name__: kind for kind in (FunctionLoss, FunctionMetric)}
-    if not isinstance(part, dict) or part["class_name"] not in kinds:
+    if not _is_function(part):
         return part
     name = part["config"]["function"]
-    if name == LAMBDA:
-        raise _MissingError(
-            f"custom_objects: expected functions with names to find them by, got a model compiled "
-            f"with a {LAMBDA}; give load_model compile=False and compile again"
-        )
-    if name not in functions:
+    if isinstance(name, dict):
+        function = losses_module.get(name)
+    elif name not in functions:
         raise _MissingError(
             f"custom_objects: expected the function {name!r}, which the model was compiled with, "
             f"got none of that name; give load_model custom_objects={{{name!r}: ...}}, or "
             f"compile=False"
         )
-    function = functions[name]
-    if not callable(function) or isinstance(function, (type, Loss, Metric)):
+    elif not callable(function := functions[name]) or isinstance(function, (type, Metric)):
         raise _MissingError(f"custom_objects: expected a function as {name!r}, got {function!r}")
-    return kinds[part["class_name"]](function, part["config"]["name"])
+    return _OF_FUNCTIONS[part["class_name"]](function, part["config"]["name"])
 
 
 def _with_functions(compiled: Mapping[str, Any], functions: Mapping[str, Any]) -> dict[str, Any]:
     """A file's arguments of `compile`, functions in the place of their names.
 
-    Without any functions a loss that is one is left out: training then asks for it.
+    A loss that is one and is not among them is left out: training then asks for it.
     """
     loss = compiled["loss"]
-    lost = not functions and isinstance(loss, dict) and loss["class_name"] == FunctionLoss.__name__
+    lost = _is_function(loss) and loss["config"]["function"] not in functions
     return {
         **compiled,
         "loss": None if lost else _read(loss, functions),
@@ -158,6 +167,7 @@ def _with_functions(compiled: Mapping[str, Any], functions: Mapping[str, Any]) -
 def _own_kind(model: Sequential) -> type | None:
     """A class of one's own: a file holds names of classes, and finds none but fastnn's."""
     parts: list[Any] = [*model.layers, model.optimizer, model.loss, *model._metrics]
+    parts += [metric.loss for metric in model._metrics if isinstance(metric, LossMetric)]
     if model.optimizer is not None:
         parts += vars(model.optimizer).values()
     inner = [each for layer in model.layers for each in layer.leaves()]
@@ -363,8 +373,8 @@ def load_model(
     compile : bool
         Whether the model is compiled as the one that was saved, with the optimizer's state.
     custom_objects : dict, optional
-        By their names the functions that the model was compiled with as loss and metrics. Without
-        any, a loss of one's own is left out.
+        By their names the functions that the model was compiled with as loss and metrics; one
+        without a name by that of its loss or metric. A loss that is not among them is left out.
 
     Raises
     ------
@@ -372,7 +382,7 @@ def load_model(
         If there is no such file.
     ValueError
         If the file is damaged or no such file; the message names the path. If `custom_objects`
-        lacks a function that `compile` needs.
+        lacks a metric's function.
     TypeError
         If `path` is no path, or `custom_objects` no dict.
 

@@ -1,7 +1,6 @@
 """What every layer is: settings, a name, and weights that live in the model's network once it is
 built."""
 
-import re
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from fastnn._data import (
     check_neutral,
 )
 from fastnn._lock import ModelLock
-from fastnn._registry import Configurable
+from fastnn._registry import Configurable, snake_case
 from fastnn.config import DTypePolicy, standardize_policy
 
 _names_given: Counter[str] = Counter()
@@ -35,12 +34,6 @@ def auto_name(base: str) -> str:
 def forget_names() -> None:
     """Count new names from the beginning."""
     _names_given.clear()
-
-
-def snake_case(name: str) -> str:
-    """A class's name as Keras writes it: BatchNormalization is batch_normalization."""
-    words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def as_name(name: Any, base: str) -> str:

@@ -33,7 +33,8 @@ class Metric(Configurable):
 
     `sparse` says whether targets are class ids; None takes both. `rises` says whether more is
     better; None: unknown. `reads_outputs` says that it is of all targets and predictions instead,
-    computed once an epoch, not as a batch or a slice of it ends.
+    computed once an epoch, not as a batch or a slice of it ends. `of_classes`: it tells outputs
+    apart, which must be of one axis.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ class Metric(Configurable):
     sparse: bool | None = False
     rises: bool | None = None
     reads_outputs = False
+    of_classes = False
     _name: str
     _engine_name: str
 

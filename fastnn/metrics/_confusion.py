@@ -21,18 +21,6 @@ def _threshold(thresholds: Any, name: str) -> float:
     return as_number(thresholds, name, 0, 1, bounds="[]")
 
 
-def _of_one_axis(
-    y_true: np.ndarray, y_pred: np.ndarray, name: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whether targets are positive, and the predictions of them, for metrics of single classes."""
-    if y_true.ndim != 2:
-        raise ValueError(
-            f"metrics: expected outputs of one axis for {name} of classes, got shape "
-            f"{y_true.shape[1:]}; put a Flatten() last"
-        )
-    return y_true > 0.5, y_pred[:, : y_true.shape[1]]
-
-
 class _Positives(Metric):
     """What is made of the numbers of positive predictions and of positive targets, above 1/2.
 
@@ -74,7 +62,7 @@ class _Share(_Above):
     ) -> None:
         super().__init__(thresholds, name, dtype, top_k=top_k)
         self.class_id = None if class_id is None else as_int(class_id, "class_id", 0)
-        self.reads_outputs = class_id is not None
+        self.reads_outputs = self.of_classes = class_id is not None
 
     def result(self, means: list[float], count: int) -> float:
         right, whole = means
@@ -87,10 +75,10 @@ class _Share(_Above):
             )
 
     def of_outputs(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        y, p = _of_one_axis(y_true, y_pred, self.name)
-        actual, predicted = y[:, self.class_id], p[:, self.class_id] > self._threshold
+        actual = y_true[:, self.class_id] > 0.5
+        predicted = y_pred[:, self.class_id] > self._threshold
         whole = {"actual_positive": actual, "predicted_positive": predicted}[self._parts[0]]
-        return self.result([float((actual & predicted).sum()), float(whole.sum())], len(y))
+        return self.result([float((actual & predicted).sum()), float(whole.sum())], len(y_true))
 
     def get_config(self) -> dict[str, Any]:
         own = super().get_config()
@@ -215,7 +203,7 @@ class FBetaScore(_Positives):
         if threshold is not None:
             threshold = as_number(threshold, "threshold", 0, 1, bounds="[]")
         self._threshold = self.threshold = threshold
-        self.reads_outputs = average != "micro" or threshold is None
+        self.reads_outputs = self.of_classes = average != "micro" or threshold is None
 
     def _scores(self, right: Any, predicted: Any, actual: Any) -> np.ndarray:
         """Of each class or of all, from how many are both, predicted and actual positives."""
@@ -235,7 +223,7 @@ class FBetaScore(_Positives):
             )
 
     def of_outputs(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        y, p = _of_one_axis(y_true, y_pred, self.name)
+        y, p = y_true > 0.5, y_pred[:, : y_true.shape[1]]
         if self.threshold is None:
             positive = (p >= p.max(axis=1, keepdims=True)) & (abs(p) > 1e-9)  # Keras's zero
         else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._data import as_bool, as_int, as_rows, numeric
+from fastnn._registry import snake_case
 from fastnn.metrics._base import OutputMetric
 
 
@@ -170,9 +171,7 @@ def _name_of(function: Any) -> str:
     """What Keras reports a function under: its name in snake case, without what is no letter."""
     if hasattr(function, "name"):
         return str(function.name)
-    name = re.sub(r"\W+", "", getattr(function, "__name__", type(function).__name__))
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    return snake_case(re.sub(r"\W+", "", getattr(function, "__name__", type(function).__name__)))
 
 
 class FunctionMetric(OutputMetric):
