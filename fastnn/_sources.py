@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
-from queue import SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from fastnn._data import as_bool, as_int
@@ -188,6 +186,9 @@ class Prefetch:
     """
 
     def __init__(self, items: Iterator[Any]) -> None:
+        from queue import SimpleQueue  # these two load slowly, and arrays do without
+        from threading import Thread
+
         self._ready: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self._free: SimpleQueue[None] = SimpleQueue()  # one for each that may be made
         for _ in range(AHEAD):

@@ -1,6 +1,5 @@
 """Models, under Keras's names."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from os import PathLike
@@ -556,6 +555,8 @@ class Sequential(Trainer):
         (None, 3)
         """
         written = {"class_name": "Sequential", "config": self.get_config()}
+        import json  # rarely needed, as below
+
         return json.dumps(written, **kwargs)
 
     def save(self, filepath: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:
@@ -814,6 +815,8 @@ def model_from_json(
     >>> model_from_json(Sequential([Dense(3, input_shape=(2,))]).to_json()).count_params()
     9
     """
+    import json
+
     check_neutral("model_from_json", {"custom_objects": custom_objects}, _NO_CUSTOM_OBJECTS)
     if not isinstance(json_string, str):
         raise TypeError(f"json_string: expected a str, got {type(json_string).__name__}")

@@ -1,6 +1,5 @@
 """Callbacks that write down what happens, and one that sets the learning rate by the epoch."""
 
-import csv
 import os
 from collections.abc import Callable, Mapping
 from typing import IO, Any
@@ -70,6 +69,8 @@ class CSVLogger(Callback):
         self._new = False
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        import csv  # rarely needed
+
         logs = logs or {}
         if self._file is None:
             return
