@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import _sources, trainer
+from fastnn import trainer
 from fastnn._lock import ModelLock
 from fastnn.layers import Dense
 from fastnn.models import Sequential
@@ -49,12 +49,12 @@ def test_a_thread_of_batches_that_is_interrupted_as_it_starts_ends(monkeypatch):
 
     model = regressor()
     with monkeypatch.context() as patch:
-        patch.setattr(_sources.Thread, "start", start_and_interrupt)
+        patch.setattr(threading.Thread, "start", start_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             model.fit(batches(), steps_per_epoch=5, verbose=0)
     assert not [t for t in threading.enumerate() if t.name.startswith("fastnn batches")]
     with monkeypatch.context() as patch:
-        patch.setattr(_sources.Thread, "start", interrupt)  # it never runs
+        patch.setattr(threading.Thread, "start", interrupt)  # it never runs
         with pytest.raises(KeyboardInterrupt):
             model.fit(batches(), steps_per_epoch=5, verbose=0)
 
