@@ -25,6 +25,24 @@ def as_predictions(y_pred: Any) -> np.ndarray:
     return array
 
 
+def shape_of(y_pred: Any) -> Shape:
+    """That of predictions (..., outputs), refused where there are none."""
+    shape: Shape = np.shape(y_pred)
+    if not shape or 0 in shape:
+        raise ValueError(f"y_pred: expected (..., outputs) of numbers, got shape {shape}")
+    return shape
+
+
+def in_rows(y_true: Any, y_pred: Any, sparse: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and predictions of samples along any axes, (..., outputs), with a row for each."""
+    shape, given = shape_of(y_pred), np.shape(y_true)
+    expected = shape[:-1] if sparse else shape
+    if given != expected and not (sparse and given == (*expected, 1)):
+        raise ValueError(f"y_true: expected shape {expected} for that of y_pred, got {given}")
+    p = np.reshape(y_pred, (-1, shape[-1]))
+    return np.reshape(y_true, -1 if sparse else p.shape), p
+
+
 def judge(
     p: np.ndarray,
     y: np.ndarray,

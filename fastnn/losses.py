@@ -92,17 +92,9 @@ class Loss(Configurable):
         """The loss of each sample, by the engine's NumPy twin."""
         from fastnn.reference.kernels import LOSSES  # rarely needed
 
-        shape = np.shape(y_pred)
-        if not shape or 0 in shape:
-            raise ValueError(f"y_pred: expected (..., outputs) of numbers, got shape {shape}")
-        if len(shape) != 2:  # to a row for each sample
-            expected, given = shape[:-1] if self.sparse else shape, np.shape(y_true)
-            if given != expected and not (self.sparse and given == (*expected, 1)):
-                raise ValueError(
-                    f"y_true: expected shape {expected} for that of y_pred, got {given}"
-                )
-            y_pred = np.reshape(y_pred, (-1, shape[-1]))
-            y_true = np.reshape(y_true, -1 if self.sparse else y_pred.shape)
+        shape = _judge.shape_of(y_pred)
+        if len(shape) != 2:
+            y_true, y_pred = _judge.in_rows(y_true, y_pred, self.sparse)
         p = _judge.as_predictions(y_pred)
         y = _judge.check(y_true, p, self.sparse, self.target_shape(p.shape[1:]), self.ignored)
         counted = np.True_ if self.ignored is None else y != self.ignored

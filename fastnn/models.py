@@ -15,13 +15,13 @@ from fastnn._registry import serialize
 from fastnn._summary import summary_lines
 from fastnn.config import dtype_policy
 from fastnn.layers import Dense, InputLayer, Layer
-from fastnn.layers._base import as_name, shapes_through
+from fastnn.layers._base import Variables, as_name, shapes_through
 from fastnn.trainer import Trainer
 
 _NO_CUSTOM_OBJECTS: Mapping[str, tuple[Any, ...]] = {"custom_objects": (None, {})}
 
 
-class Sequential(Trainer):
+class Sequential(Variables, Trainer):
     """A stack of layers.
 
     Parameters
@@ -333,11 +333,6 @@ class Sequential(Trainer):
         return [weight for layer in self._layers for weight in layer.get_weights()]
 
     @property
-    def weights(self) -> list[np.ndarray]:
-        """Copies, as `get_weights` returns them."""
-        return self.get_weights()
-
-    @property
     def trainable_weights(self) -> list[np.ndarray]:
         """Copies of those weights that training changes."""
         return [weight for layer in self._layers for weight in layer.trainable_weights]
@@ -346,21 +341,6 @@ class Sequential(Trainer):
     def non_trainable_weights(self) -> list[np.ndarray]:
         """Copies of the others."""
         return [weight for layer in self._layers for weight in layer.non_trainable_weights]
-
-    @property
-    def variables(self) -> list[np.ndarray]:
-        """The same as `weights`; likewise the next two."""
-        return self.weights
-
-    @property
-    def trainable_variables(self) -> list[np.ndarray]:
-        """The same as `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[np.ndarray]:
-        """The same as `non_trainable_weights`."""
-        return self.non_trainable_weights
 
     @property
     def trainable(self) -> bool:
@@ -554,9 +534,9 @@ class Sequential(Trainer):
         >>> model_from_json(model.to_json()).output_shape
         (None, 3)
         """
-        written = {"class_name": "Sequential", "config": self.get_config()}
         import json  # rarely needed, as below
 
+        written = {"class_name": "Sequential", "config": self.get_config()}
         return json.dumps(written, **kwargs)
 
     def save(self, filepath: "str | bytes | PathLike[str]", overwrite: bool = True) -> None:

@@ -3,7 +3,7 @@ built."""
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -45,7 +45,37 @@ def as_name(name: Any, base: str) -> str:
     return name
 
 
-class Layer(Configurable):
+class Variables:
+    """Keras's other words for the weights of a layer or model."""
+
+    get_weights: Callable[[], list[np.ndarray]]
+    trainable_weights: Any
+    non_trainable_weights: Any
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Copies, as `get_weights` returns them."""
+        return self.get_weights()
+
+    @property
+    def variables(self) -> list[np.ndarray]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[np.ndarray]:
+        """The same as `trainable_weights`."""
+        weights: list[np.ndarray] = self.trainable_weights
+        return weights
+
+    @property
+    def non_trainable_variables(self) -> list[np.ndarray]:
+        """The same as `non_trainable_weights`."""
+        weights: list[np.ndarray] = self.non_trainable_weights
+        return weights
+
+
+class Layer(Variables, Configurable):
     """Base of all layers.
 
     Parameters
@@ -284,11 +314,6 @@ class Layer(Configurable):
         return [weight.copy() for weight in self._weights or []]
 
     @property
-    def weights(self) -> list[np.ndarray]:
-        """Copies, as `get_weights` returns them."""
-        return self.get_weights()
-
-    @property
     def trainable_weights(self) -> list[np.ndarray]:
         """Copies of those weights that training changes."""
         return self.get_weights()[: len(self.stepped_names)] if self.trainable else []
@@ -297,21 +322,6 @@ class Layer(Configurable):
     def non_trainable_weights(self) -> list[np.ndarray]:
         """Copies of the others: of a layer that is not trained all, else such as a moving mean."""
         return self.get_weights()[len(self.stepped_names) if self.trainable else 0 :]
-
-    @property
-    def variables(self) -> list[np.ndarray]:
-        """The same as `weights`; likewise the next two."""
-        return self.weights
-
-    @property
-    def trainable_variables(self) -> list[np.ndarray]:
-        """The same as `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[np.ndarray]:
-        """The same as `non_trainable_weights`."""
-        return self.non_trainable_weights
 
     def set_weights(self, weights: list[Any]) -> None:
         """Replace the weights.

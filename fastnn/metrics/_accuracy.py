@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _judge
 from fastnn._data import as_int, as_number, check_neutral, numeric
 from fastnn._measures import Measure
 from fastnn.losses import Loss
@@ -152,17 +153,11 @@ def _hits(y_true: Any, y_pred: Any, k: int | None, *, sparse: bool) -> Any:
     """1 for each sample whose class is the largest prediction, or one of the k largest."""
     from fastnn.reference.kernels import argmax_match, in_top_k  # rarely needed
 
-    p, y = numeric(y_pred, "y_pred"), numeric(y_true, "y_true")
-    if p.ndim == 0 or 0 in p.shape:
-        raise ValueError(f"y_pred: expected (..., classes) of numbers, got shape {p.shape}")
-    shape = p.shape[:-1]
-    expected = (shape, (*shape, 1)) if sparse else (p.shape,)
-    if y.shape not in expected:
-        raise ValueError(f"y_true: expected shape {expected[0]} for that of y_pred, got {y.shape}")
-    rows = p.reshape(-1, p.shape[-1])
-    y = y.reshape(-1).astype(np.int64) if sparse else y.reshape(rows.shape)
-    hits = argmax_match(rows, y) if k is None else in_top_k(rows, y, k)
-    return hits.astype(np.float32).reshape(shape)[()]
+    predictions = numeric(y_pred, "y_pred")
+    y, p = _judge.in_rows(numeric(y_true, "y_true"), predictions, sparse)
+    y = y.astype(np.int64) if sparse else y
+    hits = argmax_match(p, y) if k is None else in_top_k(p, y, k)
+    return hits.astype(np.float32).reshape(predictions.shape[:-1])[()]
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
