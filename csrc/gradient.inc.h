@@ -2,7 +2,7 @@
  * same with no step, but the norms of both.
  *
  * A tile of dW is computed as gemm_tn does. While it multiplies, the weights of the tile before it
- * are updated, a vector every two steps of k: multiplications leave the divider, which bounds Adam,
+ * are updated, a vector every step of k: multiplications leave the divider, which bounds Adam,
  * and the port for stores idle. What k is too short for follows at once. A gradient that is not kept
  * never leaves L1. Weights that are `far` are fetched a tile ahead, and those of a tile are summed up
  * for the penalty once they are there; a sum between the products measured slower.
@@ -52,15 +52,14 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
         acc[r][v] = v_zero();
     const ptrdiff_t cols = nv == NV ? VL : t->cols, stride = nv == NV ? VL : P;
     const tile_weights u = t->before; /* a copy: stores to weights cannot change it */
-    const ptrdiff_t vectors = u.rows * nv, together = min_size(t->k / 2, vectors);
+    const ptrdiff_t vectors = u.rows * nv, together = min_size(t->k, vectors);
     const real *a = t->a, *b = t->b, *ahead = t->ahead;
     const ptrdiff_t ahead_step = t->ahead_step;
     ptrdiff_t k = t->k, i = 0;
-    for (; i < together; i++, k -= 2, a += 2 * P, b += 2 * P) {
+    for (; i < together; i++, k--, a += P, b += P) {
         if (t->far) fetch_weights(step == norm_step, &u, (vectors + i) * stride);
         tile_step(mr, nv, 1, a, b, acc);
         step(i * stride, cols, &t->hyper, u.g, &u.s);
-        tile_step(mr, nv, 1, a + P, b + P, acc);
     }
     for (; k >= 2; k -= 2, a += 2 * P, b += 2 * P, ahead += ahead_step) {
         __builtin_prefetch(ahead, 0, 2);

@@ -9,12 +9,7 @@
  */
 #if VL >= 4 && !FNN_BF16
 
-#if MR < 8
-#define SLIM_MR MR
-#else
-#define SLIM_MR 8 /* hides an fma's latency */
-#endif
-enum { SLIM = VL / 4, SLIM_GROUPS = (SLIM_MR + GROUP - 1) / GROUP };
+enum { SLIM = VL / 4, SLIM_GROUPS = (MR + GROUP - 1) / GROUP };
 
 /* k < 4 steps of A and of B, with zeros for the others */
 NOINLINE void slim_rest(int mr, ptrdiff_t k, const real *a, ptrdiff_t row, const real *b, ptrdiff_t b_row,
@@ -32,27 +27,27 @@ INLINE void slim_steps(const int mr, ptrdiff_t k, const real *a, ptrdiff_t row, 
     part_rows(SLIM_GROUPS, a, row, groups);
     for (; k >= 4; k -= 4, b += 4 * b_row) {
         const vreal bv = v_columns(b, b_row);
-        UNROLL(8) for (int r = 0; r < mr; r++)
+        UNROLL(16) for (int r = 0; r < mr; r++)
             acc[r][0] = v_fma(v_repeat(groups[r / GROUP] + r % GROUP * row), bv, acc[r][0]);
         UNROLL(4) for (int g = 0; g < SLIM_GROUPS; g++) groups[g] += 4;
     }
     if (k > 0) {
-        real a_four[4 * SLIM_MR], b_four[VL];
+        real a_four[4 * MR], b_four[VL];
         slim_rest(mr, k, groups[0], row, b, b_row, a_four, b_four);
         const vreal bv = v_load(b_four);
-        UNROLL(8) for (int r = 0; r < mr; r++) acc[r][0] = v_fma(v_repeat(a_four + 4 * r), bv, acc[r][0]);
+        UNROLL(16) for (int r = 0; r < mr; r++) acc[r][0] = v_fma(v_repeat(a_four + 4 * r), bv, acc[r][0]);
     }
 }
 
 INLINE void slim_rows(const int mr, ptrdiff_t row, ptrdiff_t panel, const tile_args *t) {
     vreal acc[MR][NV];
     const vmask mask = v_first(t->cols);
-    UNROLL(8) for (int r = 0; r < mr; r++) acc[r][0] = v_zero();
+    UNROLL(16) for (int r = 0; r < mr; r++) acc[r][0] = v_zero();
     const real *a = t->a, *b = t->b;
     for (ptrdiff_t k = t->k; k > 0; k -= P, a += panel, b += P * t->b_row)
         slim_steps(mr, min_size(k, P), a, row, b, t->b_row, acc);
     const vreal bias = t->bias ? v_load_m(mask, t->bias) : v_zero();
-    UNROLL(8) for (int r = 0; r < mr; r++) acc[r][0] = v_add(v_sums(acc[r][0]), bias);
+    UNROLL(16) for (int r = 0; r < mr; r++) acc[r][0] = v_add(v_sums(acc[r][0]), bias);
     finish(mr, 1, 0, &mask, 0, t, acc);
 }
 
@@ -61,8 +56,8 @@ typedef void (*slim_fn)(ptrdiff_t row, ptrdiff_t panel, const tile_args *t);
 #define SLIM_FN(mr) \
     NOINLINE void slim_##mr(ptrdiff_t row, ptrdiff_t panel, const tile_args *t) { slim_rows(mr, row, panel, t); }
 #define SLIM_ROW(mr) slim_##mr,
-TILES_(SLIM_MR)(SLIM_FN)
-static const slim_fn SLIM_TILE[SLIM_MR] = {TILES_(SLIM_MR)(SLIM_ROW)}; /* [mr - 1] */
+TILES_(MR)(SLIM_FN)
+static const slim_fn SLIM_TILE[MR] = {TILES_(MR)(SLIM_ROW)}; /* [mr - 1] */
 
 /* up to P rows of C; those of A^T lie `col` apart, and so many numbers of one can be read */
 NOINLINE void slim_columns(ptrdiff_t m, ptrdiff_t col, ptrdiff_t readable, const tile_args *t) {
@@ -99,7 +94,7 @@ INLINE void slim_tiles(const int layout, ptrdiff_t m, tile_args *t) {
             slim_columns(min_size(m, P), col, layout == PANELS_TN ? P : m, t);
         return;
     }
-    for (ptrdiff_t left = (m + SLIM_MR - 1) / SLIM_MR; left > 0; left--) {
+    for (ptrdiff_t left = (m + MR - 1) / MR; left > 0; left--) {
         const ptrdiff_t mr = (m + left - 1) / left;
         SLIM_TILE[mr - 1](row, layout == PANELS_NN ? t->a_panel : P, t);
         next_rows(layout, mr, t);
