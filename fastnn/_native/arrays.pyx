@@ -21,7 +21,7 @@ from fastnn._native.core cimport (
     fnn_barrier, fnn_barrier_wait, fnn_colsum, fnn_curve, fnn_curve_grad, fnn_grad, fnn_kernels, fnn_now,
     fnn_probe, fnn_rows, fnn_rows_grad, fnn_unary, FNN_CURVE_PARAMS, kernels, n_threads,
 )
-from fastnn._native.matmul cimport multiply, product, share
+from fastnn._native.matmul cimport THREAD_WORK, multiply, product, share, work_of
 from fastnn._native.team cimport pays, run_team
 
 cdef extern from "Python.h":
@@ -40,8 +40,8 @@ cdef const fnn_kernels *f64 = kernels(FNN_FLOAT64)
 cdef enum:
     ELEMENTS_PAY = 1 << 16
     ELEMENTS_LEAST = 1 << 12
-    # multiply-adds for which another thread pays
-    PRODUCTS_PAY = 1 << 20
+    # Multiply-adds that take as long as so many elements: of such work it takes some to pay for waking a team.
+    PRODUCTS_UNIT = 1 << 20
 
 
 # ---- arrays in ---------------------------------------------------------------------------------
@@ -283,11 +283,11 @@ cdef sweep row_by_row(const Array *x, const Array *dy, Array *y):
     return s
 
 
-cdef int team_for(object num_threads, ptrdiff_t work, ptrdiff_t for_one) except -1:
+cdef int team_for(object num_threads, ptrdiff_t work, ptrdiff_t for_one, double unit) except -1:
     """Threads to use: num_threads if given, else as many as have `for_one` of the work each, if to
-    wake them pays."""
+    wake them pays, which goes by units of work."""
     if num_threads is None:
-        if work < 2 * for_one or not pays(work / <double>for_one):
+        if work < 2 * for_one or not pays(work / unit):
             return 1
         return min(n_threads(None), work // for_one)
     if type(num_threads) is int and num_threads == 1:
@@ -301,7 +301,7 @@ cdef object unary(object x, object out, object num_threads, fnn_unary single, fn
     if not look(x, &ax):
         x, = plain(("x",), (x,))
         look(x, &ax)
-    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY, ELEMENTS_PAY)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = elementwise(&ax, &ax, &ay)
@@ -326,7 +326,7 @@ cdef object backward(tuple names, object saved, object dy, object out, object nu
     cdef Array a_saved, a_dy, a_dx
     given = saved, dy
     saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
-    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY, ELEMENTS_PAY)
     dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
     cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
     s.grad = single if a_dy.dtype == FNN_FLOAT32 else double
@@ -914,7 +914,7 @@ cdef object curve(object x, object out, object num_threads, fnn_curve single, fn
     if not look(x, &ax):
         x, = plain(("x",), (x,))
         look(x, &ax)
-    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY, ELEMENTS_PAY)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = elementwise(&ax, &ax, &ay)
@@ -929,7 +929,7 @@ cdef object curve_backward(tuple names, object saved, object dy, object out, obj
     cdef Array a_saved, a_dy, a_dx
     given = saved, dy
     saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
-    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY, ELEMENTS_PAY)
     dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
     cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
     s.curve_grad = single if a_dy.dtype == FNN_FLOAT32 else double
@@ -1055,7 +1055,7 @@ cdef object by_rows(object x, object out, object num_threads, fnn_rows single, f
         x, = plain(("x",), (x,))
         look(x, &ax)
     check_2d(&ax, "x", x)
-    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY, ELEMENTS_PAY)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = row_by_row(&ax, &ax, &ay)
@@ -1070,7 +1070,7 @@ cdef object backward_by_rows(object y, object dy, object out, object num_threads
     given = y, dy
     y, dy = saved_and_gradient(Y_DY, y, dy, &a_y, &a_dy)
     check_2d(&a_y, "y", y)
-    cdef int threads = team_for(num_threads, a_y.size, ELEMENTS_PAY)
+    cdef int threads = team_for(num_threads, a_y.size, ELEMENTS_PAY, ELEMENTS_PAY)
     dx = target(out, dy.shape, a_dy.dtype, Y_DY, given, True, &a_dx)
     cdef sweep s = row_by_row(&a_y, &a_dy, &a_dx)
     s.rows_grad = single if a_y.dtype == FNN_FLOAT32 else double
@@ -1249,7 +1249,7 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=No
             f"b must have {p.k} {'columns' if flip_b else 'rows'}, as a of shape {a.shape} "
             f"has {'rows' if flip_a else 'columns'}, got shape {b.shape}")
     cdef const fnn_kernels *use = product_kernels(aa, precision)
-    cdef int threads = team_for(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
+    cdef int threads = team_for(num_threads, work_of(p.m, p.n, p.k), THREAD_WORK, PRODUCTS_UNIT)
     c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac,
                inputs if a is given[0] and b is given[1] else NULL)
     multiply_from_left(&p, aa, flip_a)
@@ -1323,7 +1323,7 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     if bias is not None and bias.shape != (ak.cols,):
         raise ValueError(f"bias must have shape {(ak.cols,)}, got {bias.shape}")
     p.m, p.n, p.k = ax.rows, ak.cols, ax.cols
-    cdef int threads = team_for(num_threads, p.m * p.n * p.k, PRODUCTS_PAY)
+    cdef int threads = team_for(num_threads, work_of(p.m, p.n, p.k), THREAD_WORK, PRODUCTS_UNIT)
     y = target(out, (p.m, p.n), ax.dtype, names, given, False, &ay)
     multiply_from_left(&p, &ax, False)
     multiply_from_right(&p, &ak, False)
@@ -1407,7 +1407,7 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     if dy.shape != shape:
         raise ValueError(f"dy must have shape {shape}, got {dy.shape}")
     cdef const fnn_kernels *k = kernels_of(&ax)
-    cdef int threads = team_for(num_threads, ax.rows * ax.cols * ak.cols, PRODUCTS_PAY)
+    cdef int threads = team_for(num_threads, work_of(ax.rows, ak.cols, ax.cols), THREAD_WORK, PRODUCTS_UNIT)
     dx = target(None, x.shape, ax.dtype, (), (), False, &adx)
     dkernel = target(None, kernel.shape, ax.dtype, (), (), False, &adk)
     dbias = target(None, (ak.cols,), ax.dtype, (), (), False, &adb)

@@ -21,6 +21,11 @@ cdef struct product:
 # Runs it on at most `threads` threads with the GIL released. C must not overlap the others.
 cdef int multiply(const fnn_kernels *kernels, const product *what, int threads) except -1
 
+# Multiply-adds for which another thread pays, and how many a product counts as.
+cdef enum:
+    THREAD_WORK = 3 << 17
+cdef ptrdiff_t work_of(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k) noexcept nogil
+
 # The first of `total` things of part `part` out of `parts`; parts begin at multiples of `unit`.
 cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part,
                      ptrdiff_t parts) noexcept nogil

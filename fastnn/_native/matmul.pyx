@@ -48,7 +48,11 @@ cdef enum:
     FEW_COLUMNS = 12    # the same
     FEW_DIRECT_ROWS = 5     # of C, where tiles need not pack B, either
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
-    THREAD_WORK = 1 << 18   # multiply-adds below which another thread cannot pay
+    READING = 2         # multiply-adds that take as long as an element that is read for fewer of them
+
+
+cdef ptrdiff_t work_of(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k) noexcept nogil:
+    return max(m, READING) * max(n, READING) * k
 
 
 # What the threads of one column of the grid share.
@@ -500,7 +504,7 @@ cdef void work_few(void *what, int part, int parts) noexcept nogil:
 
 
 cdef void run_few(const few_plan *s, ptrdiff_t threads):
-    if s.g.m * s.g.n * s.g.k < THREAD_WORK:
+    if work_of(s.g.m, s.g.n, s.g.k) < THREAD_WORK:
         work_few(<void *>s, 0, 1)   # as in run
     else:
         with nogil:
@@ -514,7 +518,7 @@ cdef int multiply(const fnn_kernels *k, const product *what, int threads) except
     cdef size_t size
     cdef char *aligned
     cdef char memory[SMALL + 64]
-    cdef ptrdiff_t n_threads = max(1, min(threads, what.m * what.n * what.k // THREAD_WORK))
+    cdef ptrdiff_t n_threads = max(1, min(threads, work_of(what.m, what.n, what.k) // THREAD_WORK))
     if what.m == 0 or what.n == 0:
         return 0
     if plan_few(k, what, &few):
