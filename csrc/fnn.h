@@ -191,12 +191,13 @@ typedef void (*fnn_colsum)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptrdif
  *   alpha_dropout     y = scale x + shift where it is kept, else low
  *   gaussian_noise    y = x + scale z
  *   gaussian_dropout  y = x (1 + scale z)
- * The element of row row0 + r of a batch and of column c is number i = (row0 + r) cols + c modulo
- * 2^32, and has h = hash(low(key) + i (high(key) | 1)), of the key's two halves. It is kept where
- * h >= rate 2^32. z is normal: with p = (h modulo 2^31 + 1/2) / 2^32, it is -Phi^-1(p) where h < 2^31,
- * else Phi^-1(p), to within some units in the last place of 1 + |z|. */
+ * rows x cols elements from row row0 and column col0 on, a panel's first, of a batch whose rows have `width`: that
+ * of row r and of column c of the batch is number i = r width + c modulo 2^32, and has
+ * h = hash(low(key) + i (high(key) | 1)), of the key's two halves. It is kept where h >= rate 2^32. z is normal:
+ * with p = (h modulo 2^31 + 1/2) / 2^32, it is -Phi^-1(p) where h < 2^31, else Phi^-1(p), to within some units
+ * in the last place of 1 + |z|. */
 typedef struct {
-    ptrdiff_t rows, cols, row0;
+    ptrdiff_t rows, cols, row0, col0, width;
     ptrdiff_t panel;        /* row stride P */
     uint64_t key;
     double rate;            /* 0 <= rate < 1 */

@@ -62,7 +62,7 @@ INLINE hashes hashes_of(uint64_t key) {
 
 /* the number of the first element of a row of panel j */
 INLINE uint32_t element(const fnn_noise_args *g, ptrdiff_t r, ptrdiff_t j) {
-    return (uint32_t)((g->row0 + r) * g->cols + j * P);
+    return (uint32_t)((g->row0 + r) * g->width + g->col0 + j * P);
 }
 
 #if defined __GNUC__ && !defined __clang__

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,8 +32,8 @@ needs_threads = pytest.mark.skipif(not core.openmp(), reason="built without Open
 def train(build, compile_with, problem):
     """Train a new network for two epochs; return its weights, sums and predictions."""
 
-    def train(num_threads, dtype="float32", optimizer="adam", batch_size=50, n=171):
-        net = build(native.Network, dtype, 20, OPS)
+    def train(num_threads, dtype="float32", optimizer="adam", batch_size=50, n=171, ops=OPS):
+        net = build(native.Network, dtype, 20, ops)
         compile_with(net, "xent", optimizer, ("argmax_match",))
         x, y, weight = problem(n, 20, 5, "xent", dtype, labels=True)
         index = np.random.default_rng(2).permutation(n)
@@ -188,7 +190,7 @@ COPIED = {
         ],
         {},
     ),
-    "noise": ([("dense", 64, "relu", True), ("dropout", 0.3, 7), ("dense", 40, "tanh", True),
+    "noise": ([("dense", 33, "relu", True), ("dropout", 0.3, 7), ("dense", 40, "tanh", True),
                ("gaussian_noise", 0.1, 8), OPS[-1]], {}),
     "residual": ([("dense", 40, "relu", True), ("fork",), ("dense", 40, "tanh", True), ("join",),
                   OPS[-1]], {}),
@@ -199,6 +201,72 @@ COPIED = {
 }  # fmt: skip
 
 
+WIDE, NARROW = ("dense", 64, "relu", True), ("dense", 40, "tanh", True)
+HALVED = {
+    "plain": ([WIDE, NARROW, OPS[-1]], {}),
+    "two layers": ([WIDE, OPS[-1]], {}),
+    "unequal": ([("scale_shift",), ("dense", 56, "relu", False), NARROW, OPS[-1]], {}),
+    "whole panels": ([WIDE, ("dense", 32, "tanh", False), OPS[-1]], {}),
+    "not of zero": ([WIDE, ("dense", 40, "exp", True), OPS[-1]], {}),
+    "columns": (
+        [
+            ("dense", 64, "linear", True),
+            ("activation", "ramp", 0.3, 0.1, 2.0),
+            ("dropout", 0.3, 7),
+            ("activation", "silu"),
+            ("dense", 40, "relu", True),
+            ("gaussian_dropout", 0.1, 8),
+            OPS[-1],
+        ],
+        {},
+    ),
+    "dropped": ([WIDE, ("dropout", 0.3, 7), NARROW, ("dropout", 0.3, 9), OPS[-1]], {}),
+    "noise": ([("dense", 64, "tanh", True), ("gaussian_noise", 0.1, 7), NARROW, OPS[-1]], {}),
+    "clipped": ([WIDE, NARROW, OPS[-1]], {"global_clipnorm": 0.1}),
+    "clipped each": ([WIDE, NARROW, OPS[-1]], {"clipnorm": 0.1}),
+    "averages": (
+        [WIDE, NARROW, OPS[-1]],
+        {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 5},
+    ),
+    "accumulated": ([WIDE, NARROW, OPS[-1]], {"gradient_accumulation_steps": 3}),
+    # where panels are of 32 columns: halves of 4 and 3
+    "seven panels": ([("dense", 224, "silu", True), NARROW, OPS[-1]], {}),
+    "a part of seven": ([("dense", 220, "gelu", True), ("dropout", 0.3, 7), WIDE, OPS[-1]], {}),
+    "large": ([("dense", 320, "relu", True), ("dense", 128, "relu", True), OPS[-1]], {}),
+}
+
+
+def assert_two_threads_do_the_same(make, data, batch_size, dtype, own):
+    """`own`: what each of two threads may have in three calls, the last with frozen weights."""
+    x, y, weight = data
+    results = []
+    for num_threads in (1, 2, 3):
+        net = make()
+        ops = net.ops
+        totals, outputs = [], np.zeros((len(x), 5), dtype)
+        for call, size in enumerate([batch_size, 24, batch_size]):
+            if call == 1:  # what is written in between is in the copies, too
+                last = len(ops) - 1
+                net.set_kernel(last, net.get_kernel(last) * 2)
+            if call == 2:
+                first = 1 if ops[0][0] == "scale_shift" else 0
+                net.set_trainable(first, False)
+            index = np.random.default_rng(call).permutation(len(x))
+            arguments = (x, y, weight, index, size, 0, EVERYTHING, num_threads)
+            _, loss, metrics = net.train(*arguments, outputs=outputs)
+            totals += [loss, *metrics]
+            if num_threads < 3:  # of a small batch three are two
+                assert net.own in (own[call] if num_threads == 2 else {None})
+            net.evaluate(x, y, weight, index, 0, EVERYTHING, num_threads)  # in the same workspace
+        out = np.empty((len(x), 5), dtype)
+        net.predict(x, out, 1)
+        slots = [array for name in net.slot_names for array in net.get_slot(name, len(ops) - 1)]
+        flat = (net.flat_weights.copy(), net.flat_gradients.copy())
+        results.append((*flat, np.array(totals), outputs.copy(), out, *slots))
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
 @needs_threads
 @pytest.mark.parametrize("name", COPIED)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -207,37 +275,75 @@ def test_small_networks_that_two_threads_have_copies_of(
     build, compile_with, problem, name, dtype, batch_size
 ):
     ops, hyper = COPIED[name]
-    x, y, weight = problem(701, 20, 5, "xent", dtype, labels=True)
-    results = []
-    for num_threads in (1, 2):
+
+    def make():
         net = build(native.Network, dtype, 20, ops)
         compile_with(net, "xent", "adam", ("argmax_match",), **hyper)
         net.set_penalty(len(ops) - 1, (0.01, 0.02), (0.0, 0.01))
-        totals = []
-        for call, size in enumerate([batch_size, 24, batch_size]):
-            if call == 1:  # what is written in between is in the copies, too
-                last = len(ops) - 1
-                net.set_kernel(last, net.get_kernel(last) * 2)
-            if call == 2:
-                first = 1 if ops is OPS else 0
-                net.set_trainable(first, False)
-            index = np.random.default_rng(call).permutation(701)
-            _, loss, metrics = net.train(x, y, weight, index, size, 0, EVERYTHING, num_threads)
-            totals += [loss, *metrics]
-            assert net.copied == (num_threads == 2)
-            net.evaluate(x, y, weight, index, 0, EVERYTHING, num_threads)  # in the same workspace
-        out = np.empty((701, 5), dtype)
-        net.predict(x, out, 1)
-        results.append((net.flat_weights.copy(), net.flat_gradients.copy(), np.array(totals), out))
-    assert_same_bits(*results)
+        return net
+
+    data = problem(701, 20, 5, "xent", dtype, labels=True)
+    assert_two_threads_do_the_same(make, data, batch_size, dtype, [{"network"}] * 3)
+
+
+@needs_threads
+@pytest.mark.parametrize("name", HALVED)
+@pytest.mark.parametrize(
+    ("dtype", "optimizer"),
+    [("float32", "adam"), ("float64", "adam"), ("float32", "sgd"), ("float32", "rmsprop")],
+)
+@pytest.mark.parametrize(("batch_size", "penalised"), [(3, True), (32, False), (130, True)])
+def test_small_networks_that_two_threads_halve(
+    build, compile_with, problem, name, dtype, optimizer, batch_size, penalised
+):
+    ops, hyper = HALVED[name]
+
+    def make():
+        net = build(native.Network, dtype, 20, ops)
+        compile_with(net, "xent", optimizer, ("argmax_match",), **hyper)
+        for op in range(len(ops)) if penalised else ():
+            if ops[op][0] == "dense":
+                net.set_penalty(op, (0.01, 0.02), (0.0, 0.01))
+        return net
+
+    data = problem(701 if batch_size < 100 else 2101, 20, 5, "xent", dtype, labels=True)
+    own = [{"half"}, {"half"}, {"network", None}]
+    assert_two_threads_do_the_same(make, data, batch_size, dtype, own)
+
+
+SMALLER = """
+import numpy as np
+from fastnn._native.network import Network
+
+weights = []
+for num_threads in (1, 2):
+    net = Network("float32", 20, [("dense", 64, "relu", True), ("dense", 5, "softmax", True)])
+    rng = np.random.default_rng(0)
+    for op, shape in enumerate([(20, 64), (64, 5)]):
+        net.set_kernel(op, rng.normal(size=shape).astype("float32"))
+    hyper = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+    net.compile("xent", "adam", (), hyper)
+    x, y = rng.normal(size=(400, 20)).astype("float32"), np.arange(400, dtype="int32") % 5
+    net.train(x, y, None, np.arange(400), 8, 0, 1e9, num_threads)
+    weights.append(net.flat_weights.copy())
+np.testing.assert_array_equal(*weights)
+"""
+
+
+@needs_threads
+@pytest.mark.parametrize("limit", ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=true"])
+def test_a_team_smaller_than_asked_for_trains_all(limit):
+    name, value = limit.split("=")
+    subprocess.run([sys.executable, "-c", SMALLER], check=True, env={**os.environ, name: value})
 
 
 @needs_threads
 @pytest.mark.parametrize("late", [0, 1])
-def test_copies_wait_for_a_late_thread(train, delay, late):
-    expected = train(1, batch_size=8)
+@pytest.mark.parametrize("ops", [OPS, HALVED["plain"][0]])
+def test_copies_and_halves_wait_for_a_late_thread(train, delay, late, ops):
+    expected = train(1, batch_size=8, ops=ops)
     delay(late, 1000)
-    assert_same_bits(train(2, batch_size=8), expected)
+    assert_same_bits(train(2, batch_size=8, ops=ops), expected)
 
 
 @needs_threads
@@ -255,7 +361,7 @@ def test_other_networks_have_no_copies(build, compile_with, problem, ops):
     net = build(native.Network, "float32", 20, ops)
     compile_with(net, "xent", "adam")
     net.train(x, y, weight, np.arange(171), 16, 0, EVERYTHING, 2)
-    assert not net.copied
+    assert net.own is None
 
 
 @needs_threads

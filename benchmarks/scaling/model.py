@@ -5,9 +5,9 @@
 Phase 1 carries rows through forward and backward products, phase 2 gradients and updates units of
 weights (docs/architecture.md). A phase's work is a vector of amounts, one for each of TERMS; the
 constants, seconds a unit of each, are fitted to measured steps (`fit`). Layers whose outputs a team
-shares, and copies of small networks, are not in it: rows are shared, or groups of them. Links
-between caches are taken not to work at the same time as the cores: what they carry is added. All is
-float32.
+shares, and halves and copies of small networks, are not in it: rows are shared, or groups of them.
+Links between caches are taken not to work at the same time as the cores: what they carry is added.
+All is float32.
 """
 
 from __future__ import annotations

@@ -60,17 +60,18 @@ static uint32_t hash_of(uint64_t key, ptrdiff_t i) {
 static void noise_case(kernels k, const char *name, fnn_noise f, const noise_spec *spec,
                        enum side side, ptrdiff_t rows, ptrdiff_t cols, double rate) {
     const uint64_t key = 0x123456789abcdef0u + (uint64_t)(rows * 1000 + cols);
-    if (rate < 0) rate = hash_of(key, (3 + rows) * cols) * 0x1p-32;
+    const ptrdiff_t row0 = 3 + rows, col0 = 5 * k->panel, width = col0 + k->panel + cols;
+    if (rate < 0) rate = hash_of(key, row0 * width + col0) * 0x1p-32;
     begin_case(k, side, "%s %td x %td rate %g", name, rows, cols, rate);
     const layout l = panels(k, rows, cols, 1);
     array *x = random_matrix(&l, -1, 1), *y = new_matrix(&l), *in_place = new_matrix(&l);
-    fnn_noise_args g = {.rows = rows, .cols = cols, .row0 = 3 + rows, .panel = l.panel, .key = key,
-                        .rate = rate, .scale = 1 / (1 - rate), .shift = rate / 3, .low = -rate,
-                        .x = at(x, 0), .y = at(y, 0)};
+    fnn_noise_args g = {.rows = rows, .cols = cols, .row0 = row0, .col0 = col0, .width = width,
+                        .panel = l.panel, .key = key, .rate = rate, .scale = 1 / (1 - rate),
+                        .shift = rate / 3, .low = -rate, .x = at(x, 0), .y = at(y, 0)};
     for (ptrdiff_t r = 0; r < rows; r++) {
         for (ptrdiff_t c = 0; c < cols; c++) {
             const ptrdiff_t i = where(&l, r, c);
-            const uint32_t h = hash_of(key, (g.row0 + r) * cols + c);
+            const uint32_t h = hash_of(key, (g.row0 + r) * g.width + g.col0 + c);
             double bound;
             const double want = spec->f(&g, h, get(x, i), &bound);
             put(in_place, i, get(x, i));

@@ -1,12 +1,12 @@
-"""Copies of a small network for both threads of a team of two, and what goes between them: copies.pxd."""
+"""A small network for each thread of a team of two, and what goes between them: copies.pxd."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from fastnn._native.core cimport ceil_div, fnn_fetch, fnn_send
+from fastnn._native.core cimport FNN_LINE, ceil_div, fnn_fetch, fnn_hand_back, fnn_send
 from fastnn._native.phases cimport (
-    DENSE, Plan, Rows, Unit, Workspace, gather_inputs, gathered_into, refresh_operands, take_part,
-    weights_at,
+    DENSE, Plan, Rows, Unit, Workspace, add_halves, change_columns, change_columns_back, dense_backward,
+    dense_forward, gather_inputs, gathered_into, half_of_sums, refresh_operands, take_part, weights_at,
 )
 
 
@@ -93,3 +93,46 @@ cdef void send_weights(Copies *c, Plan *p, Workspace *w, double begin, double en
 
 cdef void fetch_weights(Copies *c, Plan *p, Workspace *w, double begin, double end, int tid) noexcept nogil:
     move_weights(c, p, w, begin, end, True, tid)
+
+
+cdef inline void half_of_panels(Plan *p, int tid, ptrdiff_t *j0, ptrdiff_t *j1) noexcept nogil:
+    """Panels j0 .. j1 of fan_out's outputs are the thread's; the second one may have fewer."""
+    cdef ptrdiff_t P = p.k.panel, n = p.steps[p.fan_in].cut // P
+    j0[0], j1[0] = n * tid, min(n * (tid + 1), ceil_div(p.steps[p.fan_out].outputs, P))
+
+
+cdef void forward_half(Copies *c, Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration,
+                       int tid) noexcept nogil:
+    cdef ptrdiff_t j0, j1
+    cdef int l
+    half_of_panels(p, tid, &j0, &j1)
+    dense_forward(p, w, r0, r1, p.fan_out, j0, j1, w.x)
+    for l in range(p.fan_out + 1, p.fan_in):
+        change_columns(p, w, r0, r1, l, j0, j1, w.x, True, iteration)
+    half_of_sums(p, w, r0, r1, p.fan_in, tid == 1, c.own_sums[tid])
+
+
+cdef void backward_half(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration, int tid) noexcept nogil:
+    cdef ptrdiff_t j0, j1
+    cdef int l
+    half_of_panels(p, tid, &j0, &j1)
+    dense_backward(p, w, r0, r1, p.fan_in, j0, j1, iteration)
+    for l in range(p.fan_in - 1, p.fan_out, -1):
+        change_columns_back(p, w, r0, r1, l, j0, j1, iteration)
+
+
+cdef void send_sums(Copies *c, Plan *p, Workspace *w, ptrdiff_t rows, int64_t iteration, int tid) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, cols = p.steps[p.fan_in].outputs, j
+    cdef char *post = c.sums_post[tid][iteration & 1]
+    for j in range(ceil_div(cols, P)):
+        fnn_send(post + j * w.panel * size, c.own_sums[tid] + j * w.panel * size, rows, P * size,
+                 min(P, cols - j * P) * size)
+
+
+cdef void take_sums(Copies *c, Plan *p, Workspace *w, ptrdiff_t rows, int64_t iteration, int tid) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, i, j
+    cdef char *post = c.sums_post[1 - tid][iteration & 1]
+    add_halves(p, w, rows, p.fan_in, c.own_sums[tid], post)
+    for j in range(ceil_div(p.steps[p.fan_in].outputs, P)):
+        for i in range(rows * P * size // FNN_LINE):
+            fnn_hand_back(post + j * w.panel * size + i * FNN_LINE)

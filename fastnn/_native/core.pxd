@@ -101,7 +101,7 @@ cdef extern from "fnn.h" nogil:
         void *value
     ctypedef void (*fnn_metric)(const fnn_metric_args *args) noexcept nogil
     ctypedef struct fnn_noise_args:
-        ptrdiff_t rows, cols, row0, panel
+        ptrdiff_t rows, cols, row0, col0, width, panel
         uint64_t key
         double rate, scale, shift, low
         const void *x
@@ -270,6 +270,8 @@ cdef extern from "threads.h" nogil:
     void fnn_sleep_us(long us)
     void fnn_send(char *to, const char *source, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes)
     void fnn_fetch(char *to, char *source, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes)
+    void fnn_hand_back(char *line)
+    enum: FNN_LINE
 
 cdef extern from "memory.h" nogil:
     void *fnn_zalloc(size_t bytes, size_t least)

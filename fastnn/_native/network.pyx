@@ -7,6 +7,8 @@ The plan, all parameters and all workspace are laid out before the first step; t
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
+from itertools import pairwise
+
 import numpy as np
 
 from fastnn._measures import THRESHOLDED, split_measure
@@ -27,8 +29,9 @@ from fastnn._native.phases cimport (
     FORK, JOIN, LAYER_NORM, NADAM_CORRECTION, NO_CORRECTION, NOISE, NON_NEGATIVE, OF_NORM, PRELU,
     ROW_BLOCK, SCALE, SPLIT_BYTES, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
     Step, Unit, Workspace, activates, add_rows, bytes_of_sums, clips_by_norm, drops_relu,
-    has_weights, is_bound, lay_out_sums, measure_penalties, pair_weights, passes_gradient, penalty,
-    slots_of, sums_of, transpose_weights, weight_factor,
+    gathered_into, has_weights, in_columns, is_bound, lay_out_sums, measure_penalties, pair_weights,
+    passes_gradient, penalty,
+    refresh_operands, slots_of, sums_of, transpose_weights, weight_factor, weights_at,
 )
 from fastnn._native.copies cimport COPIED_PANELS, COPIED_STEPS, Copies
 from fastnn._native.features cimport refresh_calm
@@ -81,6 +84,10 @@ cdef enum:
     FEW_ROWS = 16
     # Weights and workspace of a network that is copied for each of two threads.
     COPIED_BYTES = 9 << 15
+    # The same of one of which each of two threads has half.
+    HALVED_BYTES = 1 << 21
+    # Weights, their gradients and an optimizer's slots: m, v, u, averages and sums.
+    FLATS = 7
     # Batches of the workspace's rows between two looks at the clock in evaluate.
     EVALUATE_BLOCKS = 16
 
@@ -203,38 +210,107 @@ cdef class Twin:
     """What the second thread of a team of two has of its own, and the post boxes of both."""
 
     cdef Copies c
+    cdef Plan *network
     cdef Memory of, memory
-    cdef object steps, weights, operands, rows_post, weights_post
+    cdef object steps, operands, others, rows_post, weights_post, sums_post
+    cdef char *loss
+    # Where the network's weights, gradients and slots are, and the second thread's: so many, of so many bytes.
+    cdef char *flats[2][FLATS]
+    cdef int n_flats
+    cdef ptrdiff_t bytes
 
     def __cinit__(self, Network network, Memory memory):
+        cdef Plan *p = &network.plan
+        cdef ptrdiff_t size
+        cdef int tid, turn
+        self.network = p
         self.of, self.memory = memory, Memory(network, memory.w.rows, True, False)
-        self.memory.w.loss, self.memory.w.metric = memory.w.loss, memory.w.metric
-        self.steps = zeros(network.plan.n_steps, sizeof(Step))
-        self.weights = zeros(len(network.params["w"]), 1)
-        self.weights_post = zeros(len(network.params["w"]), 1)
+        self.loss, self.memory.w.metric = self.memory.w.loss, memory.w.metric
+        self.steps = zeros(p.n_steps, sizeof(Step))
+        flats = [network.params["w"], network.params["g"], *network.slots.values()]
+        self.n_flats, self.bytes = len(flats), len(flats[0])
+        if self.n_flats > FLATS:
+            raise RuntimeError(f"expected at most {FLATS - 2} slots, got {[*network.slots]}")
+        self.others = [staggered(self.bytes, 1, place) for place in range(self.n_flats)]
+        for turn in range(self.n_flats):
+            self.flats[0][turn], self.flats[1][turn] = address(flats[turn]), address(self.others[turn])
         self.operands = zeros(len(network.operands), 1)
+        self.weights_post = zeros(self.bytes, 1)
         self.rows_post = zeros(len(memory.arena), 1)
         self.c.w = &self.memory.w
         self.c.arenas[0], self.c.arenas[1] = address(memory.arena), address(self.memory.arena)
-        self.c.weights[0], self.c.weights[1] = address(network.params["w"]), address(self.weights)
+        self.c.weights[0], self.c.weights[1] = self.flats[0][0], self.flats[1][0]
         self.c.rows_post, self.c.weights_post = address(self.rows_post), address(self.weights_post)
+        if p.fan_in >= 0:
+            size = ceil_div(p.steps[p.fan_in].outputs, p.k.panel) * memory.w.panel * p.k.itemsize + STAGGER
+            self.sums_post = zeros(6, size)
+            for tid in range(2):
+                self.c.own_sums[tid] = address(self.sums_post) + 3 * tid * size
+                for turn in range(2):
+                    self.c.sums_post[tid][turn] = self.c.own_sums[tid] + (1 + turn) * size
 
     cdef Copies *begin(self, Network network) except NULL:
-        """With the network's weights as they are."""
+        """With the network's weights as they are, and, where it is halved, all else that an update changes. Of a large
+        one that is only what comes after the halves."""
         cdef Plan *p = &self.c.plan
         cdef Step *s
         cdef int l
-        self.weights[:] = network.params["w"]
-        self.operands[:] = network.operands
         p[0] = network.plan
         p.steps = <Step *>address(self.steps)
         memcpy(p.steps, network.plan.steps, p.n_steps * sizeof(Step))
-        for l in range(p.n_steps):
+        self.c.halved, self.c.ran = p.n_halved[0] > 0, False
+        self.memory.w.loss = self.of.w.loss
+        if self.c.halved:
+            self.memory.w.loss, p.n_metrics = self.loss, 0
+        for l in range(0 if self.has_all() else p.fan_in + 1, p.n_steps):
             s = &p.steps[l]
-            if s.kind == DENSE:
-                s.w = s.wf = self.c.weights[1] + (s.w - self.c.weights[0])
-                s.wt = address(self.operands) + (s.wt - address(network.operands))
+            if s.kind != DENSE or (self.c.halved and s.frozen):     # nobody changes it
+                continue
+            s.wt = address(self.operands) + (s.wt - address(network.operands))
+            s.w = s.wf = self.own(s.w)
+            if self.c.halved:
+                s.g, s.m, s.v, s.u = self.own(s.g), self.own(s.m), self.own(s.v), self.own(s.u)
+                s.average, s.sums = self.own(s.average), self.own(s.sums)
+        if self.c.halved:
+            self.copy_units(0, 1, p.n_halved[0 if self.has_all() else 1], p.n_units)
+        else:
+            memcpy(self.flats[1][0], self.flats[0][0], self.bytes)
+            self.operands[:] = network.operands
         return &self.c
+
+    cdef bint has_all(self) noexcept:
+        """Whether the second thread has all steps, or all of its half, of its own. Else it changes its half where the
+        first one's is, from a line on that a prefetch for the other half may ask for: too seldom, in as many
+        bytes of weights, to pay for copies there and back."""
+        return not self.c.halved or self.bytes <= COPIED_BYTES
+
+    cdef char *own(self, char *at) noexcept:
+        """Where the second thread has what the network has there."""
+        cdef int i
+        for i in range(self.n_flats):
+            if self.flats[0][i] <= at < self.flats[0][i] + self.bytes:
+                return self.flats[1][i] + (at - self.flats[0][i])
+        return NULL
+
+    cdef void copy_units(self, int one, int other, int first, int stop) noexcept:
+        """Weights, gradients and slots of some units from one of the threads to the other, who gets them ready."""
+        cdef Plan *p = &self.c.plan
+        cdef Unit *u
+        cdef ptrdiff_t at
+        cdef int n, i
+        for n in range(first, stop):
+            u = &p.units[n]
+            at = p.steps[u.l].w - self.flats[1][0] + weights_at(p, u, u.i0)
+            for i in range(self.n_flats):
+                memcpy(self.flats[other][i] + at, self.flats[one][i] + at,
+                       (u.i1 - u.i0) * p.k.panel * p.k.itemsize)
+            refresh_operands(p if other == 1 else self.network, u.l, u.j, u.i0, u.i1)
+
+    cdef void end(self) noexcept:
+        """The network takes the second thread's half."""
+        cdef Plan *p = &self.c.plan
+        if self.c.halved and self.has_all():
+            self.copy_units(1, 0, p.n_halved[0], p.n_halved[1])
 
 
 cdef bint is_split(Plan *p, int l) noexcept:
@@ -244,12 +320,13 @@ cdef bint is_split(Plan *p, int l) noexcept:
             and s.inputs * s.outputs * p.k.itemsize >= SPLIT_BYTES)
 
 
-cdef bint is_copied(Plan *p, Workspace *w, ptrdiff_t bytes) noexcept:
-    """Whether threads of a team of two do better with a network each: a small one, of steps that leave no
-    more behind than x and d. `bytes` are those of weights and workspace."""
+cdef bint pays_to_own(Plan *p, Workspace *w, ptrdiff_t bytes) noexcept:
+    """Whether threads of a team of two do better with a network, or half of one, each: a small one, of steps that
+    leave no more behind than x and d. `bytes` are those of weights and workspace."""
     cdef Step *s
     cdef int l
-    if bytes > COPIED_BYTES or w.sparse or p.n_steps > COPIED_STEPS or p.n_couplings > 0 or p.bound:
+    cdef ptrdiff_t most = HALVED_BYTES if p.n_halved[0] > 0 else COPIED_BYTES
+    if bytes > most or w.sparse or p.n_steps > COPIED_STEPS or p.n_couplings > 0 or p.bound:
         return False
     for l in range(p.n_steps):
         s = &p.steps[l]
@@ -260,11 +337,63 @@ cdef bint is_copied(Plan *p, Workspace *w, ptrdiff_t bytes) noexcept:
     return p.n_units > 0
 
 
+cdef ptrdiff_t products(Plan *p, int l) noexcept:
+    """Multiplications of a row in a dense step, as many as vectors have."""
+    cdef Step *s = &p.steps[l]
+    return s.inputs * round_up(s.outputs, p.k.vl) if s.kind == DENSE else 0
+
+
+cdef void find_halves(Plan *p) noexcept:
+    """The steps that a team of two can halve, in a small network with little after them. By its shape alone,
+    since to cut a sum in two changes its last bits."""
+    cdef int l = gathered_into(p), first = l
+    cdef ptrdiff_t n, whole, half, P = p.k.panel
+    p.fan_out = p.fan_in = -1
+    if l >= p.n_steps or p.steps[l].kind != DENSE or p.steps[l].bf16:
+        return
+    l += 1
+    while l < p.n_steps and in_columns(&p.steps[l]):
+        l += 1
+    if l >= p.n_steps or p.steps[l].kind != DENSE or p.steps[l].bf16:
+        return
+    n = p.steps[first].outputs
+    half = round_up(ceil_div(n, 2), P)
+    # Of the two halves the second one is the smaller.
+    if n <= half or 4 * round_up(n - half, p.k.vl) < 3 * half:
+        return
+    n, whole = products(p, first) + products(p, l), 0
+    for i in range(p.n_steps):
+        whole += products(p, i)
+    if 5 * n < 4 * whole or whole * p.k.itemsize > HALVED_BYTES:
+        return
+    p.fan_out, p.fan_in, p.steps[l].cut = first, l, half
+
+
 cdef bint same_gradient(Plan *p, int l) noexcept:
     """Whether d[l] is d[l + 1]: where a step passes it on, unless an activation comes in between."""
     if l >= p.n_steps:
         return False
     return drops_relu(p, l) or (passes_gradient(&p.steps[l]) and not activates(p, l))
+
+
+cdef int half_of_unit(const Plan *p, object unit) except -1:
+    """0 or 1; 2 of steps that are not halved."""
+    cdef int l
+    cdef ptrdiff_t j, i, cut = p.steps[p.fan_in].cut
+    l, j, i = unit
+    if l == p.fan_out:
+        return j * p.k.panel >= cut
+    return i >= cut if l == p.fan_in else 2
+
+
+cdef object first_rows(const Step *s, ptrdiff_t chunk, bint halves):
+    """Where the units of a panel of a step's weights begin, if it has any that are trained."""
+    if s.frozen or not has_weights(s):
+        return []
+    starts = {*range(0, max(s.kernel_rows, 1), chunk)}
+    if halves and s.cut > 0:
+        starts = {*range(0, s.cut, chunk), *range(s.cut, s.kernel_rows, chunk)}
+    return sorted(starts)
 
 
 cdef ptrdiff_t written(Plan *p, int l) noexcept:
@@ -319,7 +448,7 @@ cdef class Network:
     cdef object memory
     cdef object meetings_memory, columns_memory
     cdef Twin twin
-    cdef readonly bint copied   # whether threads had a network each in the last `train`
+    cdef readonly str own       # what each of two threads had in the last `train`: None, "network" or "half"
     cdef ptrdiff_t row_weights, table_weights   # that meet each row; of tables
     cdef bint stale         # batch_norm's numbers for outside of training are those of older weights
     cdef list idle          # workspaces of FEW_ROWS rows that no call is using
@@ -417,6 +546,7 @@ cdef class Network:
         self.make_lookups()
         self.pair_forks()
         self.output_size = width
+        find_halves(&self.plan)
         self.meetings_memory = zeros(len(spec), sizeof(int))
         self.plan.meetings = <int *>address(self.meetings_memory)
         self.find_trained()
@@ -582,11 +712,17 @@ cdef class Network:
         cdef int l, n = 0
         cdef Step *s
         cdef Unit *u
+        cdef bint halves = self.plan.fan_in >= 0 and not (
+            self.plan.steps[self.plan.fan_out].frozen or self.plan.steps[self.plan.fan_in].frozen)
+        starts = [first_rows(&self.plan.steps[l], chunk, halves) for l in range(self.plan.n_steps)]
         units = [(l, j, i) for l in range(self.plan.n_steps)
-                 if has_weights(&self.plan.steps[l]) and not self.plan.steps[l].frozen
-                 for j in range(ceil_div(self.plan.steps[l].w_cols, P))
-                 for i in range(0, max(self.plan.steps[l].kernel_rows, 1), chunk)]
+                 for j in range(ceil_div(self.plan.steps[l].w_cols, P)) for i in starts[l]]
+        ends = [dict(pairwise(of_step)) for of_step in starts]
         found = self.order_of_units(units)
+        if halves:  # in any team, since norms are summed up in the order of units
+            found.sort(key=lambda unit: half_of_unit(&self.plan, unit))
+        places = [half_of_unit(&self.plan, unit) if halves else 2 for unit in found]
+        self.plan.n_halved[0], self.plan.n_halved[1] = places.count(0), places.count(0) + places.count(1)
         self.units_memory = zeros(len(found), sizeof(Unit))
         self.plan.units = <Unit *>address(self.units_memory) if found else NULL
         self.plan.n_units, self.plan.n_slots, self.plan.sums = len(found), 0, NULL
@@ -596,7 +732,7 @@ cdef class Network:
             s = &self.plan.steps[l]
             u = &self.plan.units[n]
             u.l, u.j, u.i0, u.by_chunk, u.by_panel = l, j, i, by_chunk[n], by_panel[n]
-            u.i1 = s.kernel_rows + s.bias if i + chunk >= s.kernel_rows else i + chunk
+            u.i1 = ends[l].get(i, s.kernel_rows + s.bias)
             share = UPDATE_ROWS / <double>UNIT_ROWS if s.kind == EMBED else 1
             cost += share * (u.i1 - i) * round_up(min(P, s.w_cols - j * P), self.plan.k.vl)
             u.cost = cost
@@ -604,15 +740,16 @@ cdef class Network:
             self.plan.n_slots += slots_of(&self.plan, u)
 
     cdef object sums_for(self, int threads):
-        """Memory for what the update of a team waits for or adds up; None where that is nothing."""
+        """Memory for what the update of a team waits for or adds up; None where that is nothing. Of halved
+        networks both threads add up what is not halved: the first one to no purpose, so apart."""
         cdef ptrdiff_t size = bytes_of_sums(&self.plan)
         cdef int tid
         if not (self.plan.penalised or clips_by_norm(&self.plan)):
             return None
-        if self.plan.sums == NULL or len(self.sums_memory) < threads * size:
-            self.sums_memory = zeros(threads, size)
+        if self.plan.sums == NULL or len(self.sums_memory) < (threads + 1) * size:
+            self.sums_memory = zeros(threads + 1, size)
             self.plan.sums = address(self.sums_memory)
-            for tid in range(threads):
+            for tid in range(threads + 1):
                 lay_out_sums(&self.plan, sums_of(&self.plan, tid))
         return self.sums_memory
 
@@ -834,10 +971,10 @@ cdef class Network:
         return self.memory
 
     cdef Twin twin_for(self, Memory memory, ptrdiff_t rows):
-        """The copies that go with a workspace for batches of so many rows, or None where there are none."""
+        """What the second thread has of its own beside that workspace, in batches of so many rows; or None."""
         cdef Twin twin = self.twin
         cdef ptrdiff_t used = len(memory.arena) * rows // memory.w.rows     # of it by a batch
-        if not is_copied(&self.plan, &memory.w, len(self.params["w"]) + used):
+        if not pays_to_own(&self.plan, &memory.w, len(self.params["w"]) + used):
             return None
         if twin is None or twin.of is not memory:
             self.twin = Twin(self, memory)
@@ -1033,7 +1170,7 @@ cdef class Network:
         job.shares, job.team = <fnn_share *>address(shares), threads
         job.measure_every = 1 if flops > MEASURED_FLOPS else 16
         twin = self.twin_for(memory, batch_size) if threads == 2 else None
-        self.copied = False
+        self.own = None
         if batch_size != self.pace.batch or threads != self.pace.threads:
             memset(&self.pace, 0, sizeof(self.pace))
             self.pace.batch, self.pace.threads = batch_size, threads
@@ -1051,13 +1188,15 @@ cdef class Network:
             job.copies = NULL   # a few steps pay for making them
             if twin is not None and team == 2 and job.stop - job.start > 4 * batch_size:
                 job.copies = twin.begin(self)
-                self.copied = True
             then = fnn_now()
             if in_parts:
                 self.step_in_parts(&job, team, flops)
             else:
                 with nogil:
                     run(train_worker, &job, team)
+            if job.copies != NULL and job.copies.ran:
+                twin.end()
+                self.own = "half" if job.copies.halved else "network"
             now = fnn_now()
             self.stale = True
             rows = job.stop - job.start

@@ -69,6 +69,8 @@ ctypedef struct Step:
     const fnn_kernels *k    # of its products and its activation: bfloat16's, or the plan's
     ptrdiff_t inputs, outputs
     Activation f            # of ACTIVATE, ACTIVATE_ROWS, and DENSE with one in its epilogue; else linear
+    # DENSE: 0, or how many inputs come first where the sums over them are two, added up: see Plan.fan_in.
+    ptrdiff_t cut
     # Weights in panels [w_cols/P][kernel_rows + bias][P], the bias as the last row; gradients and
     # slots likewise; w_cols are the outputs, but of EMBED, whose kernel is a table. One of DENSE has a
     # row for each input, gamma of LAYER_NORM and BATCH_NORM and alpha of PRELU are one row; beta is
@@ -151,6 +153,12 @@ ctypedef struct Plan:
     int n_couplings
     int n_meetings
     int *meetings
+    # Two dense steps that a team of two can halve, with nothing but `in_columns` between them; -1: none. Each
+    # thread has half of the outputs of fan_out, and of each sum in fan_in the part over these. The units
+    # are those of the first half, up to n_halved[0], of the second, up to n_halved[1], and of steps after
+    # fan_in; n_halved[0] is 0 where one of the two is frozen.
+    int fan_out, fan_in
+    int n_halved[2]
     bint looks_up               # some step is EMBED
     int n_tables                # those that are trained
     int n_units
@@ -267,6 +275,22 @@ cdef void ready_gradients(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int
 # x[l + 1], or, on the way back, of d[l].
 cdef void share_product(Plan *p, Workspace *w, ptrdiff_t rows, int l, double begin, double end, int size,
                         bint back, int64_t iteration) noexcept nogil
+# The same of a step that is in_columns, of panels j0 .. j1, and its backward.
+cdef void change_columns(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0, ptrdiff_t j1,
+                         char **xs, bint kept, int64_t iteration) noexcept nogil
+cdef void change_columns_back(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                              ptrdiff_t j1, int64_t iteration) noexcept nogil
+# Rows r0 .. r1 of panels j0 .. j1 of what a dense step makes, from rows that are ready; of its input's gradient.
+cdef void dense_forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                        ptrdiff_t j1, char **xs) noexcept nogil
+cdef void dense_backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                         ptrdiff_t j1, int64_t iteration) noexcept nogil
+# One of the two sums that step l's outputs are made of, into panels as x[l + 1] has them; and from both of
+# these the outputs, of all rows.
+cdef void half_of_sums(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, bint second,
+                       char *to) noexcept nogil
+cdef void add_halves(Plan *p, Workspace *w, ptrdiff_t rows, int l, const char *one,
+                     const char *other) noexcept nogil
 cdef void losses(Plan *p, Workspace *w, Rows *b, ptrdiff_t r0, ptrdiff_t r1, double scale,
                  bint gradient) noexcept nogil
 cdef bint activates(Plan *p, int l) noexcept nogil
@@ -294,6 +318,10 @@ cdef void add_rows(Plan *p, Workspace *w, ptrdiff_t rows, double *sums) noexcept
 # Whether there is something in a step that an optimizer changes.
 cdef inline bint has_weights(const Step *s) noexcept nogil:
     return s.kernel_rows + s.bias > 0
+
+# Whether each column of a step's output depends on the same one of its input, and on no weights.
+cdef inline bint in_columns(const Step *s) noexcept nogil:
+    return s.kind == ACTIVATE or s.kind == CURVE or s.kind == NOISE
 
 # Whether the gradient of a step's input is that of its output.
 cdef inline bint passes_gradient(const Step *s) noexcept nogil:

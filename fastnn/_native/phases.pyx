@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn._native.core cimport (
     FNN_MAX_PANEL, FNN_SOURCES, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args,
-    fnn_metric_args, fnn_noise, fnn_noise_args, fnn_source, round_up,
+    fnn_metric_args, fnn_noise, fnn_noise_args, fnn_source, fnn_unary, round_up,
 )
 from fastnn._native.features cimport features_backward, features_forward, features_gradient
 from fastnn._native.inputs cimport sparse_gradient, sparse_inputs
@@ -134,16 +134,19 @@ cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
     return x ^ (x >> 31)
 
 
-cdef void disturb(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, int64_t iteration,
-                  fnn_noise f, char *x, char *y) noexcept nogil:
-    """Rows r0 .. r1 of y from those of x, with the random numbers of step l in that iteration; in 0, a copy."""
-    cdef ptrdiff_t row = r0 * p.k.panel * p.k.itemsize
+cdef void disturb(Plan *p, Workspace *w, int l, ptrdiff_t r0, ptrdiff_t r1, ptrdiff_t j0, ptrdiff_t j1,
+                  int64_t iteration, fnn_noise f, char *x, char *y) noexcept nogil:
+    """Rows r0 .. r1 of panels j0 .. j1 of y from those of x, with the random numbers of step l in that
+    iteration; in 0, a copy."""
+    cdef ptrdiff_t P = p.k.panel, at = (j0 * w.panel + r0 * P) * p.k.itemsize
     cdef fnn_noise_args g = p.steps[l].noise_args
     if iteration == 0:
         f, g.rate, g.scale = p.k.dropout, 0, 1
-    g.rows, g.cols, g.row0, g.panel = r1 - r0, p.steps[l].outputs, r0, w.panel
+    g.rows, g.row0, g.panel = r1 - r0, r0, w.panel
+    g.width, g.col0 = p.steps[l].outputs, j0 * P
+    g.cols = min(g.width, j1 * P) - g.col0
     g.key = mixed(p.steps[l].seed + mixed(<uint64_t>iteration * <uint64_t>0x9e3779b97f4a7c15))
-    g.x, g.y = x + row, y + row
+    g.x, g.y = x + at, y + at
     f(&g)
 
 
@@ -164,21 +167,89 @@ cdef void ready_rows(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, c
     pair_columns(s, w, r0, r1, s.inputs, xs[l])
 
 
-cdef void dense_forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
-                        ptrdiff_t j1, char **xs) noexcept nogil:
-    """Rows r0 .. r1 of panels j0 .. j1 of a dense step's outputs, from rows that are ready."""
+cdef void forward_operands(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0, ptrdiff_t j1,
+                           char **xs, fnn_gemm_args *g) noexcept nogil:
+    """Those of dense_forward's product, without the activation."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
     cdef Step *s = &p.steps[l]
-    cdef fnn_gemm_args g
-    memset(&g, 0, sizeof(g))
-    left_operand(s, w, r0, r1, s.inputs, xs[l], &g)
+    memset(g, 0, sizeof(g[0]))
+    left_operand(s, w, r0, r1, s.inputs, xs[l], g)
     g.n = min(s.outputs, j1 * P) - j0 * P
     g.b, g.b_row, g.b_panel = s.wf + j0 * s.wf_panel * size, P, s.wf_panel
     g.c, g.c_row, g.c_panel = xs[l + 1] + (j0 * w.panel + r0 * P) * size, P, w.panel
     if s.bias:
         g.bias, g.bias_panel = s.w + (j0 * s.w_panel + s.inputs * P) * size, s.w_panel
+
+
+cdef void part_of_sum(Plan *p, const Step *s, Workspace *w, ptrdiff_t i0, ptrdiff_t i1,
+                      fnn_gemm_args *g) noexcept nogil:
+    """The product over inputs i0 .. i1 only, i0 a panel's first; the bias belongs to the last."""
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel
+    g.a, g.b, g.k = <const char *>g.a + i0 // P * w.panel * size, <const char *>g.b + i0 * P * size, i1 - i0
+    if i1 < s.inputs:
+        g.bias = NULL
+
+
+cdef void dense_forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                        ptrdiff_t j1, char **xs) noexcept nogil:
+    """Rows r0 .. r1 of panels j0 .. j1 of a dense step's outputs, from rows that are ready."""
+    cdef Step *s = &p.steps[l]
+    cdef fnn_gemm_args g
+    forward_operands(p, w, r0, r1, l, j0, j1, xs, &g)
+    if s.cut > 0:
+        part_of_sum(p, s, w, s.cut, s.inputs, &g)
+        s.k.gemm_nn(&g)
+        forward_operands(p, w, r0, r1, l, j0, j1, xs, &g)
+        part_of_sum(p, s, w, 0, s.cut, &g)
+        g.accumulate = True
     g.act = s.f.act
     s.k.gemm_nn(&g)
+
+
+cdef void half_of_sums(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, bint second,
+                       char *to) noexcept nogil:
+    cdef Step *s = &p.steps[l]
+    cdef fnn_gemm_args g
+    forward_operands(p, w, r0, r1, l, 0, ceil_div(s.outputs, p.k.panel), w.x, &g)
+    part_of_sum(p, s, w, s.cut if second else 0, s.inputs if second else s.cut, &g)
+    g.c = to + r0 * p.k.panel * p.k.itemsize
+    s.k.gemm_nn(&g)
+
+
+cdef void add_halves(Plan *p, Workspace *w, ptrdiff_t rows, int l, const char *one,
+                     const char *other) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, r, n, times, at
+    cdef fnn_unary act = p.steps[l].f.act
+    cdef char *y
+    for j in range(ceil_div(p.steps[l].outputs, P)):
+        at = j * w.panel * size
+        y = w.x[l + 1] + at
+        p.k.add(rows * P, one + at, other + at, y)
+        if act == NULL:
+            continue
+        n, times = P, rows
+        if (j + 1) * P <= p.steps[l].outputs:   # a whole panel at once
+            n, times = rows * P, 1
+        else:                                   # padding stays zero
+            n = p.steps[l].outputs - j * P
+        for r in range(times):
+            act(n, y + r * P * size, y + r * P * size)
+
+
+cdef void change_columns(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0, ptrdiff_t j1,
+                         char **xs, bint kept, int64_t iteration) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
+    cdef Step *s = &p.steps[l]
+    if s.kind == NOISE:
+        if kept:
+            disturb(p, w, l, r0, r1, j0, j1, iteration, s.noise, w.x[l], w.x[l + 1])
+        return
+    for j in range(j0, j1):
+        at = (j * w.panel + r0 * P) * size
+        if s.kind == ACTIVATE:
+            s.f.act((r1 - r0) * P, xs[l] + at, xs[l + 1] + at)
+        else:
+            s.curve((r1 - r0) * P, s.param, xs[l] + at, xs[l + 1] + at)
 
 
 cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop, bint kept,
@@ -186,7 +257,7 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
     """x[l + 1] from x[l] for the steps start .. stop; a first step that scales, or whose x is
     sparse, is the gather's."""
     cdef char **xs = w.x if kept else w.x_calm
-    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j
+    cdef ptrdiff_t P = p.k.panel, row = r0 * P * p.k.itemsize
     cdef int l
     cdef Step *s
     cdef char *x
@@ -199,17 +270,10 @@ cdef void forward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, 
         if s.kind == DENSE:
             ready_rows(p, w, r0, r1, l, xs, kept)
             dense_forward(p, w, r0, r1, l, 0, ceil_div(s.outputs, P), xs)
-        elif s.kind == ACTIVATE:
-            for j in range(ceil_div(s.outputs, P)):
-                s.f.act((r1 - r0) * P, x + j * w.panel * size, y + j * w.panel * size)
+        elif in_columns(s):
+            change_columns(p, w, r0, r1, l, 0, ceil_div(s.outputs, P), xs, kept, iteration)
         elif s.kind == ACTIVATE_ROWS:
             s.f.rows(r1 - r0, s.outputs, P, w.panel, x, y)
-        elif s.kind == CURVE:
-            for j in range(ceil_div(s.outputs, P)):
-                s.curve((r1 - r0) * P, s.param, x + j * w.panel * size, y + j * w.panel * size)
-        elif s.kind == NOISE:
-            if kept:
-                disturb(p, w, l, r0, r1, iteration, s.noise, w.x[l], w.x[l + 1])
         elif s.kind == JOIN:
             add(p, w, r0, r1, s.outputs, xs[l], xs[s.mate], xs[l + 1])
         elif s.kind == EMBED or s.kind == TAKE:
@@ -261,10 +325,15 @@ cdef bint activates(Plan *p, int l) noexcept nogil:
 cdef void through_activation(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
                              char *dy) noexcept nogil:
     """d[l] = dy act'(x[l]) where x[l] is the output of a dense step with an activation."""
+    if activates(p, l):
+        activation_gradient(p, w, r0, r1, l, 0, ceil_div(p.steps[l - 1].outputs, p.k.panel), dy)
+
+
+cdef void activation_gradient(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                              ptrdiff_t j1, char *dy) noexcept nogil:
+    """Panels j0 .. j1 of d[l] = dy act'(x[l]), of the output of a dense step with an activation."""
     cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
-    if not activates(p, l):
-        return
-    for j in range(ceil_div(p.steps[l - 1].outputs, P)):
+    for j in range(j0, j1):
         at = (j * w.panel + r0 * P) * size
         p.steps[l - 1].f.grad((r1 - r0) * P, w.x[l] + at, dy + at, w.d[l] + at)
 
@@ -338,10 +407,33 @@ cdef void share_product(Plan *p, Workspace *w, ptrdiff_t rows, int l, double beg
     share_block(p, w, 0, r1, l, j1, j1 + 1, back, iteration)
 
 
+cdef void change_columns_back(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l, ptrdiff_t j0,
+                              ptrdiff_t j1, int64_t iteration) noexcept nogil:
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, at
+    cdef Step *s = &p.steps[l]
+    cdef char *dy = w.d[l]
+    if drops_relu(p, l):
+        return
+    if passes_gradient(s):  # where there is no activation, d[l] is d[l + 1]
+        dy = w.d[l + 1]
+    elif s.kind == NOISE:
+        disturb(p, w, l, r0, r1, j0, j1, iteration, s.noise_grad, w.d[l + 1], dy)
+    else:
+        for j in range(j0, j1):
+            at = (j * w.panel + r0 * P) * size
+            if s.kind == ACTIVATE:
+                s.f.grad((r1 - r0) * P, w.x[l if s.f.of_input else l + 1] + at, w.d[l + 1] + at, dy + at)
+            else:
+                s.curve_grad((r1 - r0) * P, s.param, w.x[l if s.of_input else l + 1] + at, w.d[l + 1] + at,
+                             dy + at)
+    if activates(p, l):
+        activation_gradient(p, w, r0, r1, l, j0, j1, dy)
+
+
 cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start, int stop,
                    int64_t iteration) noexcept nogil:
     """d[l] from d[l + 1] for the steps l = start - 1 down to stop."""
-    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, row = r0 * P * size, j, at
+    cdef ptrdiff_t P = p.k.panel, row = r0 * P * p.k.itemsize
     cdef int l
     cdef Step *s
     for l in range(start - 1, stop - 1, -1):
@@ -350,28 +442,17 @@ cdef void backward(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int start,
             ready_gradients(p, w, r0, r1, l)
             dense_backward(p, w, r0, r1, l, 0, ceil_div(s.inputs, P), iteration)
             continue
-        if drops_relu(p, l):
+        if in_columns(s):
+            change_columns_back(p, w, r0, r1, l, 0, ceil_div(s.outputs, P), iteration)
             continue
         if passes_gradient(s):  # where there is no activation, d[l] is d[l + 1]
             through_activation(p, w, r0, r1, l, w.d[l + 1])
             continue
         if s.kind == FORK:
             add(p, w, r0, r1, s.outputs, w.d[l + 1], w.d[s.mate + 1], w.d[l])
-        elif s.kind == ACTIVATE:
-            for j in range(ceil_div(s.outputs, P)):
-                at = j * w.panel * size + row
-                s.f.grad((r1 - r0) * P, w.x[l if s.f.of_input else l + 1] + at,
-                         w.d[l + 1] + at, w.d[l] + at)
         elif s.kind == ACTIVATE_ROWS:
             s.f.rows_grad(r1 - r0, s.outputs, P, w.panel, w.x[l + 1] + row, w.d[l + 1] + row,
                           w.d[l] + row)
-        elif s.kind == CURVE:
-            for j in range(ceil_div(s.outputs, P)):
-                at = j * w.panel * size + row
-                s.curve_grad((r1 - r0) * P, s.param, w.x[l if s.of_input else l + 1] + at,
-                             w.d[l + 1] + at, w.d[l] + at)
-        elif s.kind == NOISE:
-            disturb(p, w, l, r0, r1, iteration, s.noise_grad, w.d[l + 1], w.d[l])
         elif s.kind == EMBED or s.kind == TAKE:
             if l > s.first:     # they have one input
                 continue

@@ -141,16 +141,21 @@ static inline void fnn_send(char *to, const char *from, ptrdiff_t rows, ptrdiff_
     for (ptrdiff_t r = 0; r < rows; r++) memcpy(to + r * stride, from + r * stride, (size_t)bytes);
 }
 
-/* A line that was read is written to, with what it holds: the sender's next write then finds it in one
- * cache alone, and modified, which is handed over several times sooner than what two caches hold. */
+enum { FNN_LINE = 64 };
+
+/* A line of a post box that was read is written to, with what it holds: the sender's next write then finds it in
+ * one cache alone, and modified, which is handed over several times sooner than what two caches hold. */
+static inline void fnn_hand_back(char *line) {
+    int word;
+    memcpy(&word, line, sizeof(word));
+    *(volatile int *)line = word;
+}
+
 static inline void fnn_fetch(char *to, char *from, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes) {
-    enum { LINE = 64 };
     for (ptrdiff_t r = 0; r < rows; r++, to += stride, from += stride) {
-        for (ptrdiff_t i = 0; i < bytes; i += LINE) {
-            int word;
-            memcpy(to + i, from + i, (size_t)(bytes - i < LINE ? bytes - i : LINE));
-            memcpy(&word, to + i, sizeof(word));
-            *(volatile int *)(from + i) = word;
+        for (ptrdiff_t i = 0; i < bytes; i += FNN_LINE) {
+            memcpy(to + i, from + i, (size_t)(bytes - i < FNN_LINE ? bytes - i : FNN_LINE));
+            fnn_hand_back(from + i);
         }
     }
 }

@@ -30,7 +30,7 @@ ctypedef struct Job:
     fnn_share *shares
     int team
     int measure_every       # steps
-    Copies *copies          # train, of a team of two: NULL, or each thread's own network
+    Copies *copies          # train, of a team of two: NULL, or what each thread has of its own
 
 # Workers, whose first argument is a Job.
 cdef void train_worker(void *job, int tid, int size) noexcept nogil

@@ -11,14 +11,16 @@ from fastnn._native.core cimport (
     fnn_take, maybe_delay, restore_fp, round_up,
 )
 from fastnn._native.bounds cimport hold_in_bounds
-from fastnn._native.copies cimport fetch_rows, fetch_weights, send_rows, send_weights
+from fastnn._native.copies cimport (
+    backward_half, fetch_rows, fetch_weights, forward_half, send_rows, send_sums, send_weights, take_sums,
+)
 from fastnn._native.features cimport couple
 from fastnn._native.inputs cimport sort_nonzeros
 from fastnn._native.lookups cimport sort_lookups
 from fastnn._native.phases cimport (
     DENSE, GIVEN, READY, ROW_BLOCK, SPLIT_BYTES, TO_COMPUTE, Gradients, Plan, Turn, Workspace, add_rows, backward,
     clips_by_norm, forward, gather_inputs, gather_targets, gradient_rows, losses,
-    Step, penalty, ready_gradients, ready_rows, rows_of, share_product, sums_of, through_activation, turn_at,
+    Step, Sums, penalty, ready_gradients, ready_rows, rows_of, share_product, sums_of, through_activation, turn_at,
     weight_factor, weights_phase,
 )
 from fastnn._native.team cimport Part, run_team
@@ -217,20 +219,56 @@ cdef void share_lookups(Job *job, ptrdiff_t rows, int tid, int size) noexcept no
         fnn_barrier_wait(job.barrier, size)
 
 
+cdef inline Sums *own_sums(Plan *p, int place) noexcept nogil:
+    return sums_of(p, place) if p.sums != NULL else NULL
+
+
+cdef void pass_of_half(Job *job, ptrdiff_t rows, Turn *turn, bint updates, Gradients gradients, bint keeps,
+                       bint norms, int tid) noexcept nogil:
+    """weights_phase of a thread's half, and of all that is not halved. Both threads sum up the latter, and what the
+    second one has counts."""
+    cdef Plan *p = job.plan
+    turn.own = own_sums(p, tid)
+    if tid == 1:
+        weights_phase(p, job.w, rows, turn, updates, gradients, keeps, norms, p.n_halved[0], p.n_units, 0, 1)
+        return
+    weights_phase(p, job.w, rows, turn, updates, gradients, keeps, norms, 0, p.n_halved[0], 0, 1)
+    turn.own = own_sums(p, 2)
+    weights_phase(p, job.w, rows, turn, updates, gradients, keeps, norms, p.n_halved[1], p.n_units, 0, 1)
+
+
+cdef void update_units(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps, int first,
+                       int stop) noexcept nogil:
+    """The update of some units, which sums nothing up."""
+    weights_phase(job.plan, job.w, rows, turn, True, gradients, keeps, False, first, stop, 0, 1)
+
+
+cdef double pass_of_units(Job *job, ptrdiff_t rows, Turn *turn, bint updates, Gradients gradients, bint keeps,
+                          bint norms, const Share *share, int tid) noexcept nogil:
+    """weights_phase of a share of all units."""
+    cdef Plan *p = job.plan
+    turn.own = own_sums(p, tid)
+    return weights_phase(p, job.w, rows, turn, updates, gradients, keeps, norms, 0, p.n_units, share.begin,
+                         share.end)
+
+
+cdef void begin_turn(Plan *p, Turn *turn, int size) noexcept nogil:
+    """What a team sums up in phase 2, and when."""
+    turn.team = size
+    turn.clips = clips_by_norm(p) and turn.updates
+    turn.sums_penalties = p.penalised and turn.updates and not turn.clips
+
+
 cdef double change_weights(Job *job, ptrdiff_t rows, Turn *turn, Gradients gradients, bint keeps,
                            Share *share, int tid, int size) noexcept nogil:
     """Phase 2 of a share of the units, in two passes where the update waits for norms."""
-    cdef Plan *p = job.plan
-    turn.own, turn.team = sums_of(p, tid) if p.sums != NULL else NULL, size
-    turn.clips = clips_by_norm(p) and turn.updates
+    begin_turn(job.plan, turn, size)
     if turn.clips:
-        weights_phase(p, job.w, rows, turn, False, gradients, True, True, 0, p.n_units, share.begin,
-                      share.end)
+        pass_of_units(job, rows, turn, False, gradients, True, True, share, tid)
         meet(job, share, tid, size)
         gradients = READY
-    turn.sums_penalties = p.penalised and turn.updates and not turn.clips
-    return weights_phase(p, job.w, rows, turn, True, gradients, keeps, p.penalised and not turn.updates,
-                         0, p.n_units, share.begin, share.end)
+    return pass_of_units(job, rows, turn, True, gradients, keeps, job.plan.penalised and not turn.updates, share,
+                         tid)
 
 
 cdef ptrdiff_t step_at(const Job *job, ptrdiff_t at) noexcept nogil:
@@ -259,6 +297,96 @@ cdef void after_update(Job *job, int tid, int size) noexcept nogil:
         hold_in_bounds(job.plan, tid, size)
 
 
+cdef Turn turn_of(Job *job, ptrdiff_t at, ptrdiff_t rows, int64_t iteration) noexcept nogil:
+    """What the step at position `at` does."""
+    return turn_at(job.plan, iteration, of_step(job.rates, job, at, job.plan.hyper.lr),
+                   of_step(job.penalty_scales, job, at, 1), rows / <double>job.rows_in_all)
+
+
+cdef double *sums_at(const Job *job, ptrdiff_t at) noexcept nogil:
+    return job.sums + at // job.epoch * (1 + job.plan.n_metrics)
+
+
+cdef void rows_to_sums(Job *job, ptrdiff_t at, ptrdiff_t rows, int64_t iteration, int tid) noexcept nogil:
+    """Phase 1 of a thread that has half of a network and all rows, up to where it needs the other's half."""
+    cdef ptrdiff_t r = 0, end
+    while r < rows:
+        end = min(r + ROW_BLOCK, rows)
+        gather_inputs(job.plan, job.w, &job.rows, at, r, end)
+        forward_half(job.copies, job.plan, job.w, r, end, iteration, tid)
+        r = end
+    send_sums(job.copies, job.plan, job.w, rows, iteration, tid)
+
+
+cdef void rows_from_sums(Job *job, ptrdiff_t at, ptrdiff_t rows, int64_t iteration, int tid) noexcept nogil:
+    """And from there to the end."""
+    cdef Plan *p = job.plan
+    cdef Workspace *w = job.w
+    cdef ptrdiff_t r = 0, end
+    cdef double factor = weight_factor(p, &job.rows, at, rows)
+    take_sums(job.copies, p, w, rows, iteration, tid)
+    while r < rows:
+        end = min(r + ROW_BLOCK, rows)
+        gather_targets(p, w, &job.rows, at, r, end, factor)
+        forward(p, w, r, end, p.fan_in + 1, last_step(job), True, iteration)
+        losses(p, w, &job.rows, r, end, 1.0 / rows, True)
+        if tid == 0:
+            keep_outputs(job, w.x, at, r, end)
+        backward(p, w, r, end, p.loss_step, p.fan_in + 1, iteration)
+        backward_half(p, w, r, end, iteration, tid)
+        r = end
+
+
+cdef void train_halves(Job *job, int tid) noexcept nogil:
+    """All batches from start to stop on two threads, of which each has half of the network: they meet once a step,
+    in the middle of phase 1, and again where norms or penalties are summed up. Of the post boxes there are two,
+    since one thread may write the next step's sums while the other still reads.
+
+    What is not halved has its update when the next step's sums are on their way, unless that sums up penalties:
+    it is not needed before, and takes as long as they do."""
+    cdef Plan *p = job.plan
+    cdef uint64_t fp = flush_subnormals()
+    cdef ptrdiff_t at = job.start, rows = 0, before
+    cdef int64_t iteration = job.iteration
+    cdef int first = 0 if tid == 0 else p.n_halved[0], half = p.n_halved[tid], rest = p.n_halved[1]
+    cdef Gradients gradients
+    cdef bint late = False, last
+    cdef Turn turn
+    while at < job.stop:
+        before, rows = rows, batch_at(job, at)
+        last = at + rows == job.stop
+        iteration += 1
+        maybe_delay(tid)
+        rows_to_sums(job, at, rows, iteration, tid)
+        if late:
+            update_units(job, before, &turn, gradients, False, rest, p.n_units)
+        fnn_barrier_wait(job.barrier, 2)
+        maybe_delay(tid)
+        rows_from_sums(job, at, rows, iteration, tid)
+        if tid == 0:
+            add_rows(p, job.w, rows, sums_at(job, at))
+        turn = turn_of(job, at, rows, iteration)
+        gradients = TO_COMPUTE
+        begin_turn(p, &turn, 2)
+        if turn.clips:
+            pass_of_half(job, rows, &turn, False, gradients, True, True, tid)
+            fnn_barrier_wait(job.barrier, 2)
+            maybe_delay(tid)
+            gradients = READY
+        late = turn.clips or not p.penalised
+        if late:
+            update_units(job, rows, &turn, gradients, last, first, half)
+        else:
+            pass_of_half(job, rows, &turn, True, gradients, last, not turn.updates, tid)
+            fnn_barrier_wait(job.barrier, 2)
+        if p.penalised and tid == 0:
+            sums_at(job, at)[0] += rows * penalty(p, 2)
+        at += rows
+    if late:
+        update_units(job, rows, &turn, gradients, True, rest, p.n_units)
+    restore_fp(fp)
+
+
 cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     """All batches from start to stop: phase 1, barrier, phase 2, barrier.
 
@@ -268,7 +396,10 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef Job *job = &own
     cdef Copies *copies = own.copies if size == 2 else NULL
     if copies != NULL and tid == 1:
-        own.plan, own.w = &copies.plan, copies.w
+        own.plan, own.w, copies.ran = &copies.plan, copies.w, True
+    if copies != NULL and copies.halved:
+        train_halves(job, tid)
+        return
     cdef Plan *p = job.plan
     cdef uint64_t fp = flush_subnormals()
     cdef ptrdiff_t at = job.start, rows, r0, r1, other0 = 0, other1 = 0
@@ -283,7 +414,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
     cdef double *sums
     while at < job.stop:
         rows = batch_at(job, at)
-        sums = job.sums + at // job.epoch * (1 + p.n_metrics)
+        sums = sums_at(job, at)
         iteration += 1
         if measures and tid == 0:
             fnn_share_anew(of_units, size)
@@ -313,8 +444,7 @@ cdef void train_worker(void *what, int tid, int size) noexcept nogil:
         maybe_delay(tid)
         if tid == 0:
             add_rows(p, job.w, rows, sums)
-        turn = turn_at(p, iteration, of_step(job.rates, job, at, p.hyper.lr),
-                       of_step(job.penalty_scales, job, at, 1), rows / <double>job.rows_in_all)
+        turn = turn_of(job, at, rows, iteration)
         share = share_of(of_units, measures, tid, size)
         if copies != NULL:
             other = share_of(of_units, False, 1 - tid, size)
