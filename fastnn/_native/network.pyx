@@ -214,10 +214,12 @@ cdef class Twin:
     cdef Memory of, memory
     cdef object steps, operands, others, rows_post, weights_post, sums_post
     cdef char *loss
-    # Where the network's weights, gradients and slots are, and the second thread's: so many, of so many bytes.
+    # Where the network's weights, gradients and slots are, and the second thread's: so many, of so many bytes. Of a
+    # large network they are those of the steps after fan_in alone.
     cdef char *flats[2][FLATS]
     cdef int n_flats
     cdef ptrdiff_t bytes
+    cdef bint large
 
     def __cinit__(self, Network network, Memory memory):
         cdef Plan *p = &network.plan
@@ -228,19 +230,21 @@ cdef class Twin:
         self.loss, self.memory.w.metric = self.memory.w.loss, memory.w.metric
         self.steps = zeros(p.n_steps, sizeof(Step))
         flats = [network.params["w"], network.params["g"], *network.slots.values()]
-        self.n_flats, self.bytes = len(flats), len(flats[0])
+        self.n_flats, self.bytes, size = len(flats), len(flats[0]), 0
+        self.large = self.bytes > COPIED_BYTES
+        if self.large:
+            size = (p.steps[p.fan_in].w - address(flats[0])
+                    + ceil_div(p.steps[p.fan_in].outputs, p.k.panel) * p.steps[p.fan_in].w_panel * p.k.itemsize)
+            self.bytes -= size
         if self.n_flats > FLATS:
             raise RuntimeError(f"expected at most {FLATS - 2} slots, got {[*network.slots]}")
-        self.others = [staggered(self.bytes, 1, place) for place in range(self.n_flats)]
+        self.others = [staggered(max(self.bytes, 1), 1, place) for place in range(self.n_flats)]
         for turn in range(self.n_flats):
-            self.flats[0][turn], self.flats[1][turn] = address(flats[turn]), address(self.others[turn])
+            self.flats[0][turn], self.flats[1][turn] = address(flats[turn]) + size, address(self.others[turn])
         self.operands = zeros(len(network.operands), 1)
-        self.weights_post = zeros(self.bytes, 1)
-        self.rows_post = zeros(len(memory.arena), 1)
         self.c.w = &self.memory.w
         self.c.arenas[0], self.c.arenas[1] = address(memory.arena), address(self.memory.arena)
         self.c.weights[0], self.c.weights[1] = self.flats[0][0], self.flats[1][0]
-        self.c.rows_post, self.c.weights_post = address(self.rows_post), address(self.weights_post)
         if p.fan_in >= 0:
             size = ceil_div(p.steps[p.fan_in].outputs, p.k.panel) * memory.w.panel * p.k.itemsize + STAGGER
             self.sums_post = zeros(6, size)
@@ -276,13 +280,21 @@ cdef class Twin:
         else:
             memcpy(self.flats[1][0], self.flats[0][0], self.bytes)
             self.operands[:] = network.operands
+            self.make_posts()
         return &self.c
+
+    cdef int make_posts(self) except -1:
+        """What whole networks need, and halves do not."""
+        if self.rows_post is None:
+            self.rows_post, self.weights_post = zeros(len(self.of.arena), 1), zeros(self.bytes, 1)
+            self.c.rows_post, self.c.weights_post = address(self.rows_post), address(self.weights_post)
+        return 0
 
     cdef bint has_all(self) noexcept:
         """Whether the second thread has all steps, or all of its half, of its own. Else it changes its half where the
         first one's is, from a line on that a prefetch for the other half may ask for: too seldom, in as many
         bytes of weights, to pay for copies there and back."""
-        return not self.c.halved or self.bytes <= COPIED_BYTES
+        return not self.large
 
     cdef char *own(self, char *at) noexcept:
         """Where the second thread has what the network has there."""
