@@ -295,13 +295,21 @@ cdef int team_for(object num_threads, ptrdiff_t work, ptrdiff_t for_one, double 
     return n_threads(num_threads)
 
 
+cdef int team_for_elements(object num_threads, ptrdiff_t n) except -1:
+    return team_for(num_threads, n, ELEMENTS_PAY, ELEMENTS_PAY)
+
+
+cdef int team_for_product(object num_threads, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k) except -1:
+    return team_for(num_threads, work_of(m, n, k), THREAD_WORK, PRODUCTS_UNIT)
+
+
 cdef object unary(object x, object out, object num_threads, fnn_unary single, fnn_unary double):
     cdef Array ax, ay
     given = x
     if not look(x, &ax):
         x, = plain(("x",), (x,))
         look(x, &ax)
-    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY, ELEMENTS_PAY)
+    cdef int threads = team_for_elements(num_threads, ax.size)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = elementwise(&ax, &ax, &ay)
@@ -326,7 +334,7 @@ cdef object backward(tuple names, object saved, object dy, object out, object nu
     cdef Array a_saved, a_dy, a_dx
     given = saved, dy
     saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
-    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY, ELEMENTS_PAY)
+    cdef int threads = team_for_elements(num_threads, a_dy.size)
     dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
     cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
     s.grad = single if a_dy.dtype == FNN_FLOAT32 else double
@@ -914,7 +922,7 @@ cdef object curve(object x, object out, object num_threads, fnn_curve single, fn
     if not look(x, &ax):
         x, = plain(("x",), (x,))
         look(x, &ax)
-    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY, ELEMENTS_PAY)
+    cdef int threads = team_for_elements(num_threads, ax.size)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = elementwise(&ax, &ax, &ay)
@@ -929,7 +937,7 @@ cdef object curve_backward(tuple names, object saved, object dy, object out, obj
     cdef Array a_saved, a_dy, a_dx
     given = saved, dy
     saved, dy = saved_and_gradient(names, saved, dy, &a_saved, &a_dy)
-    cdef int threads = team_for(num_threads, a_dy.size, ELEMENTS_PAY, ELEMENTS_PAY)
+    cdef int threads = team_for_elements(num_threads, a_dy.size)
     dx = target(out, dy.shape, a_dy.dtype, names, given, True, &a_dx)
     cdef sweep s = elementwise(&a_saved, &a_dy, &a_dx)
     s.curve_grad = single if a_dy.dtype == FNN_FLOAT32 else double
@@ -1055,7 +1063,7 @@ cdef object by_rows(object x, object out, object num_threads, fnn_rows single, f
         x, = plain(("x",), (x,))
         look(x, &ax)
     check_2d(&ax, "x", x)
-    cdef int threads = team_for(num_threads, ax.size, ELEMENTS_PAY, ELEMENTS_PAY)
+    cdef int threads = team_for_elements(num_threads, ax.size)
     y = target(out, x.shape, ax.dtype, ("x",), (given,), True, &ay,
                &ax if x is given else NULL)
     cdef sweep s = row_by_row(&ax, &ax, &ay)
@@ -1070,7 +1078,7 @@ cdef object backward_by_rows(object y, object dy, object out, object num_threads
     given = y, dy
     y, dy = saved_and_gradient(Y_DY, y, dy, &a_y, &a_dy)
     check_2d(&a_y, "y", y)
-    cdef int threads = team_for(num_threads, a_y.size, ELEMENTS_PAY, ELEMENTS_PAY)
+    cdef int threads = team_for_elements(num_threads, a_y.size)
     dx = target(out, dy.shape, a_dy.dtype, Y_DY, given, True, &a_dx)
     cdef sweep s = row_by_row(&a_y, &a_dy, &a_dx)
     s.rows_grad = single if a_y.dtype == FNN_FLOAT32 else double
@@ -1249,7 +1257,7 @@ def matmul(a, b, *, transpose_a=False, transpose_b=False, precision=None, out=No
             f"b must have {p.k} {'columns' if flip_b else 'rows'}, as a of shape {a.shape} "
             f"has {'rows' if flip_a else 'columns'}, got shape {b.shape}")
     cdef const fnn_kernels *use = product_kernels(aa, precision)
-    cdef int threads = team_for(num_threads, work_of(p.m, p.n, p.k), THREAD_WORK, PRODUCTS_UNIT)
+    cdef int threads = team_for_product(num_threads, p.m, p.n, p.k)
     c = target(out, (p.m, p.n), aa.dtype, ("a", "b"), given, False, &ac,
                inputs if a is given[0] and b is given[1] else NULL)
     multiply_from_left(&p, aa, flip_a)
@@ -1323,7 +1331,7 @@ def dense_forward(x, kernel, bias=None, *, activation=None, out=None, num_thread
     if bias is not None and bias.shape != (ak.cols,):
         raise ValueError(f"bias must have shape {(ak.cols,)}, got {bias.shape}")
     p.m, p.n, p.k = ax.rows, ak.cols, ax.cols
-    cdef int threads = team_for(num_threads, work_of(p.m, p.n, p.k), THREAD_WORK, PRODUCTS_UNIT)
+    cdef int threads = team_for_product(num_threads, p.m, p.n, p.k)
     y = target(out, (p.m, p.n), ax.dtype, names, given, False, &ay)
     multiply_from_left(&p, &ax, False)
     multiply_from_right(&p, &ak, False)
@@ -1407,7 +1415,7 @@ def dense_backward(x, kernel, y, dy, *, activation=None, num_threads=None):
     if dy.shape != shape:
         raise ValueError(f"dy must have shape {shape}, got {dy.shape}")
     cdef const fnn_kernels *k = kernels_of(&ax)
-    cdef int threads = team_for(num_threads, work_of(ax.rows, ak.cols, ax.cols), THREAD_WORK, PRODUCTS_UNIT)
+    cdef int threads = team_for_product(num_threads, ax.rows, ak.cols, ax.cols)
     dx = target(None, x.shape, ax.dtype, (), (), False, &adx)
     dkernel = target(None, kernel.shape, ax.dtype, (), (), False, &adk)
     dbias = target(None, (ak.cols,), ax.dtype, (), (), False, &adb)

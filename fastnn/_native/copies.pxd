@@ -19,8 +19,8 @@ cdef enum:
     COPIED_PANELS = 64
 
 ctypedef struct Copies:
-    Plan plan               # the second thread's, with weights and transposed ones of its own; if halved, of
-    Workspace *w            # the steps after fan_in. Losses and metrics are the first one's
+    Plan plan               # the second thread's, with weights and transposed ones of its own
+    Workspace *w            # likewise; losses and metrics are the first one's, unless it is halved
     bint halved
     bint ran                # a team of two has changed weights since `Twin.begin`
     char *own_sums[2]       # of each thread, its halves of fan_in's sums,

@@ -30,8 +30,7 @@ from fastnn._native.phases cimport (
     ROW_BLOCK, SCALE, SPLIT_BYTES, TAKE, UNBOUND, UNIT_PANELS, Bound, Correction, Lookups, Measure, Plan, Rows,
     Step, Unit, Workspace, activates, add_rows, bytes_of_sums, clips_by_norm, drops_relu,
     gathered_into, has_weights, in_columns, is_bound, lay_out_sums, measure_penalties, pair_weights,
-    passes_gradient, penalty,
-    refresh_operands, slots_of, sums_of, transpose_weights, weight_factor, weights_at,
+    passes_gradient, penalty, refresh_operands, slots_of, sums_of, transpose_weights, weight_factor, weights_at,
 )
 from fastnn._native.copies cimport COPIED_PANELS, COPIED_STEPS, Copies
 from fastnn._native.features cimport refresh_calm
@@ -214,8 +213,10 @@ cdef class Twin:
     cdef Memory of, memory
     cdef object steps, operands, others, rows_post, weights_post, sums_post
     cdef char *loss
-    # Where the network's weights, gradients and slots are, and the second thread's: so many, of so many bytes. Of a
-    # large network they are those of the steps after fan_in alone.
+    # Where the network's weights, gradients and slots are, and the second thread's: so many, of so many bytes.
+    # Of a large network they are those of the steps after fan_in alone. The second thread changes its half of that
+    # where the first one's is, and a prefetch for one half may ask for the other's lines: too seldom, in as
+    # many bytes, to pay for copies there and back.
     cdef char *flats[2][FLATS]
     cdef int n_flats
     cdef ptrdiff_t bytes
@@ -266,7 +267,7 @@ cdef class Twin:
         self.memory.w.loss = self.of.w.loss
         if self.c.halved:
             self.memory.w.loss, p.n_metrics = self.loss, 0
-        for l in range(0 if self.has_all() else p.fan_in + 1, p.n_steps):
+        for l in range(p.fan_in + 1 if self.large else 0, p.n_steps):
             s = &p.steps[l]
             if s.kind != DENSE or (self.c.halved and s.frozen):     # nobody changes it
                 continue
@@ -276,7 +277,7 @@ cdef class Twin:
                 s.g, s.m, s.v, s.u = self.own(s.g), self.own(s.m), self.own(s.v), self.own(s.u)
                 s.average, s.sums = self.own(s.average), self.own(s.sums)
         if self.c.halved:
-            self.copy_units(0, 1, p.n_halved[0 if self.has_all() else 1], p.n_units)
+            self.copy_units(0, 1, p.n_halved[self.large], p.n_units)
         else:
             memcpy(self.flats[1][0], self.flats[0][0], self.bytes)
             self.operands[:] = network.operands
@@ -289,12 +290,6 @@ cdef class Twin:
             self.rows_post, self.weights_post = zeros(len(self.of.arena), 1), zeros(self.bytes, 1)
             self.c.rows_post, self.c.weights_post = address(self.rows_post), address(self.weights_post)
         return 0
-
-    cdef bint has_all(self) noexcept:
-        """Whether the second thread has all steps, or all of its half, of its own. Else it changes its half where the
-        first one's is, from a line on that a prefetch for the other half may ask for: too seldom, in as many
-        bytes of weights, to pay for copies there and back."""
-        return not self.large
 
     cdef char *own(self, char *at) noexcept:
         """Where the second thread has what the network has there."""
@@ -321,7 +316,7 @@ cdef class Twin:
     cdef void end(self) noexcept:
         """The network takes the second thread's half."""
         cdef Plan *p = &self.c.plan
-        if self.c.halved and self.has_all():
+        if self.c.halved and not self.large:
             self.copy_units(1, 0, p.n_halved[0], p.n_halved[1])
 
 
@@ -355,30 +350,31 @@ cdef ptrdiff_t products(Plan *p, int l) noexcept:
     return s.inputs * round_up(s.outputs, p.k.vl) if s.kind == DENSE else 0
 
 
+cdef bint can_be_halved(Plan *p, int l) noexcept:
+    return l < p.n_steps and p.steps[l].kind == DENSE and not p.steps[l].bf16
+
+
 cdef void find_halves(Plan *p) noexcept:
     """The steps that a team of two can halve, in a small network with little after them. By its shape alone,
     since to cut a sum in two changes its last bits."""
-    cdef int l = gathered_into(p), first = l
-    cdef ptrdiff_t n, whole, half, P = p.k.panel
+    cdef int first = gathered_into(p), last = first + 1, l
+    cdef ptrdiff_t outputs, half, whole = 0
     p.fan_out = p.fan_in = -1
-    if l >= p.n_steps or p.steps[l].kind != DENSE or p.steps[l].bf16:
+    while last < p.n_steps and in_columns(&p.steps[last]):
+        last += 1
+    if not (can_be_halved(p, first) and can_be_halved(p, last)):
         return
-    l += 1
-    while l < p.n_steps and in_columns(&p.steps[l]):
-        l += 1
-    if l >= p.n_steps or p.steps[l].kind != DENSE or p.steps[l].bf16:
-        return
-    n = p.steps[first].outputs
-    half = round_up(ceil_div(n, 2), P)
+    outputs = p.steps[first].outputs
+    half = round_up(ceil_div(outputs, 2), p.k.panel)
     # Of the two halves the second one is the smaller.
-    if n <= half or 4 * round_up(n - half, p.k.vl) < 3 * half:
+    if outputs <= half or 4 * round_up(outputs - half, p.k.vl) < 3 * half:
         return
-    n, whole = products(p, first) + products(p, l), 0
-    for i in range(p.n_steps):
-        whole += products(p, i)
-    if 5 * n < 4 * whole or whole * p.k.itemsize > HALVED_BYTES:
+    for l in range(p.n_steps):
+        whole += products(p, l)
+    if (5 * (products(p, first) + products(p, last)) < 4 * whole
+            or whole * p.k.itemsize > HALVED_BYTES):
         return
-    p.fan_out, p.fan_in, p.steps[l].cut = first, l, half
+    p.fan_out, p.fan_in, p.steps[last].cut = first, last, half
 
 
 cdef bint same_gradient(Plan *p, int l) noexcept:

@@ -23,8 +23,6 @@ cdef enum:
     SPLIT_BYTES = 1 << 14
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
-    # Of a cache's line.
-    LINE_BYTES = 64
 
 cdef enum StepKind:
     DENSE

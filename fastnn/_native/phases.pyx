@@ -14,7 +14,7 @@ from libc.math cimport pow, sqrt
 from libc.string cimport memcpy, memset
 
 from fastnn._native.core cimport (
-    FNN_MAX_PANEL, FNN_SOURCES, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args,
+    FNN_LINE, FNN_MAX_PANEL, FNN_SOURCES, ceil_div, fnn_gemm_args, fnn_gradient_args, fnn_loss_args,
     fnn_metric_args, fnn_noise, fnn_noise_args, fnn_source, fnn_unary, round_up,
 )
 from fastnn._native.features cimport features_backward, features_forward, features_gradient
@@ -218,7 +218,7 @@ cdef void half_of_sums(Plan *p, Workspace *w, ptrdiff_t r0, ptrdiff_t r1, int l,
 
 cdef void add_halves(Plan *p, Workspace *w, ptrdiff_t rows, int l, const char *one,
                      const char *other) noexcept nogil:
-    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, r, n, times, at
+    cdef ptrdiff_t size = p.k.itemsize, P = p.k.panel, j, r, n, at
     cdef fnn_unary act = p.steps[l].f.act
     cdef char *y
     for j in range(ceil_div(p.steps[l].outputs, P)):
@@ -227,12 +227,11 @@ cdef void add_halves(Plan *p, Workspace *w, ptrdiff_t rows, int l, const char *o
         p.k.add(rows * P, one + at, other + at, y)
         if act == NULL:
             continue
-        n, times = P, rows
-        if (j + 1) * P <= p.steps[l].outputs:   # a whole panel at once
-            n, times = rows * P, 1
-        else:                                   # padding stays zero
-            n = p.steps[l].outputs - j * P
-        for r in range(times):
+        n = p.steps[l].outputs - j * P
+        if n >= P:
+            act(rows * P, y, y)
+            continue
+        for r in range(rows):   # padding stays zero
             act(n, y + r * P * size, y + r * P * size)
 
 
@@ -548,7 +547,7 @@ cdef ptrdiff_t slots_of(Plan *p, Unit *u) noexcept nogil:
 
 cdef ptrdiff_t bytes_of_sums(const Plan *p) noexcept nogil:
     """Of one thread."""
-    return LINE_BYTES + 2 * round_up(p.n_slots * sizeof(double), LINE_BYTES)
+    return FNN_LINE + 2 * round_up(p.n_slots * sizeof(double), FNN_LINE)
 
 
 cdef Sums *sums_of(const Plan *p, int tid) noexcept nogil:
@@ -557,8 +556,8 @@ cdef Sums *sums_of(const Plan *p, int tid) noexcept nogil:
 
 cdef void lay_out_sums(const Plan *p, Sums *s) noexcept nogil:
     """In zeroed memory."""
-    s.squares = <double *>(<char *>s + LINE_BYTES)
-    s.penalty = <double *>(<char *>s.squares + round_up(p.n_slots * sizeof(double), LINE_BYTES))
+    s.squares = <double *>(<char *>s + FNN_LINE)
+    s.penalty = <double *>(<char *>s.squares + round_up(p.n_slots * sizeof(double), FNN_LINE))
 
 
 cdef void gradient(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, char *dw) noexcept nogil:

@@ -141,7 +141,7 @@ static inline void fnn_send(char *to, const char *from, ptrdiff_t rows, ptrdiff_
     for (ptrdiff_t r = 0; r < rows; r++) memcpy(to + r * stride, from + r * stride, (size_t)bytes);
 }
 
-enum { FNN_LINE = 64 };
+enum { FNN_LINE = 64 }; /* bytes of a cache's */
 
 /* A line of a post box that was read is written to, with what it holds: the sender's next write then finds it in
  * one cache alone, and modified, which is handed over several times sooner than what two caches hold. */

@@ -360,8 +360,7 @@ cdef void train_halves(Job *job, int tid) noexcept nogil:
         rows_to_sums(job, at, rows, iteration, tid)
         if late:
             update_units(job, before, &turn, gradients, False, rest, p.n_units)
-        fnn_barrier_wait(job.barrier, 2)
-        maybe_delay(tid)
+        meet(job, NULL, tid, 2)
         rows_from_sums(job, at, rows, iteration, tid)
         if tid == 0:
             add_rows(p, job.w, rows, sums_at(job, at))
@@ -370,8 +369,7 @@ cdef void train_halves(Job *job, int tid) noexcept nogil:
         begin_turn(p, &turn, 2)
         if turn.clips:
             pass_of_half(job, rows, &turn, False, gradients, True, True, tid)
-            fnn_barrier_wait(job.barrier, 2)
-            maybe_delay(tid)
+            meet(job, NULL, tid, 2)
             gradients = READY
         late = turn.clips or not p.penalised
         if late:

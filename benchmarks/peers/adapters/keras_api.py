@@ -12,16 +12,14 @@ LOSSES = {"xent": "sparse_categorical_crossentropy", "mse": "mse"}
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 
 
-def sequential(
-    library: Any, workload: Workload, hidden: str = "float32", last: str = "float32"
-) -> Any:
+def sequential(api: Any, workload: Workload, hidden: str = "float32", last: str = "float32") -> Any:
     """The workload's network, of `fastnn` or `keras`, with the dtypes of its layers."""
     dtypes = [hidden] * (len(workload.layers) - 1) + [last]
     layers = [
-        library.layers.Dense(units, activation, dtype=dtype)
+        api.layers.Dense(units, activation, dtype=dtype)
         for (units, activation), dtype in zip(workload.layers, dtypes, strict=True)
     ]
-    return library.Sequential([library.Input((workload.inputs,)), *layers])
+    return api.Sequential([api.Input((workload.inputs,)), *layers])
 
 
 class Fit:
@@ -29,7 +27,7 @@ class Fit:
 
     Parameters
     ----------
-    library : module
+    api : module
         `fastnn` or `keras`.
     task : Training
     hidden, last : str
@@ -37,11 +35,11 @@ class Fit:
     """
 
     def __init__(
-        self, library: Any, task: Training, hidden: str = "float32", last: str = "float32"
+        self, api: Any, task: Training, hidden: str = "float32", last: str = "float32"
     ) -> None:
-        self.library = library
+        self.api = api
         self.task = task
-        self.model = sequential(library, task.workload, hidden, last)
+        self.model = sequential(api, task.workload, hidden, last)
         self.x, self.y = task.data()
         self.arguments: dict[str, Any] = {
             "x": self.x,
@@ -51,7 +49,7 @@ class Fit:
 
     def compile(self, **arguments: Any) -> None:
         work = self.task.workload
-        optimizer = getattr(self.library.optimizers, OPTIMIZERS[work.optimizer])
+        optimizer = getattr(self.api.optimizers, OPTIMIZERS[work.optimizer])
         self.model.compile(
             optimizer=optimizer(**HYPER[work.optimizer]), loss=LOSSES[work.loss], **arguments
         )
