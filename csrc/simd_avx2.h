@@ -80,6 +80,7 @@ V_FN vreal v_copysign(vreal a, vreal b) {
 }
 /* to the nearest integer, ties to even; |a| < 2^22 */
 V_FN vreal v_round(vreal a) { return V_(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+V_FN vreal v_floor(vreal a) { return V_(round)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
 V_FN vmask v_lt(vreal a, vreal b) { return V_(cmp)(a, b, _CMP_LT_OQ); }
 V_FN vmask v_gt(vreal a, vreal b) { return V_(cmp)(a, b, _CMP_GT_OQ); }
@@ -170,6 +171,11 @@ V_FN vreal v_sums(vreal a) {
 typedef __m256i vindex;
 /* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */
 V_FN vindex v_quarter(vreal a) { return _mm256_srli_epi32(V_TO_BITS(a), 21); }
+/* for a = 1.5 2^20 + n / 8, as rounding leaves it: n */
+V_FN vindex v_eighths(vreal a) { return V_TO_BITS(a); }
+#define V_EXP_TABLE
+/* table[i mod 8] */
+V_FN vreal v_lookup8(const real *table, vindex i) { return _mm256_permutevar8x32_ps(v_load(table), i); }
 /* table[i mod 16] */
 V_FN vreal v_lookup(const real *table, vindex i) {
     vreal low = _mm256_permutevar8x32_ps(v_load(table), i);

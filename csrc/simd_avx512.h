@@ -39,6 +39,7 @@ typedef __mmask8 vmask;
 #define VL 16
 typedef float real;
 typedef __m512 vreal;
+typedef __m512i vindex;
 typedef __mmask16 vmask;
 #define V_(op) _mm512_##op##_ps
 #define V_MASK_ALL ((vmask)0xffff)
@@ -99,6 +100,26 @@ V_FN vreal v_repeat(const real *p) {
     return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
 #endif
 }
+#if !FNN_F64
+/* lane 4 i + j: lane 4 j + i of a */
+V_FN vreal v_turn(vreal a) {
+    const vindex turned = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_ps(turned, a);
+}
+/* four lanes at a time to p, p + stride, p + 2 stride, p + 3 stride */
+V_FN void v_store_quads(real *p, ptrdiff_t stride, vreal a) {
+    _mm_storeu_ps(p, _mm512_castps512_ps128(a));
+    _mm_storeu_ps(p + stride, _mm512_extractf32x4_ps(a, 1));
+    _mm_storeu_ps(p + 2 * stride, _mm512_extractf32x4_ps(a, 2));
+    _mm_storeu_ps(p + 3 * stride, _mm512_extractf32x4_ps(a, 3));
+}
+/* lane 4 c + i: lane c of v_sums(a[i]) */
+V_FN vreal v_sums_of_four(const vreal a[4]) {
+    const vreal b = v_add(_mm512_shuffle_ps(a[0], a[1], 0x88), _mm512_shuffle_ps(a[0], a[1], 0xdd));
+    const vreal c = v_add(_mm512_shuffle_ps(a[2], a[3], 0x88), _mm512_shuffle_ps(a[2], a[3], 0xdd));
+    return v_add(_mm512_shuffle_ps(b, c, 0x88), _mm512_shuffle_ps(b, c, 0xdd));
+}
+#endif
 /* columns of four rows, VL / 4 numbers each, that lie `stride` apart: lane 4 c + i is p[i * stride + c] */
 V_FN vreal v_columns(const real *p, ptrdiff_t stride) {
 #define V_ROW(i) _mm_loadu_si128((const __m128i *)(p + (i) * stride))
@@ -108,8 +129,7 @@ V_FN vreal v_columns(const real *p, ptrdiff_t stride) {
 #if FNN_F64
     return V_OF_BITS(_mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), a));
 #else
-    return V_OF_BITS(_mm512_permutexvar_epi32(
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), a));
+    return v_turn(V_OF_BITS(a));
 #endif
 }
 /* lane c: the sum of lanes 4 c .. 4 c + 3, for c < VL / 4 */
@@ -129,6 +149,9 @@ V_FN vreal v_sums(vreal a) {
 V_FN vreal v_round(vreal a) {
     return V_(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+V_FN vreal v_floor(vreal a) {
+    return V_(roundscale)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
 /* 2^n for integral n of a normal result */
 V_FN vreal v_pow2(vreal n) { return V_(scalef)(v_set1(1), n); }
 /* a 2^n for integral n, rounded once */
@@ -144,9 +167,15 @@ V_FN vreal v_split(vreal a, vreal *e) {
 }
 
 #if !FNN_F64
-typedef __m512i vindex;
 /* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */
 V_FN vindex v_quarter(vreal a) { return _mm512_srli_epi32(V_TO_BITS(a), 21); }
+/* for a = 1.5 2^20 + n / 8, as rounding leaves it: n */
+V_FN vindex v_eighths(vreal a) { return V_TO_BITS(a); }
+#define V_EXP_TABLE
+/* table[i mod 8] */
+V_FN vreal v_lookup8(const real *table, vindex i) {
+    return _mm512_permutexvar_ps(i, _mm512_broadcast_f32x8(_mm256_load_ps(table)));
+}
 /* table[i mod 16] */
 V_FN vreal v_lookup(const real *table, vindex i) {
     return _mm512_permutexvar_ps(i, v_load(table));

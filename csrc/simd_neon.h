@@ -96,6 +96,7 @@ V_FN vreal v_copysign(vreal a, vreal b) {
 }
 /* to the nearest integer, ties to even; |a| < 2^22 */
 V_FN vreal v_round(vreal a) { return V_(vrndnq)(a); }
+V_FN vreal v_floor(vreal a) { return V_(vrndmq)(a); }
 
 V_FN vmask v_lt(vreal a, vreal b) { return V_(vcltq)(a, b); }
 V_FN vmask v_gt(vreal a, vreal b) { return V_(vcgtq)(a, b); }
@@ -148,10 +149,19 @@ V_FN vint i_shr_mant(vint a) { return V_INT(vshrq_n)(a, V_MANT); } /* logical */
 
 #if !FNN_F64
 typedef uint8x16_t vindex; /* of bytes */
+V_FN vindex v_index(vint i) {
+    return vreinterpretq_u8_u32(vmlaq_n_u32(vdupq_n_u32(0x03020100), i, 0x04040404));
+}
 /* for a in [2, 32): 4 e + q where a = 2^(1+e) (1 + (q + f) / 4), 0 <= f < 1 */
 V_FN vindex v_quarter(vreal a) {
-    const uint32x4_t i = vandq_u32(vshrq_n_u32(i_bits(a), 21), vdupq_n_u32(15));
-    return vreinterpretq_u8_u32(vmlaq_n_u32(vdupq_n_u32(0x03020100), i, 0x04040404));
+    return v_index(vandq_u32(vshrq_n_u32(i_bits(a), 21), vdupq_n_u32(15)));
+}
+/* for a = 1.5 2^20 + n / 8, as rounding leaves it: n */
+V_FN vindex v_eighths(vreal a) { return v_index(vandq_u32(i_bits(a), vdupq_n_u32(7))); }
+#define V_EXP_TABLE
+/* table[i mod 8] */
+V_FN vreal v_lookup8(const real *table, vindex i) {
+    return vreinterpretq_f32_u8(vqtbl2q_u8(vld1q_u8_x2((const uint8_t *)table), i));
 }
 /* table[i mod 16] */
 V_FN vreal v_lookup(const real *table, vindex i) {
