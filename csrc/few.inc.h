@@ -2,12 +2,10 @@
  *
  *     few_nn   B (k,n) row-major: four of its rows at a time are added to C, which stays in L1; of a B that
  *              no cache near the core holds the next four are fetched into L2 meanwhile
- *     few_nt   B^T (n,k) row-major: blocks of VL by VL are transposed in registers, and VL columns of C
- *              run through all of k in registers
+ *     few_nt   B^T (n,k) row-major: few_nt.inc.h
  *
  * Panel by panel, as tiles read it, a row-major B came at half of this speed: no prefetcher follows
- * 128 bytes of each row. An element adds its products in the order of k, as those of tiles do, but for
- * the one row of few_nt.
+ * 128 bytes of each row. An element of few_nn adds its products in the order of k, as those of tiles do.
  */
 #include <string.h>
 
@@ -17,8 +15,6 @@ enum {
     FEW_BLOCK = 4096 / sizeof(real),  /* columns: C and two times four rows of B stay in L1 */
     SUMS_ROW = FEW_BLOCK + 5 * LINE, /* and what it begins beyond a boundary */
     FEW_FAR = (4 << 20) / sizeof(real), /* elements of B: of fewer, prefetchers follow the rows well enough */
-    FEW_AHEAD = 4 * VL,
-    FEW_DOTS = 8,
 };
 
 /* `cols` columns, at most nv vectors, of m rows of C += those of `steps` rows of B, each by an element of
@@ -131,96 +127,4 @@ static void FNN_NAME(few_nn)(const fnn_few_args *g) {
     }
 }
 
-/* acc += the products of a block of B: columns j .. j+cols-1, rows i .. i+depth-1 */
-INLINE void few_block(const int m, const fnn_few_args *g, const real *a, ptrdiff_t j, ptrdiff_t cols,
-                      ptrdiff_t i, const ptrdiff_t depth, vreal *acc) {
-    const real *b = (const real *)g->b + j * g->ldb + i;
-    vreal bv[VL];
-    UNROLL(16) for (int q = 0; q < VL; q++) {
-        if (depth == VL) __builtin_prefetch(b + q * g->ldb + FEW_AHEAD);
-        bv[q] = q < cols ? load_first(depth, b + q * g->ldb) : v_zero();
-    }
-    v_transpose(bv);
-    a += i * g->a_col;
-    UNROLL(16) for (int s = 0; s < VL; s++) {
-        if (s < depth) {
-            UNROLL(16) for (int r = 0; r < m; r++)
-                acc[r] = v_fma(v_set1(a[r * g->a_row + s * g->a_col]), bv[s], acc[r]);
-        }
-    }
-}
-
-/* rows r0 .. r0+m-1 of C, columns j .. j+cols-1 */
-INLINE void few_columns(const int m, const fnn_few_args *g, ptrdiff_t r0, ptrdiff_t j, ptrdiff_t cols) {
-    const real *a = (const real *)g->a + r0 * g->a_row;
-    const real *bias = g->bias ? (const real *)g->bias + r0 * g->bias_row + j * g->bias_col : NULL;
-    real *c = (real *)g->c + r0 * g->c_row + j * g->c_col;
-    vreal acc[MR];
-    UNROLL(16) for (int r = 0; r < m; r++) {
-        acc[r] = v_zero();
-        if (bias) acc[r] = g->bias_row ? v_set1(bias[r]) : load_first(cols, bias);
-    }
-    ptrdiff_t i = 0;
-    if (cols == VL) {
-        for (; i + VL <= g->k; i += VL) few_block(m, g, a, j, VL, i, VL, acc);
-    }
-    for (; i < g->k; i += VL) few_block(m, g, a, j, cols, i, min_size(g->k - i, VL), acc);
-    UNROLL(16) for (int r = 0; r < m; r++) {
-        if (g->c_col == 1) {
-            store_first(cols, c + r * g->c_row, acc[r]);
-        } else {
-            real column[VL];
-            v_store(column, acc[r]);
-            for (ptrdiff_t q = 0; q < cols; q++) c[r * g->c_row + q * g->c_col] = column[q];
-        }
-    }
-}
-
-typedef void (*few_fn)(const fnn_few_args *g, ptrdiff_t r0, ptrdiff_t j, ptrdiff_t cols);
-#define FEW_FN(mr)                                                                              \
-    NOINLINE void few_columns_##mr(const fnn_few_args *g, ptrdiff_t r0, ptrdiff_t j, ptrdiff_t cols) { \
-        few_columns(mr, g, r0, j, cols);                                                        \
-    }
-#define FEW_ROW(mr) few_columns_##mr,
-TILES(FEW_FN)
-static const few_fn FEW[MR] = {TILES(FEW_ROW)}; /* [mr - 1] */
-
-/* columns j .. j+cols-1 of the only row of C, each a sum of VL partial sums: to transpose would take
- * longer than to multiply */
-INLINE void few_dots(const int cols, const fnn_few_args *g, ptrdiff_t j) {
-    const ptrdiff_t k = g->k, ldb = g->ldb;
-    const real *a = g->a, *b = (const real *)g->b + j * ldb;
-    const real *bias = g->bias ? (const real *)g->bias + j * g->bias_col : NULL;
-    real *c = (real *)g->c + j * g->c_col;
-    vreal acc[FEW_DOTS];
-    UNROLL(8) for (int q = 0; q < cols; q++) acc[q] = v_zero();
-    ptrdiff_t i = 0;
-    for (; i + VL <= k; i += VL) {
-        const vreal av = v_load(a + i);
-        UNROLL(8) for (int q = 0; q < cols; q++)
-            acc[q] = v_fma(av, v_load(b + q * ldb + i), acc[q]);
-    }
-    const vreal av = load_up_to(k - i, a + i);
-    UNROLL(8) for (int q = 0; q < cols; q++) {
-        acc[q] = v_fma(av, load_up_to(k - i, b + q * ldb + i), acc[q]);
-        c[q * g->c_col] = (bias ? bias[q * g->bias_col] : 0) + v_sum(acc[q]);
-    }
-}
-
-static void FNN_NAME(few_nt)(const fnn_few_args *g) {
-    if (g->m == 1 && g->a_col == 1) {
-        ptrdiff_t j = 0;
-        for (; j + FEW_DOTS <= g->n; j += FEW_DOTS) few_dots(FEW_DOTS, g, j);
-        for (; j < g->n; j++) few_dots(1, g, j);
-        return;
-    }
-    for (ptrdiff_t j = 0; j < g->n; j += VL) {
-        const ptrdiff_t cols = min_size(g->n - j, VL);
-        ptrdiff_t r = 0;
-        for (ptrdiff_t left = (g->m + MR - 1) / MR; left > 0; left--) {
-            const ptrdiff_t mr = (g->m - r + left - 1) / left;
-            FEW[mr - 1](g, r, j, cols);
-            r += mr;
-        }
-    }
-}
+#include "few_nt.inc.h"

@@ -101,7 +101,7 @@ typedef void (*fnn_gemm)(const fnn_gemm_args *args);
 
 /* C (m,n) = A B + bias for few rows; nothing is packed.
  *   few_nn: b is B (k,n); few_nt: b is B^T (n,k); row stride ldb
- *   A(r,i) lies at a[r * a_row + i * a_col], C(r,j) at c[r * c_row + j * c_col]; few_nn: one of these is 1
+ *   A(r,i) lies at a[r * a_row + i * a_col], C(r,j) at c[r * c_row + j * c_col]; one of c_row and c_col is 1
  *   bias: NULL, or that of C(r,j) at bias[r * bias_row + j * bias_col]; bias_row = 0 and bias_col = 1,
  *   or the other way round
  * So C^T = B^T A^T is one of them where it is the columns that are few. The order of additions depends on k,

@@ -57,6 +57,11 @@ void test_few(kernels k, const char *name, fnn_few f, const few_spec *spec) {
             for (size_t l = 0; l < sizeof ks / sizeof *ks; l++)
                 for (int side = 0; side < SIDES; side++)
                     few_case(k, name, f, spec, (enum side)side, m, ns[j], ks[l], count++ * 7 / 2);
+    const ptrdiff_t deep[][2] = {{2, 257}, {3, 300}, {3, 2800}, {12, 1100}, {17, 700}}; /* rows, k */
+    for (size_t i = 0; i < sizeof deep / sizeof *deep; i++)
+        for (ptrdiff_t n = 1; n < 30; n += 4)
+            for (int side = 0; side < SIDES; side++)
+                few_case(k, name, f, spec, (enum side)side, deep[i][0], n, deep[i][1], count++ * 7 / 2);
     const ptrdiff_t far = (4 << 20) / k->itemsize / 2049 + 2; /* rows of a B that is fetched ahead */
     for (int side = 0; side < SIDES; side++) few_case(k, name, f, spec, (enum side)side, 1 + side, 2049, far, side);
 }
