@@ -22,7 +22,7 @@ from fastnn._sources import (
     numbered,
     side_by_side,
 )
-from fastnn.utils import draw_permutation, get_random_state, set_random_state
+from fastnn.utils import draw_permutations, get_random_state, set_random_state
 
 State = dict[str, Any]
 RATES = 1024  # of a schedule, that are computed at a time where an epoch's steps are not known
@@ -40,10 +40,17 @@ class Orders:
         self.remember = False  # whether that is to be kept: it takes longer than a small epoch
         self._random: State | None = None  # to be drawn from next, in a resumed epoch
 
-    def next(self) -> np.ndarray:
-        """The next epoch's, not to be written to."""
+    def next(self, epochs: int = 1) -> np.ndarray:
+        """The next epoch's, or several's, one after the other; not to be written to."""
         if self._rows == self._samples and not self.remember:  # small epochs are to stay cheap
-            return draw_permutation(self._samples) if self._shuffle else self._unshuffled
+            if self._shuffle:
+                return draw_permutations(self._samples, epochs)
+            orders = [self._unshuffled] * epochs
+        else:
+            orders = [self._next() for _ in range(epochs)]
+        return orders[0] if epochs == 1 else np.concatenate(orders)
+
+    def _next(self) -> np.ndarray:
         if self._random is not None:
             set_random_state(self._random)
         if self.remember:
@@ -66,7 +73,7 @@ class Orders:
     def _draw(self) -> None:
         if self.remember:
             self._pass_random = get_random_state()
-        self._pass = draw_permutation(self._samples) if self._shuffle else self._unshuffled
+        self._pass = draw_permutations(self._samples) if self._shuffle else self._unshuffled
         self._used = 0
 
     def get_state(self, under_way: bool) -> State:
@@ -122,8 +129,7 @@ class ArrayFeed:
         """Begin an epoch, whose first step was or is the optimizer's step `iterations`, or several
         that nobody looks at in between."""
         self.samples, self.batch, self._epochs = samples, batch, epochs
-        orders = [self.orders.next() for _ in range(epochs)]
-        self._index = orders[0] if epochs == 1 else np.concatenate(orders)
+        self._index = self.orders.next(epochs)
         self._rates = self._model.optimizer.rates(epochs * self.steps, iterations)
         self._train = (self._model._search or self._model._engine()).train
         self.seen = Seen(self._model)

@@ -86,12 +86,19 @@ def draw_permutation(n: int) -> np.ndarray:
     >>> sorted(draw_permutation(3).tolist())
     [0, 1, 2]
     """
+    return draw_permutations(n)
+
+
+def draw_permutations(n: int, count: int = 1) -> np.ndarray:
+    """What so many calls of `draw_permutation` give, one after the other in one array."""
     global _generator
     if _generator is None:
         _generator = np.random.default_rng(draw_seed())
-    order = np.arange(n, dtype=np.int64)
-    shuffle(order, _generator)  # what _generator.permutation(n) is, sooner
-    return order
+    orders = np.empty((count, n), np.int64)
+    orders[:] = np.arange(n)
+    places = orders.reshape(-1)
+    shuffle(places, _generator, n)  # what _generator.permutation(n) is, sooner
+    return places
 
 
 def get_random_state() -> dict[str, Any]:

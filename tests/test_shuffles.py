@@ -27,8 +27,21 @@ def test_order_and_state_are_numpys(n):
         assert ours.standard_normal() == numpys.standard_normal()
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+def test_parts_are_shuffled_one_after_the_other(n):
+    for ours, numpys in zip(states(n), states(n), strict=True):
+        orders, expected = np.tile(np.arange(n), 3), [np.arange(n) for _ in range(3)]
+        shuffle(orders, ours, n)
+        for order in expected:
+            numpys.shuffle(order)
+        np.testing.assert_array_equal(orders, np.concatenate(expected))
+        assert ours.bytes(4) == numpys.bytes(4)
+
+
 def test_other_arrays_are_refused():
     state = np.random.RandomState(0)
+    with pytest.raises(ValueError, match="divisor of 8 places, got 3"):
+        shuffle(np.arange(8), state, 3)
     with pytest.raises(ValueError, match="int64"):
         shuffle(np.arange(4, dtype=np.int32), state)
     with pytest.raises(ValueError, match="contiguous"):

@@ -463,6 +463,7 @@ cdef class Network:
     cdef object numpy_dtype
     cdef dict slots
     cdef object optimizer
+    cdef object made        # what slots and workspaces were made for: the next `compile` for the same keeps them
     cdef list step_of       # index of the step that holds an op's weights
     cdef ptrdiff_t forward_rows
     cdef int64_t forward_iteration      # of the activations that are kept; 0: not in training
@@ -1025,11 +1026,15 @@ cdef class Network:
                 numbers = (0.0,)
             fill_measure(p.k, name, numbers, &(<Measure *>address(measure_memory))[l])
         names = slot_names(optimizer, hyper)
-        slots = {name: staggered(len(self.params["w"]), 1, 2 + place) for place, name in enumerate(names)}
-        for name in names if initial_value(hyper) else ():
-            if name == "v":
-                slots[name].view(self.dtype)[:] = initial_value(hyper)
+        made = (loss, tuple(metrics), names)
+        again = made == self.made
+        slots = self.slots if again else {
+            name: staggered(len(self.params["w"]), 1, 2 + place) for place, name in enumerate(names)}
         self.take_hyper(optimizer, hyper)
+        for slot in slots.values() if again else ():
+            slot[:] = 0
+        if "v" in slots and initial_value(hyper):
+            slots["v"].view(self.dtype)[:] = initial_value(hyper)
 
         self.optimizer = optimizer
         p.loss, p.optim, p.correction = loss_kernel, optim, correction_of(optimizer)
@@ -1048,7 +1053,8 @@ cdef class Network:
             s = &p.steps[l]
             s.m, s.v, s.u = self.slot_of(s, "m"), self.slot_of(s, "v"), self.slot_of(s, "u")
             s.average, s.sums = self.slot_of(s, "average"), self.slot_of(s, "sums")
-        self.memory = self.twin = None
+        if not again:
+            self.made, self.memory, self.twin = made, None, None
         self.forward_rows, self.iterations, self.drawn_at = -1, 0, -1
 
     cdef char *slot_of(self, Step *s, name) except? NULL:

@@ -41,30 +41,35 @@ cdef void shuffle_places(int64_t *x, int64_t n, bitgen *generator) noexcept nogi
         whole = half
 
 
-def shuffle(order, random):
+def shuffle(order, random, part=None):
     """Shuffle in place, as `random.shuffle(order)` does: the same order, the same state after.
 
     Parameters
     ----------
     order : ndarray of int64
-        Fewer than 2^32.
     random : numpy.random.RandomState or numpy.random.Generator
+    part : int, optional
+        Each so many places are shuffled on their own, one after the other; by default all, fewer than 2^32.
 
     Raises
     ------
     ValueError
-        If it is no such array.
+        If it is no such array, or no whole number of such parts.
     """
-    cdef int64_t n = order.size
+    cdef int64_t size = order.size, n = size if part is None else part, i = 0
     if order.dtype != np.int64 or order.ndim != 1 or not order.flags.carray:
         raise ValueError("order: expected a contiguous vector of int64 that may be written to")
     if n >= 1 << 32:
         raise ValueError(f"order: expected fewer than 2^32 places, got {n}")
+    if n < 2 or size < 2:
+        return
+    if size % n != 0:
+        raise ValueError(f"part: expected a divisor of {size} places, got {n}")
     source = random._bit_generator
     cdef bitgen *generator = <bitgen *>PyCapsule_GetPointer(source.capsule, "BitGenerator")
-    if n < 2:
-        return
     # A typed memoryview, of which core has one, would be 50 KB of this module.
     cdef int64_t *places = <int64_t *>address(order.view(np.uint8))
     with source.lock, nogil:
-        shuffle_places(places, n, generator)
+        while i < size:
+            shuffle_places(places + i, n, generator)
+            i += n

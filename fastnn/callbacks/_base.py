@@ -374,13 +374,13 @@ class CallbackList(Callback):
         for callback in callbacks:
             callback.set_model(model)
             callback.set_params(params)
-        self.wants_batches = self._overridden(*BATCH_HOOKS)
-        self.wants_checkpoints = self._overridden("on_checkpoint")
-        self._every = [c.every_batches for c in callbacks if c.every_batches is not None]
         self.only_keeps_history = all(
             type(c) is History and not any(name.startswith("on_") for name in vars(c))
             for c in callbacks
         )
+        self.wants_batches = not self.only_keeps_history and self._overridden(*BATCH_HOOKS)
+        self.wants_checkpoints = not self.only_keeps_history and self._overridden("on_checkpoint")
+        self._every = [c.every_batches for c in callbacks if c.every_batches is not None]
 
     @cached_property
     def wants_test_batches(self) -> bool:
