@@ -397,6 +397,8 @@ typedef struct {
     double *squares;        /* of gradient_norm */
     int far;                /* a hint: w, m and v are likely to lie outside L2 */
     const void *ahead, *ahead_end; /* where far: what is read next, to be fetched meanwhile; equal: nothing */
+    void *turned;           /* NULL, or where the caller writes these weights transposed next, to be fetched, too: */
+    ptrdiff_t turned_panel; /* P x P of them for each P rows */
 } fnn_gradient_args;
 typedef void (*fnn_gradient)(const fnn_gradient_args *args);
 

@@ -46,6 +46,12 @@ INLINE void fetch_weights(const int keeps, const tile_weights *t, ptrdiff_t i) {
     if (t->s.v) __builtin_prefetch(t->s.v + i);
 }
 
+/* lines for the transposes of rows i + r .. i + r + mr - 1, r within P; their share of those of all P */
+INLINE void fetch_turned(const fnn_gradient_args *g, ptrdiff_t i, ptrdiff_t r, ptrdiff_t mr) {
+    const real *to = (const real *)g->turned + i / P * g->turned_panel;
+    for (ptrdiff_t n = r * P; n < (r + mr) * P; n += LINE) __builtin_prefetch(to + n, 1, 2);
+}
+
 INLINE void gradient_tile(const optim_step step, const int mr, const int nv, const gradient_args *t) {
     vreal acc[MR][NV];
     UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
@@ -120,6 +126,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
             t.a = panel + r;
             t.g = keep ? keep + at : buffer[odd];
             if (g->far) t.ahead_step = t.ahead < (const real *)g->ahead_end ? LINE : 0;
+            if (g->turned) fetch_turned(g, i, r, mr);
             tile_of[mr - 1][narrow](&t);
             const ptrdiff_t alone = g->k / 2 - t.before.rows * (narrow ? 1 : NV); /* twos of steps */
             if (alone > 0) t.ahead += alone * t.ahead_step;

@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 VL, PANEL, TILE = 16, 32, 14
 FLOPS_A_CYCLE = 4 * VL  # two multiply-adds of vectors
 ADD_CYCLES = 4  # of an addition that waits for the last one
-ROW_BLOCK = 128
+ROW_BLOCK = 128  # of the build that was measured; the engine's are of 64 since
 SERIAL_FLOPS = 1e6  # the engine keeps smaller steps on one thread
 
 # term -> (what a unit is, how the page gives its constant: scale and unit)

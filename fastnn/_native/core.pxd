@@ -188,6 +188,8 @@ cdef extern from "fnn.h" nogil:
         int far
         const void *ahead
         const void *ahead_end
+        void *turned
+        ptrdiff_t turned_panel
     ctypedef void (*fnn_norm)(ptrdiff_t rows, ptrdiff_t cols, double l1, double l2, const void *w,
                               const void *g, double *squares, double *penalty) noexcept nogil
     ctypedef void (*fnn_gradient)(const fnn_gradient_args *args) noexcept nogil

@@ -14,7 +14,7 @@ from fastnn._native.core cimport (
 
 # Rows that one thread carries through all layers at a time, so that they stay in its cache.
 cdef enum:
-    ROW_BLOCK = 128
+    ROW_BLOCK = 64
     # Panels of weight rows in one unit of phase 2.
     UNIT_PANELS = 4
     # Factors of Nadam's momentum that differ from 1: 0.96^1024 is 7e-19.
@@ -23,6 +23,8 @@ cdef enum:
     SPLIT_BYTES = 1 << 14
     # Of weights and slots, from which on they are not in L2 when their turn comes.
     FAR_BYTES = 1 << 19
+    # Of a transposed kernel, from which on none of it is.
+    TURNED_BYTES = 1 << 20
 
 cdef enum StepKind:
     DENSE

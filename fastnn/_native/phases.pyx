@@ -519,6 +519,9 @@ cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
     panel = g.a_panel * itemsize
     g.a = <const char *>g.a + u.i0 // P * panel
     g.b = <const char *>g.b + u.j * panel
+    g.turned, g.turned_panel = NULL, s.wt_panel
+    if u.l > p.first_trained and not s.bf16 and s.inputs * s.outputs * itemsize >= TURNED_BYTES:
+        g.turned = s.wt + (u.i0 // P * s.wt_panel + u.j * P * P) * itemsize
     g.ahead = g.ahead_end = <const char *>g.b + panel
     if (u.j + 1) * P < s.outputs:
         g.ahead_end = <const char *>g.ahead + g.k * P * itemsize
