@@ -1,4 +1,4 @@
-/* Products of few rows, whose time is the reading of B: nothing is packed.
+/* Products of few rows, whose time is the reading of B, which is not packed.
  *
  *     few_nn   B (k,n) row-major: four of its rows at a time are added to C, which stays in L1; of a B that
  *              no cache near the core holds the next four are fetched into L2 meanwhile

@@ -1,6 +1,6 @@
 /* Products of few rows by a B whose transpose, B^T (n,k), is row-major.
  *
- * Of one to FEW_DOT_ROWS rows, whose time is the reading of B, an element is a sum of VL parts, which run along k.
+ * Of one row, and of up to FEW_DOT_ROWS long ones, an element is a sum of VL parts, which run along k.
  */
 
 enum {

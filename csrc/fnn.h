@@ -99,7 +99,7 @@ typedef struct {
 } fnn_gemm_args;
 typedef void (*fnn_gemm)(const fnn_gemm_args *args);
 
-/* C (m,n) = A B + bias for few rows; nothing is packed.
+/* C (m,n) = A B + bias for few rows, at most VL P of them; B is not packed.
  *   few_nn: b is B (k,n); few_nt: b is B^T (n,k); row stride ldb
  *   A(r,i) lies at a[r * a_row + i * a_col], C(r,j) at c[r * c_row + j * c_col]; one of c_row and c_col is 1
  *   bias: NULL, or that of C(r,j) at bias[r * bias_row + j * bias_col]; bias_row = 0 and bias_col = 1,
@@ -398,7 +398,7 @@ typedef struct {
     int far;                /* a hint: w, m and v are likely to lie outside L2 */
     const void *ahead, *ahead_end; /* where far: what is read next, to be fetched meanwhile; equal: nothing */
     void *turned;           /* NULL, or where the caller writes these weights transposed next, to be fetched, too: */
-    ptrdiff_t turned_panel; /* P x P of them for each P rows */
+    ptrdiff_t turned_panel; /* cols x P of them for each P rows */
 } fnn_gradient_args;
 typedef void (*fnn_gradient)(const fnn_gradient_args *args);
 

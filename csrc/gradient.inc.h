@@ -46,10 +46,11 @@ INLINE void fetch_weights(const int keeps, const tile_weights *t, ptrdiff_t i) {
     if (t->s.v) __builtin_prefetch(t->s.v + i);
 }
 
-/* lines for the transposes of rows i + r .. i + r + mr - 1, r within P; their share of those of all P */
+/* the share of mr rows, from row i + r on, in the lines that the transposes of up to P rows from row i on lie in */
 INLINE void fetch_turned(const fnn_gradient_args *g, ptrdiff_t i, ptrdiff_t r, ptrdiff_t mr) {
     const real *to = (const real *)g->turned + i / P * g->turned_panel;
-    for (ptrdiff_t n = r * P; n < (r + mr) * P; n += LINE) __builtin_prefetch(to + n, 1, 2);
+    const ptrdiff_t all = g->cols * P, rows = min_size(g->rows - i, P);
+    for (ptrdiff_t n = r * all / rows; n < (r + mr) * all / rows; n += LINE) __builtin_prefetch(to + n, 1, 2);
 }
 
 INLINE void gradient_tile(const optim_step step, const int mr, const int nv, const gradient_args *t) {

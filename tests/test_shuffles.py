@@ -27,7 +27,7 @@ def test_order_and_state_are_numpys(n):
         assert ours.standard_normal() == numpys.standard_normal()
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 100])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 100])
 def test_parts_are_shuffled_one_after_the_other(n):
     for ours, numpys in zip(states(n), states(n), strict=True):
         orders, expected = np.tile(np.arange(n), 3), [np.arange(n) for _ in range(3)]
@@ -40,8 +40,9 @@ def test_parts_are_shuffled_one_after_the_other(n):
 
 def test_other_arrays_are_refused():
     state = np.random.RandomState(0)
-    with pytest.raises(ValueError, match="divisor of 8 places, got 3"):
-        shuffle(np.arange(8), state, 3)
+    for size, part in ((8, 3), (8, 0), (1, 3)):
+        with pytest.raises(ValueError, match=f"divisor of {size} places, got {part}"):
+            shuffle(np.arange(size), state, part)
     with pytest.raises(ValueError, match="int64"):
         shuffle(np.arange(4, dtype=np.int32), state)
     with pytest.raises(ValueError, match="contiguous"):

@@ -26,10 +26,6 @@ OPS_OF_TWO_UNITS = [("dense", 64, "relu", True), ("dense", 1, "linear", True)]
 EVERYTHING = 1e9
 
 
-def trained(ops):
-    return [op for op, (kind, *_) in enumerate(ops) if kind == "dense"]
-
-
 needs_threads = pytest.mark.skipif(not core.openmp(), reason="built without OpenMP: one thread")
 
 
@@ -342,28 +338,27 @@ def test_a_team_smaller_than_asked_for_trains_all(limit):
     subprocess.run([sys.executable, "-c", SMALLER], check=True, env={**os.environ, name: value})
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "centered"])
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "clipnorm"])
 @pytest.mark.parametrize("num_threads", [1, 2])
-@pytest.mark.parametrize("ops", [OPS, [("dense", 5, "softmax", True)]])
-def test_compiled_again_it_is_as_new(
-    build, compile_with, problem, num_threads, optimizer, ops
-):  # though slots and workspaces are kept
-    x, y, _ = problem(171, 20, 5, "xent", "float32", labels=True)
-    rows = np.arange(171)
-    nets = [build(native.Network, "float32", 20, ops) for _ in range(2)]
-    weights = [(nets[0].get_kernel(op), nets[0].get_bias(op)) for op in trained(ops)]
-    for round_ in range(3):
-        metrics = ("argmax_match",) * (round_ < 2)
-        compile_with(nets[0], "xent", optimizer, metrics)
-        nets[1] = build(native.Network, "float32", 20, ops)
-        compile_with(nets[1], "xent", optimizer, metrics)
+@pytest.mark.parametrize("ops", [OPS, [OPS[-1]], [WIDE, NARROW, OPS[-1]], HALVED["large"][0]])
+def test_compiled_again_it_is_as_new(build, compile_with, problem, num_threads, optimizer, ops):
+    """Though slots and workspaces are kept, where all that these depend on is the same."""
+    x, y, _ = problem(400, 20, 5, "xent", "float32", labels=True)
+    old = build(native.Network, "float32", 20, ops)
+    dense = [op for op, (kind, *_) in enumerate(ops) if kind == "dense"]
+    weights = [(old.get_kernel(op), old.get_bias(op)) for op in dense]
+    for metrics in ((), (), ("argmax_match",), ("argmax_match",)):
+        nets = [old, build(native.Network, "float32", 20, ops)]
         for net in nets:
-            for op, (kernel, bias) in zip(trained(ops), weights, strict=True):
+            compile_with(net, "xent", optimizer, metrics)
+            for op, (kernel, bias) in zip(dense, weights, strict=True):
                 net.set_kernel(op, kernel)
                 net.set_bias(op, bias)
-        results = [net.train(x, y, None, rows, 20, 0, EVERYTHING, num_threads) for net in nets]
-        assert results[0] == results[1]
-        np.testing.assert_array_equal(nets[0].flat_weights, nets[1].flat_weights)
+        for _ in range(3):  # the first steps are too few for threads to have anything of their own
+            arguments = (x, y, None, np.arange(400), 20, 0, EVERYTHING, num_threads)
+            results = [net.train(*arguments) for net in nets]
+            assert results[0] == results[1]
+        np.testing.assert_array_equal(old.flat_weights, nets[1].flat_weights)
 
 
 @needs_threads

@@ -71,7 +71,8 @@ static void gradient_case(kernels k, kernels optimizers, const char *name, fnn_g
         .rows = rows, .cols = cols, .k = depth, .a = at(x, 0), .a_panel = a.panel, .b = at(dy, 0),
         .hyper = &second, .g = keeps ? at(kept, 0) : NULL, .w = at(w1, 0), .m = at(m1, 0),
         .v = at(v1, 0), .squares = squares1, .far = keeps,
-        .ahead = at(dy, 0), .ahead_end = at(dy, (depth ? depth - 1 : 0) * k->panel)});
+        .ahead = at(dy, 0), .ahead_end = at(dy, (depth ? depth - 1 : 0) * k->panel),
+        .turned = keeps ? NULL : at(w1, 0), .turned_panel = cols * k->panel});
     const double off = spec->optim ? 0 : 16 * epsilon(k);
     for (int i = 0; i < BLOCKS; i++) {
         if (fabs(penalty1[i] - penalty[i]) > off * penalty[i])

@@ -20,7 +20,7 @@ counts elements, the k of a kernel's call words.
 
 The blocks of k depend on k alone, and within one every element adds its products in the order of k, in a
 last panel of few columns as four sums: threads do not change a bit of it. Products of few rows or
-columns, which are not worth packing, have kernels of their own, and are not cut in k.
+columns, which are not worth packing, have kernels of their own, whose sums depend on k and on how many are few.
 """
 
 from libc.stdint cimport int32_t

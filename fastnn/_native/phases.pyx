@@ -520,7 +520,8 @@ cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
     g.a = <const char *>g.a + u.i0 // P * panel
     g.b = <const char *>g.b + u.j * panel
     g.turned, g.turned_panel = NULL, s.wt_panel
-    if u.l > p.first_trained and not s.bf16 and s.inputs * s.outputs * itemsize >= TURNED_BYTES:
+    if (u.l > p.first_trained and not s.bf16 and not is_bound(s)
+            and s.inputs * s.outputs * itemsize >= TURNED_BYTES):
         g.turned = s.wt + (u.i0 // P * s.wt_panel + u.j * P * P) * itemsize
     g.ahead = g.ahead_end = <const char *>g.b + panel
     if (u.j + 1) * P < s.outputs:
@@ -752,7 +753,7 @@ cdef void gradient_and_norms(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, con
     terms.l1, terms.l2 = scale * s.of_kernel.l1, scale * s.of_kernel.l2
     terms.penalty = &turn.own.penalty[u.slot]
     unit_operands(p, w, rows, u, &g)
-    g.hyper, g.squares, g.far = &terms, &turn.own.squares[u.slot], is_far(p)
+    g.hyper, g.squares, g.far, g.turned = &terms, &turn.own.squares[u.slot], is_far(p), NULL
     g.g, g.w, g.m, g.v = s.g + at, s.w + at, NULL, NULL
     s.k.gradient_norm(&g)
     if has_bias(p, u):

@@ -61,10 +61,10 @@ def shuffle(order, random, part=None):
         raise ValueError("order: expected a contiguous vector of int64 that may be written to")
     if n >= 1 << 32:
         raise ValueError(f"order: expected fewer than 2^32 places, got {n}")
-    if n < 2 or size < 2:
-        return
-    if size % n != 0:
+    if size > 0 and part is not None and (n < 1 or size % n != 0):
         raise ValueError(f"part: expected a divisor of {size} places, got {n}")
+    if n < 2:
+        return
     source = random._bit_generator
     cdef bitgen *generator = <bitgen *>PyCapsule_GetPointer(source.capsule, "BitGenerator")
     # A typed memoryview, of which core has one, would be 50 KB of this module.

@@ -21,14 +21,11 @@ class Shuffles(Orders):
         self._order = np.arange(samples, dtype=np.int64)
 
     def next(self, epochs: int = 1) -> np.ndarray:
-        """The next epochs', one after the other."""
-        orders = np.empty((epochs, len(self._order)), np.int64)
-        for order in orders:
-            if self._random_state is not None:
-                # scikit-learn's numbers: it shuffles places, and takes the samples at these
-                shuffle(self._order, self._random_state)
-            order[:] = self._order
-        return orders.reshape(-1)
+        """The next epoch's; as `Rule` looks at each, no more are asked for at once."""
+        if self._random_state is not None:
+            # scikit-learn's numbers: it shuffles places, and takes the samples at these
+            shuffle(self._order, self._random_state)
+        return self._order
 
     def get_state(self, under_way: bool) -> State:
         raise ValueError(
