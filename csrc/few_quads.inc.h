@@ -23,9 +23,7 @@ INLINE void pack_quad(const fnn_few_args *g, ptrdiff_t r, ptrdiff_t i, ptrdiff_t
         return;
     }
     v_store(to, v_zero());
-    for (ptrdiff_t q = 0; q < rows; q++) {
-        for (ptrdiff_t s = 0; s < steps; s++) to[q * QUAD + s] = a[q * g->a_row + s * g->a_col];
-    }
+    pack_fours(rows, steps, a, g->a_row, g->a_col, to);
 }
 
 /* steps i .. i+k-1 of A, [k / QUAD][vectors][VL] */
@@ -36,18 +34,12 @@ NOINLINE void pack_quads(const fnn_few_args *g, ptrdiff_t i, ptrdiff_t k, ptrdif
     }
 }
 
-/* the last steps, fewer than QUAD, of `cols` rows of B^T, with zeros for the others */
-NOINLINE void few_rest(ptrdiff_t cols, ptrdiff_t steps, const real *b, ptrdiff_t ldb, real *to) {
-    for (ptrdiff_t j = 0; j < cols; j++) {
-        for (ptrdiff_t s = 0; s < QUAD; s++) to[j * QUAD + s] = s < steps ? b[j * ldb + s] : 0;
-    }
-}
-
 /* k steps of nv vectors of A, a_step apart, and of `cols` rows of B^T: columns of C, VL from one to the next */
 INLINE void few_quads(const int cols, const int nv, const real *a, ptrdiff_t a_step, const real *b,
                       ptrdiff_t ldb, ptrdiff_t k, real *tile) {
     vreal acc[QUAD_MOST][QUAD_VECTORS], av[QUAD_VECTORS];
     const real *groups[QUAD_GROUPS];
+    const ptrdiff_t last = k % QUAD; /* steps, fewer than QUAD */
     part_rows(QUAD_GROUPS, b, ldb, groups);
     UNROLL(16) for (int j = 0; j < cols; j++) UNROLL(3) for (int v = 0; v < nv; v++) acc[j][v] = v_zero();
     for (; k >= QUAD; k -= LINE) {
@@ -62,9 +54,9 @@ INLINE void few_quads(const int cols, const int nv, const real *a, ptrdiff_t a_s
             UNROLL(4) for (int n = 0; n < QUAD_GROUPS; n++) groups[n] += QUAD;
         }
     }
-    if (k % QUAD) {
+    if (last) {
         real rest[QUAD_MOST * QUAD];
-        few_rest(cols, (k % QUAD + QUAD) % QUAD, groups[0], ldb, rest);
+        pack_fours(cols, last, groups[0], ldb, 1, rest);
         UNROLL(3) for (int v = 0; v < nv; v++) av[v] = v_load(a + v * VL);
         UNROLL(16) for (int j = 0; j < cols; j++) UNROLL(3) for (int v = 0; v < nv; v++)
             acc[j][v] = v_fma(v_repeat(rest + j * QUAD), av[v], acc[j][v]);

@@ -11,13 +11,18 @@
 
 enum { SLIM = VL / 4, SLIM_GROUPS = (MR + GROUP - 1) / GROUP };
 
-/* k < 4 steps of A and of B, with zeros for the others */
+/* k <= 4 steps, `col` apart, of rows that lie `row` apart: four numbers of each row side by side, zeros for
+ * steps that are not there */
+NOINLINE void pack_fours(ptrdiff_t rows, ptrdiff_t k, const real *a, ptrdiff_t row, ptrdiff_t col, real *to) {
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t i = 0; i < 4; i++) to[4 * r + i] = i < k ? a[r * row + i * col] : 0;
+}
+
+/* k < 4 steps of A and of B: one call, as there is one in each tile */
 NOINLINE void slim_rest(int mr, ptrdiff_t k, const real *a, ptrdiff_t row, const real *b, ptrdiff_t b_row,
                         real *a_four, real *b_four) {
-    for (int i = 0; i < 4; i++) {
-        for (int r = 0; r < mr; r++) a_four[4 * r + i] = i < k ? a[r * row + i] : 0;
-        for (int c = 0; c < SLIM; c++) b_four[4 * c + i] = i < k ? b[i * b_row + c] : 0;
-    }
+    pack_fours(mr, k, a, row, 1, a_four);
+    pack_fours(SLIM, k, b, 1, b_row, b_four);
 }
 
 /* acc += A B over k steps that lie together in A */

@@ -25,7 +25,6 @@ OPS = [
 OPS_OF_TWO_UNITS = [("dense", 64, "relu", True), ("dense", 1, "linear", True)]
 EVERYTHING = 1e9
 
-
 needs_threads = pytest.mark.skipif(not core.openmp(), reason="built without OpenMP: one thread")
 
 

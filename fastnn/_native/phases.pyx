@@ -519,10 +519,6 @@ cdef void unit_operands(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u,
     panel = g.a_panel * itemsize
     g.a = <const char *>g.a + u.i0 // P * panel
     g.b = <const char *>g.b + u.j * panel
-    g.turned, g.turned_panel = NULL, s.wt_panel
-    if (u.l > p.first_trained and not s.bf16 and not is_bound(s)
-            and s.inputs * s.outputs * itemsize >= TURNED_BYTES):
-        g.turned = s.wt + (u.i0 // P * s.wt_panel + u.j * P * P) * itemsize
     g.ahead = g.ahead_end = <const char *>g.b + panel
     if (u.j + 1) * P < s.outputs:
         g.ahead_end = <const char *>g.ahead + g.k * P * itemsize
@@ -641,6 +637,16 @@ cdef void update(Plan *p, Unit *u, const Turn *turn, char *g) noexcept nogil:
         update_bias(p, u, turn, g + rows * p.k.panel * p.k.itemsize)
 
 
+cdef inline char *turned_soon(Plan *p, const Unit *u) noexcept nogil:
+    """Where the transposed weights of a unit lie that its update is followed by, if that is far; or NULL."""
+    cdef ptrdiff_t P = p.k.panel, size = p.k.itemsize
+    cdef const Step *s = &p.steps[u.l]
+    if (u.l <= p.first_trained or s.bf16 or is_bound(s)
+            or s.inputs * s.outputs * size < TURNED_BYTES):
+        return NULL
+    return s.wt + (u.i0 // P * s.wt_panel + u.j * P * P) * size
+
+
 cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, const Turn *turn,
                               bint keeps) noexcept nogil:
     """Both of a unit, side by side; the gradient goes to memory only if it is to be kept: writing
@@ -659,6 +665,7 @@ cdef void gradient_and_update(Plan *p, Workspace *w, ptrdiff_t rows, Unit *u, co
         update(p, u, turn, to)
         return
     unit_operands(p, w, rows, u, &g)
+    g.turned, g.turned_panel = turned_soon(p, u), s.wt_panel
     g.hyper = with_terms(turn, &s.of_kernel, 0, penalty_at(turn, u.slot), &own)
     g.g = s.g + at if keeps else NULL
     g.far = is_far(p)
