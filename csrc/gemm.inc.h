@@ -29,22 +29,21 @@ INLINE void tiles(const int layout, ptrdiff_t m, tile_args *t) {
         slim_tiles(layout, m, t);
         return;
     }
-    const int kind = t->cols <= VL ? NARROW : FULL;
-    const ptrdiff_t n_tiles = (m + MR - 1) / MR;
-    for (ptrdiff_t left = n_tiles; left > 0; left--) {
+    ptrdiff_t left = (m + MR - 1) / MR;
+    if (t->b_to) {
         const ptrdiff_t mr = (m + left - 1) / left;
-        if (t->b_to) {
-            TILE[mr - 1][layout][PACKING](t);
-            t->b = t->b_to;
-            t->b_row = P;
-            t->b_to = NULL;
-        } else {
-            t->ahead_step = t->ahead < t->ahead_end ? LINE : 0;
-            TILE[mr - 1][layout][kind](t);
-            t->ahead += t->k / 2 * t->ahead_step;
-        }
-        next_rows(layout, mr, t);
+        TILE[mr - 1][layout][PACKING](1, t);
+        t->b = t->b_to;
+        t->b_row = P;
+        t->b_to = NULL;
         m -= mr;
+        left--;
+    }
+    while (left > 0) {
+        const ptrdiff_t mr = (m + left - 1) / left, equal = m % left ? m % left : left;
+        TILE[mr - 1][layout][t->cols <= VL ? NARROW : FULL](equal, t);
+        m -= equal * mr;
+        left -= equal;
     }
 }
 
@@ -72,11 +71,17 @@ INLINE walk walk_next(const fnn_gemm_args *g, ptrdiff_t panels) {
                   .pace = steps > 0 ? (lines + steps - 1) / steps : 0};
 }
 
+/* Through each tile of C; a short one ends before the lines could come. */
+INLINE walk walk_tile(const fnn_gemm_args *g) {
+    return (walk){.stride = g->c_row, .pace = g->k >= 8 * P ? 1 + MR * ((P + LINE - 1) / LINE) * P / g->k : 0};
+}
+
 INLINE void gemm(const int tn, const fnn_gemm_args *g) {
     const int relu = g->act == FNN_NAME(relu), relu_grad = g->grad == FNN_NAME(relu_backward);
     const int after = (g->act && !relu) || (g->grad && !relu_grad);
     const ptrdiff_t panels = (g->n + P - 1) / P, late = min_size(panels, LATE);
     walk next = walk_next(g, late), nothing = {0};
+    const walk lines = walk_tile(g);
     if (g->m <= 0) return;
     for (ptrdiff_t j = 0; j < panels; j++) {
         const ptrdiff_t cols = min_size(g->n - j * P, P);
@@ -90,7 +95,8 @@ INLINE void gemm(const int tn, const fnn_gemm_args *g) {
             .b = b, .b_row = g->b_row,
             .b_to = g->b_to ? (real *)g->b_to + j * g->k * P : NULL,
             .ahead = b + g->b_panel, .ahead_end = b + g->b_panel + (last ? 0 : g->k * P),
-            .c = c, .c_row = g->c_row, .cols = cols,
+            .ahead_step = last ? 0 : LINE,
+            .c = c, .c_row = g->c_row, .cols = cols, .lines = lines,
             .bias = g->bias ? (const real *)g->bias + j * g->bias_panel : NULL,
             .next = j < panels - late ? &nothing : &next, .accumulate = g->accumulate,
             .relu = relu, .s = relu_grad ? s : NULL, .scale = (real)g->scale,

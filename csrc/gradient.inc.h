@@ -53,16 +53,24 @@ INLINE void fetch_turned(const fnn_gradient_args *g, ptrdiff_t i, ptrdiff_t r, p
     for (ptrdiff_t n = r * all / rows; n < (r + mr) * all / rows; n += LINE) __builtin_prefetch(to + n, 1, 2);
 }
 
+/* the last k steps of mr rows, and these out into memory */
+INLINE void gradient_end(const int r0, const int mr, const int nv, ptrdiff_t k, const real *a, const real *b,
+                         ptrdiff_t cols, real *g, vreal (*acc)[NV]) {
+    for (; k > 0; k--, a += P, b += P) tile_step(mr, nv, 1, a + r0, b, acc + r0);
+    UNROLL(16) for (int r = r0; r < r0 + mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
+        store_first(cols, g + r * P + v * VL, acc[r][v]);
+}
+
 INLINE void gradient_tile(const optim_step step, const int mr, const int nv, const gradient_args *t) {
     vreal acc[MR][NV];
     UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
         acc[r][v] = v_zero();
     const ptrdiff_t cols = nv == NV ? VL : t->cols, stride = nv == NV ? VL : P;
     const tile_weights u = t->before; /* a copy: stores to weights cannot change it */
-    const ptrdiff_t vectors = u.rows * nv, together = min_size(t->k, vectors);
+    const ptrdiff_t tail = tail_of(t->k), vectors = u.rows * nv, together = min_size(t->k - tail, vectors);
     const real *a = t->a, *b = t->b, *ahead = t->ahead;
     const ptrdiff_t ahead_step = t->ahead_step;
-    ptrdiff_t k = t->k, i = 0;
+    ptrdiff_t k = t->k - tail, i = 0;
     for (; i < together; i++, k--, a += P, b += P) {
         if (t->far) fetch_weights(step == norm_step, &u, (vectors + i) * stride);
         tile_step(mr, nv, 1, a, b, acc);
@@ -73,10 +81,11 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
         tile_step(mr, nv, 1, a, b, acc);
         tile_step(mr, nv, 1, a + P, b + P, acc);
     }
-    if (k > 0) tile_step(mr, nv, 1, a, b, acc);
+    if (k > 0) tile_step(mr, nv, 1, a, b, acc), a += P, b += P;
     for (; i < vectors; i++) step(i * stride, cols, &t->hyper, u.g, &u.s);
-    UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
-        store_first(cols, t->g + r * P + v * VL, acc[r][v]);
+    const int half = first_half(mr, nv);
+    gradient_end(0, half, nv, tail, a, b, cols, t->g, acc);
+    if (half < mr) gradient_end(half, mr - half, nv, tail, a, b, cols, t->g, acc);
 }
 
 /* A function for every optimizer and height, for a full panel and for one that fits into a vector. */

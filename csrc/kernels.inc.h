@@ -27,6 +27,9 @@ _Static_assert(P <= FNN_MAX_PANEL, "the callers' buffers are for panels of FNN_M
 #define FNN_PRAGMA(x) _Pragma(#x)
 #define UNROLL(n) FNN_PRAGMA(GCC unroll n)
 
+/* The compiler no longer knows p's value, nor what lies there. */
+#define FORGET(p) __asm__ volatile("" : "+r"(p))
+
 enum { LINE = 64 / sizeof(real) }; /* reals of a cache line */
 
 INLINE ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }

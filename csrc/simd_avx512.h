@@ -70,6 +70,16 @@ V_FN vreal v_mul(vreal a, vreal b) { return V_(mul)(a, b); }
 V_FN vreal v_div(vreal a, vreal b) { return V_(div)(a, b); }
 V_FN vreal v_sqrt(vreal a) { return V_(sqrt)(a); }
 V_FN vreal v_fma(vreal a, vreal b, vreal c) { return V_(fmadd)(a, b, c); }   /* a b + c */
+/* The same in c's register: left to choose, the compiler puts sums into other ones and then runs out of them. */
+V_FN vreal v_fma_in_place(vreal a, vreal b, vreal c) {
+#if FNN_F64
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+#else
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+#endif
+    return c;
+}
+#define v_mac v_fma_in_place
 V_FN vreal v_fnma(vreal a, vreal b, vreal c) { return V_(fnmadd)(a, b, c); } /* c - a b */
 /* what rounding took from the product p = a b */
 V_FN vreal v_mul_low(vreal a, vreal b, vreal p) { return V_(fmsub)(a, b, p); }

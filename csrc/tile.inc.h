@@ -19,10 +19,13 @@
 
 /* c + a b; operands that are pairs give two products */
 #if FNN_BF16
+#undef v_mac
 #define v_mac v_dot2
 enum { PRODUCTS = 2 };
 #else
+#ifndef v_mac
 #define v_mac v_fma
+#endif
 enum { PRODUCTS = 1 };
 #endif
 
@@ -52,6 +55,7 @@ typedef struct {
     ptrdiff_t ahead_step; /* from one of them to the next; 0 where all are fetched */
     real *c;
     ptrdiff_t c_row;
+    walk lines;       /* through a tile of C */
     walk *next;       /* through what the caller packs next */
     const real *bias; /* NULL: none */
     const real *s;    /* NULL, or relu's output where C is its gradient */
@@ -101,7 +105,7 @@ INLINE void fetch_lines(walk *w, const int into_l1) {
     }
 }
 
-/* acc += A B over k steps that lie at stride `col` in A; lines `ahead` are fetched meanwhile */
+/* acc += A B over k steps, an even number, that lie at stride `col` in A; lines `ahead` are fetched meanwhile */
 INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                        const real *a, const real *b, const ptrdiff_t b_row, const real *ahead,
                        ptrdiff_t ahead_step, vreal (*acc)[NV]) {
@@ -110,7 +114,6 @@ INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const pt
         tile_step(mr, nv, row, a, b, acc);
         tile_step(mr, nv, row, a + col, b + b_row, acc);
     }
-    for (; k > 0; k--, a += col, b += b_row) tile_step(mr, nv, row, a, b, acc);
 }
 
 /* Groups of rows that lie `row` apart, which is no constant. Within a group they lie 1 to 4 times that apart,
@@ -119,7 +122,7 @@ INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const pt
 INLINE void part_rows(const int n, const real *a, ptrdiff_t row, const real **groups) {
     UNROLL(4) for (int g = 0; g < n; g++) {
         groups[g] = a + g * GROUP * row;
-        __asm__("" : "+r"(groups[g]));
+        FORGET(groups[g]);
     }
 }
 
@@ -156,14 +159,19 @@ INLINE ptrdiff_t col_step(const int layout, const tile_args *t) {
     return layout == PANELS_NN ? 1 : layout == PANELS_TN ? P : t->a_col;
 }
 
-/* acc, mr rows from row r0 on, by what happens on the way out into C; `full`: no column is masked */
+/* acc, mr rows from row r0 on, by what happens on the way out into C; `full`: no column is masked. Rows are
+ * walked through, or the compiler would keep an address for each. */
 INLINE void finish(const int mr, const int nv, const int full, const vmask *mask, ptrdiff_t r0,
                    const tile_args *t, vreal (*acc)[NV]) {
-    real *c = t->c + r0 * t->c_row;
+    FORGET(t);
+    const ptrdiff_t row = t->c_row;
+    real *c = t->c + r0 * row;
     if (t->accumulate) {
-        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) {
-            const real *p = c + r * t->c_row + v * VL;
-            acc[r][v] = v_add(full ? v_load(p) : v_load_m(mask[v], p), acc[r][v]);
+        const real *p = c;
+        UNROLL(16) for (int r = 0; r < mr; r++, p += row) {
+            FORGET(p);
+            UNROLL(4) for (int v = 0; v < nv; v++)
+                acc[r][v] = v_add(full ? v_load(p + v * VL) : v_load_m(mask[v], p + v * VL), acc[r][v]);
         }
     }
     if (t->relu) { /* 0 first: max gives its second argument where that is NaN */
@@ -171,10 +179,11 @@ INLINE void finish(const int mr, const int nv, const int full, const vmask *mask
             acc[r][v] = v_max(v_zero(), acc[r][v]);
     }
     if (t->s) {
-        const real *s = t->s + r0 * t->c_row;
-        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++) {
-            vreal sv = v_load_m(mask[v], s + r * t->c_row + v * VL);
-            acc[r][v] = relu_backward_1(sv, acc[r][v]);
+        const real *s = t->s + r0 * row;
+        UNROLL(16) for (int r = 0; r < mr; r++, s += row) {
+            FORGET(s);
+            UNROLL(4) for (int v = 0; v < nv; v++)
+                acc[r][v] = relu_backward_1(v_load_m(mask[v], s + v * VL), acc[r][v]);
         }
         if (t->scale != 0) {
             const vreal scale = v_set1(t->scale);
@@ -183,11 +192,15 @@ INLINE void finish(const int mr, const int nv, const int full, const vmask *mask
         }
     }
     if (full) {
-        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
-            v_store(c + r * t->c_row + v * VL, acc[r][v]);
+        UNROLL(16) for (int r = 0; r < mr; r++, c += row) {
+            FORGET(c);
+            UNROLL(4) for (int v = 0; v < nv; v++) v_store(c + v * VL, acc[r][v]);
+        }
     } else {
-        UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
-            v_store_m(mask[v], c + r * t->c_row + v * VL, acc[r][v]);
+        UNROLL(16) for (int r = 0; r < mr; r++, c += row) {
+            FORGET(c);
+            UNROLL(4) for (int v = 0; v < nv; v++) v_store_m(mask[v], c + v * VL, acc[r][v]);
+        }
     }
 }
 
@@ -198,55 +211,89 @@ INLINE void next_rows(const int layout, ptrdiff_t mr, tile_args *t) {
     if (t->s) t->s += mr * t->c_row;
 }
 
-INLINE void tile(const int mr, const int nv, const int layout, const int packing, const tile_args *t) {
-    const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t);
-    vreal acc[MR][NV];
+/* The last steps of k are taken by one half of the rows and then by the other. A queue of 64 places holds
+ * stores until all that came before is done, a vector of 512 bits in two: those of a whole tile filled it, and
+ * the next one's products could not begin. */
+enum { TAIL = 4, SPLIT = 16 }; /* steps at most, of which P is a multiple; vectors of C that need no halves */
+
+INLINE int first_half(const int mr, const int nv) { return mr * nv > SPLIT ? (mr + 1) / 2 : mr; }
+INLINE ptrdiff_t tail_of(ptrdiff_t k) { return k > 0 ? (k - 1) % TAIL + 1 : 0; }
+
+/* the last k steps of mr rows, and these out into C */
+INLINE void tile_end(const int r0, const int mr, const int nv, const int layout, const int packing,
+                     ptrdiff_t k, const tile_args *t, vreal (*acc)[NV]) {
+    FORGET(t);
+    const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t), done = t->k - k;
+    const real *a = t->a + r0 * row + (layout == PANELS_NN ? done / P * t->a_panel + done % P : done * col);
+    const real *b = t->b + done * t->b_row;
+    if (packing) {
+        tile_steps_packing(mr, row, col, k, a, b, t->b_row, t->b_to + done * P, acc + r0);
+    } else if (layout == ROWS) {
+        tile_steps_of_rows(mr, nv, row, col, k, a, b, t->b_row, acc + r0);
+    } else {
+        for (; k > 0; k--, a += col, b += t->b_row) tile_step(mr, nv, row, a, b, acc + r0);
+    }
     const int full = t->cols >= nv * VL;
     vmask mask[NV];
     UNROLL(4) for (int v = 0; v < nv; v++) mask[v] = cols_mask(t->cols, v);
+    finish(mr, nv, full, mask, r0, t, acc + r0);
+}
 
+/* what of C the tile is to fetch */
+INLINE void begin_lines(const int mr, const int nv, tile_args *t) {
+    if (t->lines.pace == 0) return;
+    t->lines.at = t->c + min_size(LINE, nv * VL) - 1;
+    t->lines.rows = mr;
+    t->lines.left = mr * ((nv * VL + LINE - 1) / LINE);
+}
+
+INLINE void tile(const int mr, const int nv, const int layout, const int packing, tile_args *t) {
+    vreal acc[MR][NV];
     UNROLL(16) for (int r = 0; r < mr; r++) UNROLL(4) for (int v = 0; v < nv; v++)
         acc[r][v] = v_zero();
     if (t->bias) {
         UNROLL(4) for (int v = 0; v < nv; v++) {
-            vreal bias = v_load_m(mask[v], t->bias + v * VL);
+            vreal bias = v_load_m(cols_mask(t->cols, v), t->bias + v * VL);
             UNROLL(16) for (int r = 0; r < mr; r++) acc[r][v] = bias;
         }
     }
 
-    const real *a = t->a, *b = t->b, *ahead = t->ahead;
+    const real *a = t->a, *b = t->b;
     real *b_to = t->b_to;
-    /* Lines' last elements: where C is not aligned, the panel before fetched the first. A short
-     * tile ends before they could come. */
-    walk tile_c = {.at = t->c + min_size(LINE, nv * VL) - 1, .stride = t->c_row, .rows = mr};
-    if (t->k >= 8 * P) {
-        tile_c.left = mr * ((nv * VL + LINE - 1) / LINE);
-        tile_c.pace = 1 + tile_c.left * P / t->k;
-    }
-    for (ptrdiff_t k = t->k; k > 0; k -= P, b += P * t->b_row) {
-        fetch_lines(&tile_c, 1);
+    const ptrdiff_t tail = tail_of(t->k);
+    begin_lines(mr, nv, t);
+    for (ptrdiff_t k = t->k - tail; k > 0; k -= P, b += P * t->b_row) {
+        FORGET(t); /* to read it again is cheaper than to have stored what there is no register for */
+        const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t), steps = min_size(k, P);
+        fetch_lines(&t->lines, 1);
         fetch_lines(t->next, 0);
         if (packing) {
-            tile_steps_packing(mr, row, col, min_size(k, P), a, b, t->b_row, b_to, acc);
+            tile_steps_packing(mr, row, col, steps, a, b, t->b_row, b_to, acc);
             b_to += P * P;
         } else if (layout == ROWS) {
-            tile_steps_of_rows(mr, nv, row, col, min_size(k, P), a, b, t->b_row, acc);
+            tile_steps_of_rows(mr, nv, row, col, steps, a, b, t->b_row, acc);
         } else {
-            tile_steps(mr, nv, row, col, min_size(k, P), a, b, t->b_row, ahead, t->ahead_step, acc);
+            tile_steps(mr, nv, row, col, steps, a, b, t->b_row, t->ahead, t->ahead_step, acc);
+            t->ahead += steps / 2 * t->ahead_step;
         }
         a += layout == PANELS_NN ? t->a_panel : P * col;
-        ahead += P / 2 * t->ahead_step;
     }
+    if (t->ahead >= t->ahead_end) t->ahead_step = 0;
 
-    finish(mr, nv, full, mask, 0, t, acc);
+    const int half = packing ? mr : first_half(mr, nv);
+    tile_end(0, half, nv, layout, packing, tail, t, acc);
+    if (half < mr) tile_end(half, mr - half, nv, layout, 0, tail, t, acc);
 }
 
-/* A function for every tile height and way that A lies: for a full panel, for one that fits into one vector,
- * and for a full one that it packs. */
+/* A function for every tile height and way that A lies: for full panels, for those that fit into one vector,
+ * and for full ones that it packs. It takes tiles one after the other. */
 enum { FULL, NARROW, PACKING, KINDS };
-typedef void (*tile_fn)(const tile_args *);
-#define TILE_FN(name, mr, nv, layout, packing) \
-    NOINLINE void tile_##name##_##mr(const tile_args *t) { tile(mr, nv, layout, packing, t); }
+typedef void (*tile_fn)(ptrdiff_t tiles, tile_args *);
+#define TILE_FN(name, mr, nv, layout, packing)                           \
+    NOINLINE void tile_##name##_##mr(ptrdiff_t tiles, tile_args *t) {    \
+        for (; tiles > 0; tiles--, next_rows(layout, mr, t))             \
+            tile(mr, nv, layout, packing, t);                            \
+    }
 #if FNN_BF16 /* its operands are made, and packed with that */
 #define ROWS_FNS(mr)
 #define ROWS_ROW(mr)
