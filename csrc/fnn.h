@@ -71,7 +71,8 @@ typedef void (*fnn_rows_grad)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t row, ptr
  *   gemm_tn: a is A^T (k,m), the same way: A's columns lie in panels [m/P][k][P]
  *   a_row not 0: a is A or A^T row-major, that its row stride, and B is not to be packed;
  *   not in bfloat16
- *   b is B (k,n): panelled, b_row, b_panel; whole vectors of its last panel are read, P or VL columns
+ *   b is B (k,n): panelled, b_row, b_panel; whole vectors of its last panel are read, P or VL columns, but of one
+ *   of `slim` columns or fewer nothing past the end
  *   c: panelled, c_row, c_panel; columns past n are left alone
  * The order of additions over k depends on k, dtype and ISA alone, so neither m, n nor cutting
  * them into several calls changes a bit of the result.
@@ -417,6 +418,7 @@ typedef struct {
     ptrdiff_t itemsize;     /* bytes of a real, or of a pair */
     ptrdiff_t vl, panel;    /* VL and P */
     ptrdiff_t mr;           /* rows of the largest register tile */
+    ptrdiff_t slim;         /* with so many columns or fewer, a last panel of B is read where it lies, too */
 #define FNN_UNARY(name) fnn_unary name;
 #define FNN_GRAD(name) fnn_grad name;
 #define FNN_BINARY(name) fnn_binary name;

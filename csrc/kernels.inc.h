@@ -123,6 +123,7 @@ const fnn_kernels FNN_NAME(kernels) = {
     .vl = VL,
     .panel = P,
     .mr = MR,
+    .slim = SLIM,
 #include "kernels.def"
 };
 #include "kernels_undef.h"

@@ -63,12 +63,12 @@ cdef struct team:
 
 cdef struct plan:
     product x
-    ptrdiff_t itemsize, panel, mr
+    ptrdiff_t itemsize, panel, mr, slim
     fnn_gemm gemm
     const fnn_kernels *pairs        # what makes pairs of bfloat16; NULL: elements stay as they are
     fnn_pack copy, transpose        # of elements, or of words
     ptrdiff_t per_word              # elements of an operand that one of a kernel's holds, 1 or 2
-    bint direct                     # full panels of B are read where they lie
+    bint direct                     # panels of B are read where they lie, but for a last one of many columns
     bint direct_a                   # so is A
     ptrdiff_t kc, mc, nc
     ptrdiff_t whole_blocks, blocks  # of mc rows; with those that follow, of last_rows each
@@ -280,8 +280,9 @@ cdef void fetch_panel(const plan *s, fnn_gemm_args *g, ptrdiff_t p, ptrdiff_t j,
 
 
 cdef inline ptrdiff_t direct_columns(const plan *s, const fnn_gemm_args *g) noexcept nogil:
-    """How many columns of B's block are read where they lie: what fills panels, or none."""
-    return g.n // s.panel * s.panel if s.direct else 0
+    """How many columns of B's block are read where they lie: full panels, and few in a last one; or none."""
+    cdef ptrdiff_t rest = g.n % s.panel
+    return (g.n if rest <= s.slim else g.n - rest) if s.direct else 0
 
 
 cdef void move(const plan *s, fnn_gemm_args *g, ptrdiff_t columns) noexcept nogil:
@@ -528,6 +529,7 @@ cdef int multiply(const fnn_kernels *k, const product *what, int threads) except
     s.itemsize = k.itemsize
     s.panel = k.panel
     s.mr = k.mr
+    s.slim = k.slim
     s.gemm = k.gemm_tn if what.transpose_a else k.gemm_nn
     s.pairs = k if k == kernels(FNN_BFLOAT16) else NULL
     s.per_word = 1 if s.pairs == NULL else 2
