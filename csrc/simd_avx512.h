@@ -116,6 +116,8 @@ V_FN vreal v_turn(vreal a) {
     const vindex turned = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_ps(turned, a);
 }
+/* four numbers, then zeros */
+V_FN vreal v_load_quad(const real *p) { return _mm512_zextps128_ps512(_mm_loadu_ps(p)); }
 /* four lanes at a time to p, p + stride, p + 2 stride, p + 3 stride */
 V_FN void v_store_quads(real *p, ptrdiff_t stride, vreal a) {
     _mm_storeu_ps(p, _mm512_castps512_ps128(a));
