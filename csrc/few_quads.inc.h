@@ -107,7 +107,7 @@ NOINLINE void few_tile(const fnn_few_args *g, const real *packed, ptrdiff_t vect
     QUADS[nv - 1][cols - 1](packed + v0 * VL, vectors * VL, (const real *)g->b + j * g->ldb + i, g->ldb, k, tile);
     if (!down) turn_tile(tile);
     for (ptrdiff_t n = 0; n < lines; n++, c += step) {
-        /* no more than was stored at once: a load waits for what was stored in parts */
+        /* of one vector no more than was stored at once: a load waits for what was stored in parts */
         vreal x = down && nv == 1 ? v_load_quad(tile + n * VL) : v_load(tile + n * VL);
         if (i > 0) x = v_add(v_load_m(width, c), x);
         else if (bias) x = v_add(down == (g->bias_row != 0) ? v_load_m(width, bias) : v_set1(bias[n]), x);

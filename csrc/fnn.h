@@ -418,7 +418,7 @@ typedef struct {
     ptrdiff_t itemsize;     /* bytes of a real, or of a pair */
     ptrdiff_t vl, panel;    /* VL and P */
     ptrdiff_t mr;           /* rows of the largest register tile */
-    ptrdiff_t slim;         /* with so many columns or fewer, a last panel of B is read where it lies, too */
+    ptrdiff_t slim;         /* of a last panel of B of so many columns or fewer nothing past its end is read */
 #define FNN_UNARY(name) fnn_unary name;
 #define FNN_GRAD(name) fnn_grad name;
 #define FNN_BINARY(name) fnn_binary name;

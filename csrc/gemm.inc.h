@@ -66,7 +66,8 @@ INLINE void activate(const fnn_gemm_args *g, real *c, const real *s, ptrdiff_t c
 INLINE walk walk_next(const fnn_gemm_args *g, ptrdiff_t panels) {
     const ptrdiff_t row_lines = g->next ? (g->next_cols + LINE - 1) / LINE : 0;
     const ptrdiff_t lines = row_lines * g->next_rows;
-    const ptrdiff_t steps = (g->m + MR - 1) / MR * panels * ((g->k + P - 1) / P);
+    const ptrdiff_t slim = g->n % P != 0 && g->n % P <= SLIM; /* whose tiles fetch nothing */
+    const ptrdiff_t steps = (g->m + MR - 1) / MR * (panels - slim) * ((g->k + P - 1) / P);
     return (walk){.at = g->next, .stride = g->next_row, .rows = g->next_rows, .left = lines,
                   .pace = steps > 0 ? (lines + steps - 1) / steps : 0};
 }
@@ -123,7 +124,7 @@ static double FNN_NAME(fma_peak)(ptrdiff_t n) {
     vreal acc[MR * NV], x = v_set1((real)0.5), y = v_set1((real)1.0);
     UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_set1((real)i);
     for (ptrdiff_t step = 0; step < n; step++) {
-        UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_mac(x, y, acc[i]);
+        UNROLL(32) for (int i = 0; i < MR * NV; i++) acc[i] = v_mac(NV, x, y, acc[i]);
     }
     vreal sum = v_zero();
     UNROLL(32) for (int i = 0; i < MR * NV; i++) sum = v_add(sum, acc[i]);

@@ -67,7 +67,8 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
         acc[r][v] = v_zero();
     const ptrdiff_t cols = nv == NV ? VL : t->cols, stride = nv == NV ? VL : P;
     const tile_weights u = t->before; /* a copy: stores to weights cannot change it */
-    const ptrdiff_t tail = tail_of(t->k), vectors = u.rows * nv, together = min_size(t->k - tail, vectors);
+    const int half = first_half(mr, nv);
+    const ptrdiff_t tail = tail_of(half < mr, t->k), vectors = u.rows * nv, together = min_size(t->k - tail, vectors);
     const real *a = t->a, *b = t->b, *ahead = t->ahead;
     const ptrdiff_t ahead_step = t->ahead_step;
     ptrdiff_t k = t->k - tail, i = 0;
@@ -83,7 +84,6 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
     }
     if (k > 0) tile_step(mr, nv, 1, a, b, acc), a += P, b += P;
     for (; i < vectors; i++) step(i * stride, cols, &t->hyper, u.g, &u.s);
-    const int half = first_half(mr, nv);
     gradient_end(0, half, nv, tail, a, b, cols, t->g, acc);
     if (half < mr) gradient_end(half, mr - half, nv, tail, a, b, cols, t->g, acc);
 }

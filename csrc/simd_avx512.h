@@ -79,7 +79,7 @@ V_FN vreal v_fma_in_place(vreal a, vreal b, vreal c) {
 #endif
     return c;
 }
-#define v_mac v_fma_in_place
+#define v_fma_in_place v_fma_in_place /* there is one */
 V_FN vreal v_fnma(vreal a, vreal b, vreal c) { return V_(fnmadd)(a, b, c); } /* c - a b */
 /* what rounding took from the product p = a b */
 V_FN vreal v_mul_low(vreal a, vreal b, vreal p) { return V_(fmsub)(a, b, p); }
@@ -245,8 +245,9 @@ V_FN void v_transpose(vreal r[VL]) {
 /* pairs of bfloat16; VDPBF16PS latency 5-6, Zen 5 / Zen 4 2 / 1 a cycle; it flushes subnormals */
 #if FNN_BF16 && defined(__AVX512BF16__)
 #define V_PAIRS(a) ((__m512bh)_mm512_castps_si512(a))
-V_FN vreal v_dot2(vreal a, vreal b, vreal c) {
-    return _mm512_dpbf16_ps(c, V_PAIRS(a), V_PAIRS(b));
+V_FN vreal v_dot2(vreal a, vreal b, vreal c) { /* in place, as v_fma_in_place */
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
 }
 /* words of neighbours: the lanes of a, then those of b */
 V_FN vreal v_pair_next(vreal a, vreal b) {

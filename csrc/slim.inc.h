@@ -30,8 +30,12 @@ NOINLINE void pack_slim(const tile_args *t, ptrdiff_t first, ptrdiff_t k, slim_s
     const ptrdiff_t row = t->b_row, end = (t->k - 1) * row + t->cols;
     real *fours = to->fours;
     for (ptrdiff_t i = first; i < first + k; i += 4, fours += VL) {
-        if (i + 4 <= first + k && (i + 3) * row + SLIM <= end) v_store(fours, v_columns(t->b + i * row, row));
-        else pack_fours(t->cols, min_size(first + k - i, 4), t->b + i * row, 1, row, fours);
+        if (i + 4 <= first + k && (i + 3) * row + SLIM <= end) {
+            v_store(fours, v_columns(t->b + i * row, row));
+        } else {
+            v_store(fours, v_zero());
+            pack_fours(t->cols, min_size(first + k - i, 4), t->b + i * row, 1, row, fours);
+        }
     }
     to->first = first;
 }

@@ -17,17 +17,25 @@
  * begin with C would wait for it.
  */
 
-/* c + a b; operands that are pairs give two products */
 #if FNN_BF16
-#undef v_mac
-#define v_mac v_dot2
-enum { PRODUCTS = 2 };
+enum { PRODUCTS = 2 }; /* of operands that are pairs */
 #else
-#ifndef v_mac
-#define v_mac v_fma
-#endif
 enum { PRODUCTS = 1 };
 #endif
+#ifndef v_fma_in_place
+#define v_fma_in_place v_fma
+#endif
+
+/* c + a b, where a meets nv vectors; one that meets a single vector can be broadcast by the addition itself, which
+ * only the compiler's own does */
+INLINE vreal v_mac(const int nv, vreal a, vreal b, vreal c) {
+#if FNN_BF16
+    (void)nv;
+    return v_dot2(a, b, c);
+#else
+    return nv == 1 ? v_fma(a, b, c) : v_fma_in_place(a, b, c);
+#endif
+}
 
 enum { PACK_AHEAD = 32 }; /* rows of B */
 
@@ -80,7 +88,7 @@ INLINE void tile_step_by_groups(const int mr, const int nv, const ptrdiff_t row,
     UNROLL(4) for (int v = 0; v < nv; v++) bv[v] = v_load(b + v * VL);
     UNROLL(16) for (int r = 0; r < mr; r++) {
         vreal av = v_set1(a[r / GROUP][r % GROUP * row]);
-        UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_mac(av, bv[v], acc[r][v]);
+        UNROLL(4) for (int v = 0; v < nv; v++) acc[r][v] = v_mac(nv, av, bv[v], acc[r][v]);
     }
 }
 
@@ -214,10 +222,15 @@ INLINE void next_rows(const int layout, ptrdiff_t mr, tile_args *t) {
 /* The last steps of k are taken by one half of the rows and then by the other. A queue of 64 places holds
  * stores until all that came before is done, a vector of 512 bits in two: those of a whole tile filled it, and
  * the next one's products could not begin. */
-enum { TAIL = 4, SPLIT = 16 }; /* steps at most, of which P is a multiple; vectors of C that need no halves */
+enum { TAIL = 4, /* steps at most, of which P is a multiple */
+       UNSPLIT = 1024, /* bytes of C that need no halves */
+       HALVES = MR * NV * sizeof(vreal) > UNSPLIT };
 
-INLINE int first_half(const int mr, const int nv) { return mr * nv > SPLIT ? (mr + 1) / 2 : mr; }
-INLINE ptrdiff_t tail_of(ptrdiff_t k) { return k > 0 ? (k - 1) % TAIL + 1 : 0; }
+INLINE int first_half(const int mr, const int nv) {
+    return mr * nv * (int)sizeof(vreal) > UNSPLIT ? (mr + 1) / 2 : mr;
+}
+/* of k steps; without halves what leaves an even number */
+INLINE ptrdiff_t tail_of(const int halves, ptrdiff_t k) { return halves && k > 0 ? (k - 1) % TAIL + 1 : k % 2; }
 
 /* the last k steps of mr rows, and these out into C */
 INLINE void tile_end(const int r0, const int mr, const int nv, const int layout, const int packing,
@@ -244,6 +257,7 @@ INLINE void begin_lines(const int mr, const int nv, tile_args *t) {
     if (t->lines.pace == 0) return;
     t->lines.at = t->c + min_size(LINE, nv * VL) - 1;
     t->lines.rows = mr;
+    t->lines.row = 0;
     t->lines.left = mr * ((nv * VL + LINE - 1) / LINE);
 }
 
@@ -260,10 +274,11 @@ INLINE void tile(const int mr, const int nv, const int layout, const int packing
 
     const real *a = t->a, *b = t->b;
     real *b_to = t->b_to;
-    const ptrdiff_t tail = tail_of(t->k);
+    const int half = packing ? mr : first_half(mr, nv);
+    const ptrdiff_t tail = tail_of(half < mr, t->k);
     begin_lines(mr, nv, t);
     for (ptrdiff_t k = t->k - tail; k > 0; k -= P, b += P * t->b_row) {
-        FORGET(t); /* to read it again is cheaper than to have stored what there is no register for */
+        if (HALVES) FORGET(t); /* to read it again is cheaper than to have stored what there is no register for */
         const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t), steps = min_size(k, P);
         fetch_lines(&t->lines, 1);
         fetch_lines(t->next, 0);
@@ -280,7 +295,6 @@ INLINE void tile(const int mr, const int nv, const int layout, const int packing
     }
     if (t->ahead >= t->ahead_end) t->ahead_step = 0;
 
-    const int half = packing ? mr : first_half(mr, nv);
     tile_end(0, half, nv, layout, packing, tail, t, acc);
     if (half < mr) tile_end(half, mr - half, nv, layout, 0, tail, t, acc);
 }

@@ -165,7 +165,7 @@ cdef inline ptrdiff_t first_row(const plan *s, ptrdiff_t block) noexcept nogil:
 
 
 cdef inline bint reads_b(const product *x, ptrdiff_t itemsize) noexcept nogil:
-    """Whether tiles read full panels of B where they lie."""
+    """Whether tiles read panels of B where they lie."""
     return not x.transpose_b and x.k * x.n * itemsize <= DIRECT
 
 
@@ -332,8 +332,8 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
                          ptrdiff_t row, ptrdiff_t end) noexcept nogil:
     """Packs this thread's share of B's block and multiplies, if g.m is not 0, all of the block.
 
-    Thread `row` of the team. Where B is read directly, only the columns that fill no panel are
-    packed. Columns before `end` are this thread's to pack next where there is one block of rows."""
+    Thread `row` of the team. Where B is read directly, only a last panel is packed, of many columns
+    that do not fill it. Columns before `end` are this thread's to pack next where there is one block of rows."""
     cdef ptrdiff_t direct = direct_columns(s, g)
     cdef ptrdiff_t q0 = direct + share(g.n - direct, s.panel, row, s.row_teams)
     cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, row + 1, s.row_teams)
