@@ -171,7 +171,6 @@ INLINE ptrdiff_t col_step(const int layout, const tile_args *t) {
  * walked through, or the compiler would keep an address for each. */
 INLINE void finish(const int mr, const int nv, const int full, const vmask *mask, ptrdiff_t r0,
                    const tile_args *t, vreal (*acc)[NV]) {
-    FORGET(t);
     const ptrdiff_t row = t->c_row;
     real *c = t->c + r0 * row;
     if (t->accumulate) {
@@ -246,6 +245,7 @@ INLINE void tile_end(const int r0, const int mr, const int nv, const int layout,
     } else {
         for (; k > 0; k--, a += col, b += t->b_row) tile_step(mr, nv, row, a, b, acc + r0);
     }
+    FORGET(t);
     const int full = t->cols >= nv * VL;
     vmask mask[NV];
     UNROLL(4) for (int v = 0; v < nv; v++) mask[v] = cols_mask(t->cols, v);
