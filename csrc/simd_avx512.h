@@ -244,7 +244,6 @@ V_FN void v_transpose(vreal r[VL]) {
 
 /* pairs of bfloat16; VDPBF16PS latency 5-6, Zen 5 / Zen 4 2 / 1 a cycle; it flushes subnormals */
 #if FNN_BF16 && defined(__AVX512BF16__)
-#define V_PAIRS(a) ((__m512bh)_mm512_castps_si512(a))
 V_FN vreal v_dot2(vreal a, vreal b, vreal c) { /* in place, as v_fma_in_place */
     __asm__("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
     return c;

@@ -9,7 +9,7 @@
  */
 #if VL >= 4 && !FNN_BF16
 
-/* columns; steps of k that B is rearranged for at once, on the stack */
+/* columns; steps of k that B is rearranged for at once, on the stack: of more, again for every tile */
 enum { SLIM = VL / 4, SLIM_GROUPS = (MR + GROUP - 1) / GROUP, SLIM_STEPS = 1024 };
 
 /* k <= 4 steps, `col` apart, of rows that lie `row` apart: four numbers of each row side by side, zeros for

@@ -252,7 +252,8 @@ INLINE void tile_end(const int r0, const int mr, const int nv, const int layout,
     finish(mr, nv, full, mask, r0, t, acc + r0);
 }
 
-/* what of C the tile is to fetch */
+/* What of C the tile is to fetch: lines' last elements; where C is not aligned, the panel before fetched the
+ * first. */
 INLINE void begin_lines(const int mr, const int nv, tile_args *t) {
     if (t->lines.pace == 0) return;
     t->lines.at = t->c + min_size(LINE, nv * VL) - 1;
