@@ -129,6 +129,8 @@ def test_forward_backward(build, compile_with, dtype):
         (130, 127, 129),
         (257, 513, 190),
         (1501, 1803, 67),
+        (130, 1803, 300),
+        (70, 300, 2060),
         (3, 700, 903),
         (3001, 401, 7),
         (3001, 401, 1),
@@ -492,9 +494,11 @@ def test_evaluate_waits_for_a_late_thread(build, compile_with, problem, delay, l
 
 @needs_threads
 @pytest.mark.parametrize("late", [0, 1, 2])
-@pytest.mark.parametrize("size", [(700, 1803, 200), (700, 900, 33), (900, 100, 2060)])
+@pytest.mark.parametrize(
+    "size", [(700, 1803, 300), (900, 260, 2060), (700, 1803, 200), (900, 100, 2060), (700, 900, 50)]
+)
 def test_products_wait_for_a_late_thread(delay, late, size):
-    """Several blocks of k; B read directly but for a column; several blocks of columns."""
+    """Blocks of k, of columns; the same with B packed by each thread; B direct but for a panel."""
     m, k, n = size
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=(m, k)).astype("f"), rng.normal(size=(k, n)).astype("f")

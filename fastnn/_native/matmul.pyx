@@ -11,9 +11,10 @@ Loops of one thread, outer to inner:
 
 B's block is shared through the last-level cache, A's lies in the thread's L2. The threads of a
 block of columns pack B (kc,nc) together: each packs its share panel by panel while it multiplies its
-first block of rows by it, and waits for the others' shares. A full panel that need be neither
-transposed nor rounded the kernel itself packs, as its first tile of rows reads it; otherwise it fetches
-what is packed next meanwhile. Further blocks of rows go to whichever thread is free.
+first block of rows by it, and waits for the others' shares; a small B each packs whole, for itself. A
+full panel that need be neither transposed nor rounded the kernel itself packs, as its first tile of rows
+reads it; otherwise it fetches what is packed next meanwhile. Further blocks of rows go to whichever
+thread is free.
 
 Operands to be taken in bfloat16 are rounded as they are packed, into words of two neighbours in k: kc
 counts elements, the k of a kernel's call words.
@@ -42,6 +43,8 @@ cdef enum:
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FINE_TAIL = 4       # with so many blocks of rows a thread, the last of each is cut up
     DIRECT = 1 << 18    # bytes of A, of B that are read where they lie: packing would cost more
+    APART = 1 << 21     # of B that each thread packs for itself: a line that another core packed takes
+                        # as long as to pack it, and five times that where the cores share no cache
     DIRECT_COLUMNS = 512    # of C, by which packing A would cost more
     SETS = 2048         # bytes between rows of A by which more of them fall on a set of L1 than it holds
     FEW_ROWS = 8        # of C, from the next on tiles are as fast as kernels that pack nothing
@@ -69,12 +72,13 @@ cdef struct plan:
     fnn_pack copy, transpose        # of elements, or of words
     ptrdiff_t per_word              # elements of an operand that one of a kernel's holds, 1 or 2
     bint direct                     # panels of B are read where they lie, but for a last one of many columns
+    bint apart                      # each thread packs all that it reads of B
     bint direct_a                   # so is A
     ptrdiff_t kc, mc, nc
     ptrdiff_t whole_blocks, blocks  # of mc rows; with those that follow, of last_rows each
     ptrdiff_t last_rows
     ptrdiff_t row_teams, column_teams
-    ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one column team's block of B
+    ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one column team's of B, or a thread's
     char *packed_a
     char *packed_b
     team *teams                     # one of each column
@@ -118,6 +122,16 @@ cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part,
     return min(total, ceil_div(total, unit) * part // parts * unit)
 
 
+cdef inline bint reads_b(const product *x, ptrdiff_t itemsize) noexcept nogil:
+    """Whether tiles read panels of B where they lie."""
+    return not x.transpose_b and x.k * x.n * itemsize <= DIRECT
+
+
+cdef void choose_packing(plan *s) noexcept nogil:
+    s.direct = s.pairs == NULL and reads_b(&s.x, s.itemsize)
+    s.apart = s.x.k * s.x.n * s.itemsize <= APART
+
+
 cdef inline ptrdiff_t even_block(ptrdiff_t total, ptrdiff_t largest, ptrdiff_t unit) noexcept nogil:
     """Size of a block when `total` is cut into as few as possible, all about equal."""
     if total <= largest:
@@ -128,10 +142,10 @@ cdef inline ptrdiff_t even_block(ptrdiff_t total, ptrdiff_t largest, ptrdiff_t u
 cdef void choose_grid(plan *s, ptrdiff_t threads) noexcept nogil:
     """Rows and columns of the grid: the divisors of `threads` with the least work for one thread.
 
-    A thread multiplies rows x columns, packs its rows of A and its share of the columns of B;
-    an element packed costs about four multiply-adds.
+    A thread multiplies rows x columns, packs its rows of A and its share of the columns of B, all or
+    none of them; an element packed costs about four multiply-adds.
     """
-    cdef ptrdiff_t rows, columns, row_teams, cost, least = -1
+    cdef ptrdiff_t rows, columns, row_teams, packed, cost, least = -1
     s.row_teams = threads
     s.column_teams = 1
     if threads == 1:
@@ -140,8 +154,9 @@ cdef void choose_grid(plan *s, ptrdiff_t threads) noexcept nogil:
         if threads % row_teams:
             continue
         rows = ceil_div(s.x.m, row_teams)
-        columns = round_up(ceil_div(s.x.n, threads // row_teams), s.panel)
-        cost = rows * columns + 4 * (rows + ceil_div(columns, row_teams))
+        columns = min(s.x.n, round_up(ceil_div(s.x.n, threads // row_teams), s.panel))
+        packed = 0 if s.direct else columns if s.apart else ceil_div(columns, row_teams)
+        cost = rows * columns + 4 * (rows + packed)
         if least < 0 or cost < least:
             least = cost
             s.row_teams = row_teams
@@ -164,15 +179,9 @@ cdef inline ptrdiff_t first_row(const plan *s, ptrdiff_t block) noexcept nogil:
     return min((block - last) * s.mc + last * s.last_rows, s.x.m)
 
 
-cdef inline bint reads_b(const product *x, ptrdiff_t itemsize) noexcept nogil:
-    """Whether tiles read panels of B where they lie."""
-    return not x.transpose_b and x.k * x.n * itemsize <= DIRECT
-
-
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
-    s.direct = s.pairs == NULL and reads_b(&s.x, s.itemsize)
     s.direct_a = (
         s.pairs == NULL and (s.direct or s.x.transpose_b) and s.x.n <= DIRECT_COLUMNS
         and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
@@ -335,8 +344,10 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
     Thread `row` of the team. Where B is read directly, only a last panel is packed, of many columns
     that do not fill it. Columns before `end` are this thread's to pack next where there is one block of rows."""
     cdef ptrdiff_t direct = direct_columns(s, g)
-    cdef ptrdiff_t q0 = direct + share(g.n - direct, s.panel, row, s.row_teams)
-    cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, row + 1, s.row_teams)
+    cdef ptrdiff_t part = 0 if s.apart else row
+    cdef ptrdiff_t parts = 1 if s.apart else s.row_teams
+    cdef ptrdiff_t q0 = direct + share(g.n - direct, s.panel, part, parts)
+    cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, part + 1, parts)
     cdef ptrdiff_t q = q0
     while q < q1:
         fetch_panel(s, g, p, j + q + s.panel, end if s.blocks == 1 else j + q1)
@@ -344,8 +355,8 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
         q += s.panel
     fetch_rows(s, g, p, row + s.row_teams)
     multiply_columns(s, g, p, j, 0, direct)
-    if direct < g.n:
-        fnn_barrier_wait(&mine.barrier, s.row_teams)
+    if direct < g.n and parts > 1:
+        fnn_barrier_wait(&mine.barrier, parts)
     maybe_delay(row)
     multiply_columns(s, g, p, j, direct, q0)
     multiply_columns(s, g, p, j, q1, g.n)
@@ -365,7 +376,7 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
     cdef ptrdiff_t block, first = s.row_teams, held
     cdef fnn_gemm_args g
     memset(&g, 0, sizeof(g))
-    g.b = s.packed_b + column * s.b_bytes
+    g.b = s.packed_b + (thread if s.apart else column) * s.b_bytes
     g.a, g.c, g.c_row = a, s.x.c, s.x.ldc
     g.c_panel = g.bias_panel = s.panel
     while True:     # once also where k = 0, which makes C the bias or zero
@@ -430,7 +441,7 @@ cdef size_t lay_out(plan *s, char *memory, ptrdiff_t threads) noexcept nogil:
         s.teams = <team *>memory
         s.packed_a = memory + teams
         s.packed_b = memory + teams + a
-    return teams + a + s.column_teams * s.b_bytes
+    return teams + a + (threads if s.apart else s.column_teams) * s.b_bytes
 
 
 # A product of few rows, or of few columns as that of its transposes, and what each thread takes of it.
@@ -535,6 +546,7 @@ cdef int multiply(const fnn_kernels *k, const product *what, int threads) except
     s.per_word = 1 if s.pairs == NULL else 2
     s.copy = k.pack
     s.transpose = k.pack_transpose if s.pairs == NULL else kernels(FNN_FLOAT32).pack_transpose
+    choose_packing(&s)
     choose_grid(&s, n_threads)
     choose_blocks(&s)
     size = lay_out(&s, NULL, n_threads)
