@@ -142,10 +142,10 @@ cdef inline ptrdiff_t even_block(ptrdiff_t total, ptrdiff_t largest, ptrdiff_t u
 cdef void choose_grid(plan *s, ptrdiff_t threads) noexcept nogil:
     """Rows and columns of the grid: the divisors of `threads` with the least work for one thread.
 
-    A thread multiplies rows x columns, packs its rows of A and its share of the columns of B, all or
-    none of them; an element packed costs about four multiply-adds.
+    A thread multiplies rows x columns and packs its rows of A and, unless it reads B where it lies, its
+    columns of B; an element packed costs about four multiply-adds, and as much if another packed it.
     """
-    cdef ptrdiff_t rows, columns, row_teams, packed, cost, least = -1
+    cdef ptrdiff_t rows, columns, row_teams, cost, least = -1
     s.row_teams = threads
     s.column_teams = 1
     if threads == 1:
@@ -155,8 +155,7 @@ cdef void choose_grid(plan *s, ptrdiff_t threads) noexcept nogil:
             continue
         rows = ceil_div(s.x.m, row_teams)
         columns = min(s.x.n, round_up(ceil_div(s.x.n, threads // row_teams), s.panel))
-        packed = 0 if s.direct else columns if s.apart else ceil_div(columns, row_teams)
-        cost = rows * columns + 4 * (rows + packed)
+        cost = rows * columns + 4 * (rows + (0 if s.direct else columns))
         if least < 0 or cost < least:
             least = cost
             s.row_teams = row_teams
