@@ -72,13 +72,13 @@ cdef struct plan:
     fnn_pack copy, transpose        # of elements, or of words
     ptrdiff_t per_word              # elements of an operand that one of a kernel's holds, 1 or 2
     bint direct                     # panels of B are read where they lie, but for a last one of many columns
-    bint apart                      # each thread packs all that it reads of B
     bint direct_a                   # so is A
     ptrdiff_t kc, mc, nc
     ptrdiff_t whole_blocks, blocks  # of mc rows; with those that follow, of last_rows each
     ptrdiff_t last_rows
     ptrdiff_t row_teams, column_teams
-    ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one column team's of B, or a thread's
+    ptrdiff_t packers               # threads that pack a block of B together: all of a column, or one
+    ptrdiff_t a_bytes, b_bytes      # of one thread's block of A, of one block of B
     char *packed_a
     char *packed_b
     team *teams                     # one of each column
@@ -120,16 +120,6 @@ cdef Workspace take_workspace():
 cdef ptrdiff_t share(ptrdiff_t total, ptrdiff_t unit, ptrdiff_t part,
                      ptrdiff_t parts) noexcept nogil:
     return min(total, ceil_div(total, unit) * part // parts * unit)
-
-
-cdef inline bint reads_b(const product *x, ptrdiff_t itemsize) noexcept nogil:
-    """Whether tiles read panels of B where they lie."""
-    return not x.transpose_b and x.k * x.n * itemsize <= DIRECT
-
-
-cdef void choose_packing(plan *s) noexcept nogil:
-    s.direct = s.pairs == NULL and reads_b(&s.x, s.itemsize)
-    s.apart = s.x.k * s.x.n * s.itemsize <= APART
 
 
 cdef inline ptrdiff_t even_block(ptrdiff_t total, ptrdiff_t largest, ptrdiff_t unit) noexcept nogil:
@@ -178,9 +168,15 @@ cdef inline ptrdiff_t first_row(const plan *s, ptrdiff_t block) noexcept nogil:
     return min((block - last) * s.mc + last * s.last_rows, s.x.m)
 
 
+cdef inline bint reads_b(const product *x, ptrdiff_t itemsize) noexcept nogil:
+    """Whether tiles read panels of B where they lie."""
+    return not x.transpose_b and x.k * x.n * itemsize <= DIRECT
+
+
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
+    s.packers = 1 if s.x.k * s.x.n * s.itemsize <= APART else s.row_teams
     s.direct_a = (
         s.pairs == NULL and (s.direct or s.x.transpose_b) and s.x.n <= DIRECT_COLUMNS
         and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
@@ -343,10 +339,9 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
     Thread `row` of the team. Where B is read directly, only a last panel is packed, of many columns
     that do not fill it. Columns before `end` are this thread's to pack next where there is one block of rows."""
     cdef ptrdiff_t direct = direct_columns(s, g)
-    cdef ptrdiff_t part = 0 if s.apart else row
-    cdef ptrdiff_t parts = 1 if s.apart else s.row_teams
-    cdef ptrdiff_t q0 = direct + share(g.n - direct, s.panel, part, parts)
-    cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, part + 1, parts)
+    cdef ptrdiff_t part = row % s.packers
+    cdef ptrdiff_t q0 = direct + share(g.n - direct, s.panel, part, s.packers)
+    cdef ptrdiff_t q1 = direct + share(g.n - direct, s.panel, part + 1, s.packers)
     cdef ptrdiff_t q = q0
     while q < q1:
         fetch_panel(s, g, p, j + q + s.panel, end if s.blocks == 1 else j + q1)
@@ -354,8 +349,8 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
         q += s.panel
     fetch_rows(s, g, p, row + s.row_teams)
     multiply_columns(s, g, p, j, 0, direct)
-    if direct < g.n and parts > 1:
-        fnn_barrier_wait(&mine.barrier, parts)
+    if direct < g.n:
+        fnn_barrier_wait(&mine.barrier, s.packers)
     maybe_delay(row)
     multiply_columns(s, g, p, j, direct, q0)
     multiply_columns(s, g, p, j, q1, g.n)
@@ -375,7 +370,7 @@ cdef void work(const plan *s, ptrdiff_t thread) noexcept nogil:
     cdef ptrdiff_t block, first = s.row_teams, held
     cdef fnn_gemm_args g
     memset(&g, 0, sizeof(g))
-    g.b = s.packed_b + (thread if s.apart else column) * s.b_bytes
+    g.b = s.packed_b + thread // s.packers * s.b_bytes
     g.a, g.c, g.c_row = a, s.x.c, s.x.ldc
     g.c_panel = g.bias_panel = s.panel
     while True:     # once also where k = 0, which makes C the bias or zero
@@ -419,7 +414,7 @@ cdef void work_in_team(void *what, int thread, int size) noexcept nogil:
         work(s, thread)
     elif thread == 0:
         alone = s[0]
-        alone.row_teams = alone.column_teams = 1
+        alone.row_teams = alone.column_teams = alone.packers = 1
         work(&alone, 0)
 
 
@@ -440,7 +435,7 @@ cdef size_t lay_out(plan *s, char *memory, ptrdiff_t threads) noexcept nogil:
         s.teams = <team *>memory
         s.packed_a = memory + teams
         s.packed_b = memory + teams + a
-    return teams + a + (threads if s.apart else s.column_teams) * s.b_bytes
+    return teams + a + threads // s.packers * s.b_bytes
 
 
 # A product of few rows, or of few columns as that of its transposes, and what each thread takes of it.
@@ -542,10 +537,10 @@ cdef int multiply(const fnn_kernels *k, const product *what, int threads) except
     s.slim = k.slim
     s.gemm = k.gemm_tn if what.transpose_a else k.gemm_nn
     s.pairs = k if k == kernels(FNN_BFLOAT16) else NULL
+    s.direct = s.pairs == NULL and reads_b(what, k.itemsize)
     s.per_word = 1 if s.pairs == NULL else 2
     s.copy = k.pack
     s.transpose = k.pack_transpose if s.pairs == NULL else kernels(FNN_FLOAT32).pack_transpose
-    choose_packing(&s)
     choose_grid(&s, n_threads)
     choose_blocks(&s)
     size = lay_out(&s, NULL, n_threads)
