@@ -113,14 +113,18 @@ INLINE void fetch_lines(walk *w, const int into_l1) {
     }
 }
 
-/* acc += A B over k steps, an even number, that lie at stride `col` in A; lines `ahead` are fetched meanwhile */
+/* acc += A B over k steps, an even number, that lie at stride `col` in A; lines `ahead` are fetched meanwhile, and
+ * into L1 those of A's next panel from `next_a` on: the rows of a panel begin new lines all in one step, which then
+ * waits for L2. */
 INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
-                       const real *a, const real *b, const ptrdiff_t b_row, const real *ahead,
-                       ptrdiff_t ahead_step, vreal (*acc)[NV]) {
-    for (; k >= 2; k -= 2, a += 2 * col, b += 2 * b_row, ahead += ahead_step) {
+                       const real *a, const real *b, const ptrdiff_t b_row, const real *next_a,
+                       const real *ahead, ptrdiff_t ahead_step, vreal (*acc)[NV]) {
+    const int lines = row == P ? (2 * mr + LINE - 1) / LINE : 0; /* of mr rows in two of P steps */
+    for (; k >= 2; k -= 2, a += 2 * col, b += 2 * b_row, ahead += ahead_step, next_a += lines * LINE) {
         __builtin_prefetch(ahead, 0, 2);
         tile_step(mr, nv, row, a, b, acc);
         tile_step(mr, nv, row, a + col, b + b_row, acc);
+        UNROLL(4) for (int i = 0; i < lines; i++) __builtin_prefetch(next_a + i * LINE, 0, 3);
     }
 }
 
@@ -149,11 +153,12 @@ INLINE void tile_steps_of_rows(const int mr, const int nv, const ptrdiff_t row, 
 /* The same for a full panel of B that is packed: its rows may lie far apart, which no prefetcher sees
  * coming. Into L2: in L1 they would crowd A. As in C, lines' last elements are asked for. */
 INLINE void tile_steps_packing(const int mr, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
-                               const real *a, const real *b, const ptrdiff_t b_row, real *b_to,
-                               vreal (*acc)[NV]) {
-    for (; k > 0; k--, a += col, b += b_row, b_to += P) {
+                               const real *a, const real *b, const ptrdiff_t b_row, const real *next_a,
+                               real *b_to, vreal (*acc)[NV]) {
+    for (; k > 0; k--, a += col, b += b_row, b_to += P, next_a += LINE) {
         UNROLL(4) for (int c = LINE - 1; c < P; c += LINE)
             __builtin_prefetch(b + PACK_AHEAD * b_row + c, 0, 2);
+        if (row == P) __builtin_prefetch(next_a, 0, 3);
         tile_step(mr, NV, row, a, b, acc);
         UNROLL(4) for (int v = 0; v < NV; v++) v_store(b_to + v * VL, v_load(b + v * VL));
     }
@@ -239,7 +244,7 @@ INLINE void tile_end(const int r0, const int mr, const int nv, const int layout,
     const real *a = t->a + r0 * row + (layout == PANELS_NN ? done / P * t->a_panel + done % P : done * col);
     const real *b = t->b + done * t->b_row;
     if (packing) {
-        tile_steps_packing(mr, row, col, k, a, b, t->b_row, t->b_to + done * P, acc + r0);
+        tile_steps_packing(mr, row, col, k, a, b, t->b_row, a, t->b_to + done * P, acc + r0);
     } else if (layout == ROWS) {
         tile_steps_of_rows(mr, nv, row, col, k, a, b, t->b_row, acc + r0);
     } else {
@@ -283,13 +288,15 @@ INLINE void tile(const int mr, const int nv, const int layout, const int packing
         const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t), steps = min_size(k, P);
         fetch_lines(&t->lines, 1);
         fetch_lines(t->next, 0);
+        const real *next_a = k > P ? a + t->a_panel : a;
         if (packing) {
-            tile_steps_packing(mr, row, col, steps, a, b, t->b_row, b_to, acc);
+            tile_steps_packing(mr, row, col, steps, a, b, t->b_row, next_a, b_to, acc);
             b_to += P * P;
         } else if (layout == ROWS) {
             tile_steps_of_rows(mr, nv, row, col, steps, a, b, t->b_row, acc);
         } else {
-            tile_steps(mr, nv, row, col, steps, a, b, t->b_row, t->ahead, t->ahead_step, acc);
+            tile_steps(mr, nv, row, col, steps, a, b, t->b_row, next_a, t->ahead, t->ahead_step, acc);
+            if (HALVES) FORGET(t); /* again, or what is read above is kept meanwhile, where there is no room either */
             t->ahead += steps / 2 * t->ahead_step;
         }
         a += layout == PANELS_NN ? t->a_panel : P * col;
