@@ -4,7 +4,8 @@
  * A tile of dW is computed as gemm_tn does. While it multiplies, the weights of the tile before it
  * are updated, a vector every step of k: multiplications leave the divider, which bounds Adam,
  * and the port for stores idle. What k is too short for follows at once. A gradient that is not kept
- * never leaves L1. Weights that are `far` are fetched a tile ahead, and those of a tile are summed up
+ * never leaves L1. Adam's division waits for the next step: a core that multiplies twice a cycle has no
+ * registers left for further products before a root and a division after it are done. Weights that are `far` are fetched a tile ahead, and those of a tile are summed up
  * for the penalty once they are there; a sum between the products measured slower.
  *
  * Registers: the update needs four beside the tile. Tiles of 11 rows split a panel of 32 as evenly
@@ -71,12 +72,17 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
     const ptrdiff_t tail = tail_of(half < mr, t->k), vectors = u.rows * nv, together = min_size(t->k - tail, vectors);
     const real *a = t->a, *b = t->b, *ahead = t->ahead;
     const ptrdiff_t ahead_step = t->ahead_step;
+    const int adam = step == adam_step;
+    adam_move move;
     ptrdiff_t k = t->k - tail, i = 0;
     for (; i < together; i++, k--, a += P, b += P) {
         if (t->far) fetch_weights(step == norm_step, &u, (vectors + i) * stride);
         tile_step(mr, nv, 1, a, b, acc);
-        step(i * stride, cols, &t->hyper, u.g, &u.s);
+        if (!adam) step(i * stride, cols, &t->hyper, u.g, &u.s);
+        if (adam && i > 0) adam_end((i - 1) * stride, cols, &t->hyper, move, &u.s);
+        if (adam) move = adam_begin(i * stride, cols, &t->hyper, u.g, &u.s);
     }
+    if (adam && i > 0) adam_end((i - 1) * stride, cols, &t->hyper, move, &u.s);
     for (; k >= 2; k -= 2, a += 2 * P, b += 2 * P, ahead += ahead_step) {
         __builtin_prefetch(ahead, 0, 2);
         tile_step(mr, nv, 1, a, b, acc);

@@ -125,10 +125,24 @@ INLINE adam_means moved_means(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, co
     return (adam_means){grad, mean, moving_mean(n, h->beta2, v_mul(grad, grad), s->v + i)};
 }
 
+/* Adam's step in two: all but the division, then that and the weights. */
+typedef struct {
+    vreal mean, root;
+} adam_move;
+
+INLINE adam_move adam_begin(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
+                            const optim_state *s) {
+    const adam_means a = moved_means(i, n, h, g, s);
+    return (adam_move){a.mean, v_sqrt(a.square)};
+}
+
+INLINE void adam_end(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, adam_move a, const optim_state *s) {
+    move_weights(n, h->lr, v_div(a.mean, v_add(a.root, h->epsilon)), s->w + i);
+}
+
 INLINE void adam_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
                       const optim_state *s) {
-    const adam_means a = moved_means(i, n, h, g, s);
-    move_weights(n, h->lr, v_div(a.mean, v_add(v_sqrt(a.square), h->epsilon)), s->w + i);
+    adam_end(i, n, h, adam_begin(i, n, h, g, s), s);
 }
 
 INLINE void amsgrad_step(ptrdiff_t i, ptrdiff_t n, const optim_hyper *h, const real *g,
