@@ -277,6 +277,7 @@ cdef extern from "threads.h" nogil:
 
 cdef extern from "memory.h" nogil:
     void *fnn_zalloc(size_t bytes, size_t least)
+    size_t fnn_l2_size()
 
 # The kernels of the ISA in use; dtype is FNN_FLOAT32, FNN_FLOAT64 or FNN_BFLOAT16.
 cdef const fnn_kernels *kernels(int dtype) noexcept

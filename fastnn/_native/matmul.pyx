@@ -30,8 +30,8 @@ from libc.string cimport memset
 
 from fastnn._native.core cimport (
     FNN_BFLOAT16, FNN_FLOAT32, FNN_MAX_PANEL, ceil_div, fnn_barrier,
-    fnn_barrier_wait, fnn_counter, fnn_few, fnn_few_args, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_pack,
-    fnn_peek, fnn_take, fnn_unary, fnn_zalloc, kernels, maybe_delay, round_up,
+    fnn_barrier_wait, fnn_counter, fnn_few, fnn_few_args, fnn_gemm, fnn_gemm_args, fnn_kernels, fnn_l2_size,
+    fnn_pack, fnn_peek, fnn_take, fnn_unary, fnn_zalloc, kernels, maybe_delay, round_up,
 )
 from fastnn._native.team cimport run_team
 
@@ -52,6 +52,9 @@ cdef enum:
     FEW_DIRECT_ROWS = 5     # of C, where tiles need not pack B, either
     SMALL = 1 << 15     # bytes of a workspace that any thread's stack has room for
     READING = 2         # multiply-adds that take as long as an element that is read for fewer of them
+
+
+cdef ptrdiff_t whole_a = fnn_l2_size() // 4     # bytes of A's block that may be all of one thread's rows
 
 
 cdef ptrdiff_t work_of(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k) noexcept nogil:
@@ -182,10 +185,12 @@ cdef void choose_blocks(plan *s) noexcept nogil:
         and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
     s.kc = even_block(s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
     cdef ptrdiff_t unit = s.panel if s.x.transpose_a and not s.direct_a else 1
-    s.mc = even_block(rows, rows if s.direct_a else MC - MC % s.mr, unit)
+    cdef bint whole = rows <= MC or s.direct_a or rows * s.kc // s.per_word * s.itemsize <= whole_a
+    cdef bint alone = whole and s.row_teams == 1
+    s.mc = even_block(rows, rows if s.direct_a or alone else MC - MC % s.mr, unit)
     choose_last_rows(s, unit)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
-    s.nc = NC if s.direct or s.row_teams > 1 or rows > MC else s.panel
+    s.nc = s.panel if alone and not s.direct else NC
     s.nc = even_block(columns, s.nc, s.panel)
     s.a_bytes = 0 if s.direct_a else (
         round_up(s.mc, s.panel) * round_up(s.kc, s.panel) // s.per_word * s.itemsize)

@@ -6,6 +6,7 @@
 #include <string.h>
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 /* Zeroed bytes at a multiple of `least`, a power of two, for free(); NULL where there are none. From
@@ -20,6 +21,15 @@ static inline void *fnn_zalloc(size_t bytes, size_t least) {
     if (align == huge) (void)madvise(p, size, MADV_HUGEPAGE); /* a wish: without it all works, slower */
 #endif
     return memset(p, 0, size);
+}
+
+/* Bytes of a core's L2 as the system tells, or else of a common one. */
+static inline size_t fnn_l2_size(void) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (size > 0) return (size_t)size;
+#endif
+    return (size_t)1 << 20;
 }
 
 #endif
