@@ -12,8 +12,8 @@
  * against 0.90 to 0.97): C then goes through memory once a block, while the hardware prefetches
  * B's one contiguous stream well. What it does not see coming is fetched by hand while the tile
  * multiplies: its rows of C, which lie far apart, into L1, a few every P steps (all at once would
- * take every fill buffer, and A and B would wait); into L2, a line every two steps, the next panel of
- * B; and what the caller packs next, a few lines every P steps.
+ * take every fill buffer, and A and B would wait), and A's next panel, a line a step; into L2, a line every
+ * two steps, the next panel of B; and what the caller packs next, a few lines every P steps.
  *
  * A panel of few columns has tiles of its own (slim.inc.h).
  *

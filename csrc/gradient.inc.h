@@ -3,13 +3,14 @@
  *
  * A tile of dW is computed as gemm_tn does. While it multiplies, the weights of the tile before it
  * are updated, a vector every step of k: multiplications leave the divider, which bounds Adam,
- * and the port for stores idle. What k is too short for follows at once. A gradient that is not kept
- * never leaves L1. Adam's division waits for the next step: a core that multiplies twice a cycle has no
- * registers left for further products before a root and a division after it are done. Weights that are `far` are fetched a tile ahead, and those of a tile are summed up
- * for the penalty once they are there; a sum between the products measured slower.
+ * and the port for stores idle. Adam's division waits for the next step: a core that multiplies twice
+ * a cycle has no registers left for further products before a root and a division after it are done.
+ * What k is too short for follows at once. A gradient that is not kept never leaves L1. Weights that
+ * are `far` are fetched a tile ahead, and those of a tile are summed up for the penalty once they are
+ * there; a sum between the products measured slower.
  *
- * Registers: the update needs four beside the tile. Tiles of 11 rows split a panel of 32 as evenly
- * as those of 14 do, and use 22 + 2 + 1.
+ * Registers: the update needs six beside the tile, of Adam two from one step to the next. Tiles of 11
+ * rows split a panel of 32 as evenly as those of 14 do, and use 22 + 2 + 1.
  */
 
 #if MR == 14

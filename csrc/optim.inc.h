@@ -2,7 +2,8 @@
  *
  * Every element is on its own, so its bits do not depend on how a matrix is cut into calls. Adam's
  * square root and division stay as they are: out-of-order cores overlap those of neighbouring
- * vectors, and reciprocal estimates with Newton steps measured no faster.
+ * vectors (between products those of one vector are taken apart, gradient.inc.h), and reciprocal
+ * estimates with Newton steps measured no faster.
  */
 
 /* What is summed of gradients and of weights. */

@@ -114,8 +114,8 @@ INLINE void fetch_lines(walk *w, const int into_l1) {
 }
 
 /* acc += A B over k steps, an even number, that lie at stride `col` in A; lines `ahead` are fetched meanwhile, and
- * into L1 those of A's next panel from `next_a` on: the rows of a panel begin new lines all in one step, which then
- * waits for L2. */
+ * into L1 those of A's next panel from `next_a` on. In PANELS_NN all rows begin new lines in the same step, whose
+ * products would wait for L2. */
 INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                        const real *a, const real *b, const ptrdiff_t b_row, const real *next_a,
                        const real *ahead, ptrdiff_t ahead_step, vreal (*acc)[NV]) {
@@ -155,10 +155,11 @@ INLINE void tile_steps_of_rows(const int mr, const int nv, const ptrdiff_t row, 
 INLINE void tile_steps_packing(const int mr, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                                const real *a, const real *b, const ptrdiff_t b_row, const real *next_a,
                                real *b_to, vreal (*acc)[NV]) {
-    for (; k > 0; k--, a += col, b += b_row, b_to += P, next_a += LINE) {
+    const int lines = row == P ? (mr + LINE - 1) / LINE : 0; /* as in tile_steps */
+    for (; k > 0; k--, a += col, b += b_row, b_to += P, next_a += lines * LINE) {
         UNROLL(4) for (int c = LINE - 1; c < P; c += LINE)
             __builtin_prefetch(b + PACK_AHEAD * b_row + c, 0, 2);
-        if (row == P) __builtin_prefetch(next_a, 0, 3);
+        UNROLL(4) for (int i = 0; i < lines; i++) __builtin_prefetch(next_a + i * LINE, 0, 3);
         tile_step(mr, NV, row, a, b, acc);
         UNROLL(4) for (int v = 0; v < NV; v++) v_store(b_to + v * VL, v_load(b + v * VL));
     }
@@ -288,7 +289,7 @@ INLINE void tile(const int mr, const int nv, const int layout, const int packing
         const ptrdiff_t row = row_step(layout, t), col = col_step(layout, t), steps = min_size(k, P);
         fetch_lines(&t->lines, 1);
         fetch_lines(t->next, 0);
-        const real *next_a = k > P ? a + t->a_panel : a;
+        const real *next_a = k + tail > P ? a + t->a_panel : a;
         if (packing) {
             tile_steps_packing(mr, row, col, steps, a, b, t->b_row, next_a, b_to, acc);
             b_to += P * P;

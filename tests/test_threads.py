@@ -159,6 +159,30 @@ def test_kernels(dtype, size):
         assert_same_bits(run(num_threads), expected)
 
 
+@pytest.mark.parametrize("precision", [None, "bfloat16"])
+@pytest.mark.parametrize("transposes", [(False, False), (True, False), (False, True), (True, True)])
+def test_one_number_of_a_long_product(transposes, precision):
+    """It is too little for two threads by its multiply-adds, but not by what it reads."""
+    transpose_a, transpose_b = transposes
+    rng = np.random.default_rng(5)
+    a, b = (rng.normal(size=(1, 250_000)).astype("float32") for _ in range(2))
+    operands = a.T if transpose_a else a, b if transpose_b else b.T
+    results = [
+        kernels.matmul(
+            *operands,
+            transpose_a=transpose_a,
+            transpose_b=transpose_b,
+            precision=precision,
+            num_threads=num_threads,
+        )
+        for num_threads in (*THREADS, None)
+    ]
+    expected = float(a[0].astype("float64") @ b[0])
+    np.testing.assert_allclose(results[0], [[expected]], atol=3.0 if precision else 0.05)
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
 @pytest.fixture
 def delay():
     """Make one thread late at the start of each phase."""

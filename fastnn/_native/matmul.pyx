@@ -9,9 +9,10 @@ Loops of one thread, outer to inner:
       block of nc columns of the thread's columns
         block of mc rows: packs A (mc,kc), its own, unless it has it, and multiplies
 
-B's block is shared through the last-level cache, A's lies in the thread's L2. The threads of a
+A's block lies in the thread's L2, a large B's is shared through the last-level cache. The threads of a
 block of columns pack B (kc,nc) together: each packs its share panel by panel while it multiplies its
-first block of rows by it, and waits for the others' shares; a small B each packs whole, for itself. A
+first block of rows by it, and waits for the others' shares; a small B each packs whole, for itself. A thread
+that has all rows in one block packs a panel at a time. A
 full panel that need be neither transposed nor rounded the kernel itself packs, as its first tile of rows
 reads it; otherwise it fetches what is packed next meanwhile. Further blocks of rows go to whichever
 thread is free.
@@ -38,13 +39,15 @@ from fastnn._native.team cimport run_team
 cdef enum:
     KC_BYTES = 3328     # kc elements of k: less, and C goes through memory more often; more, and A
                         # and two panels of B crowd L2. 704 for k = 2048, all of 784
-    MC = 56             # rows of A's block, rounded to whole tiles: 150 KiB, a part of L2 beside
-                        # two panels of B, and small enough that threads end together
+    MC = 56             # rows of A's block, rounded to whole tiles, of which there are several: 150 KiB, a
+                        # part of L2 beside two panels of B, and small enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
     FINE_TAIL = 4       # with so many blocks of rows a thread, the last of each is cut up
     DIRECT = 1 << 18    # bytes of A, of B that are read where they lie: packing would cost more
     APART = 1 << 21     # of B that each thread packs for itself: a line that another core packed takes
                         # as long as to pack it, and five times that where the cores share no cache
+    APARTS = 1 << 23    # of all threads' together, which are kept
+    MOST_L2 = 1 << 21   # of L2 that a block of A was measured with
     DIRECT_COLUMNS = 512    # of C, by which packing A would cost more
     SETS = 2048         # bytes between rows of A by which more of them fall on a set of L1 than it holds
     FEW_ROWS = 8        # of C, from the next on tiles are as fast as kernels that pack nothing
@@ -54,7 +57,7 @@ cdef enum:
     READING = 2         # multiply-adds that take as long as an element that is read for fewer of them
 
 
-cdef ptrdiff_t whole_a = fnn_l2_size() // 4     # bytes of A's block that may be all of one thread's rows
+cdef ptrdiff_t whole_a = min(<ptrdiff_t>fnn_l2_size(), <ptrdiff_t>MOST_L2) // 4  # bytes of A's block that may be all rows
 
 
 cdef ptrdiff_t work_of(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k) noexcept nogil:
@@ -179,7 +182,8 @@ cdef inline bint reads_b(const product *x, ptrdiff_t itemsize) noexcept nogil:
 cdef void choose_blocks(plan *s) noexcept nogil:
     cdef ptrdiff_t rows = ceil_div(s.x.m, s.row_teams)
     cdef ptrdiff_t columns = ceil_div(s.x.n, s.column_teams)
-    s.packers = 1 if s.x.k * s.x.n * s.itemsize <= APART else s.row_teams
+    cdef ptrdiff_t b = s.x.k * s.x.n * s.itemsize
+    s.packers = 1 if b <= APART and b * s.row_teams <= APARTS else s.row_teams
     s.direct_a = (
         s.pairs == NULL and (s.direct or s.x.transpose_b) and s.x.n <= DIRECT_COLUMNS
         and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
@@ -342,7 +346,7 @@ cdef void multiply_first(const plan *s, fnn_gemm_args *g, team *mine, ptrdiff_t 
     """Packs this thread's share of B's block and multiplies, if g.m is not 0, all of the block.
 
     Thread `row` of the team. Where B is read directly, only a last panel is packed, of many columns
-    that do not fill it. Columns before `end` are this thread's to pack next where there is one block of rows."""
+    that do not fill it. Columns before `end` are likely this thread's to pack next where there is one block of rows."""
     cdef ptrdiff_t direct = direct_columns(s, g)
     cdef ptrdiff_t part = row % s.packers
     cdef ptrdiff_t q0 = direct + share(g.n - direct, s.panel, part, s.packers)
@@ -424,7 +428,7 @@ cdef void work_in_team(void *what, int thread, int size) noexcept nogil:
 
 
 cdef void run(const plan *s, ptrdiff_t threads):
-    if s.x.m * s.x.n * s.x.k < THREAD_WORK:
+    if work_of(s.x.m, s.x.n, s.x.k) < THREAD_WORK:     # of one thread, then
         work(s, 0)      # done before another Python thread could make use of the GIL
     else:
         with nogil:
