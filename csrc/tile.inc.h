@@ -113,13 +113,19 @@ INLINE void fetch_lines(walk *w, const int into_l1) {
     }
 }
 
+/* Lines of A's next panel to fetch in some steps of P: in PANELS_NN all of a tile's rows begin new lines in the same
+ * step, whose products would wait for L2. Few rows do not wait, and AVX2's tiles have no loads to spare. */
+enum { FEW_LINES = 8 };
+INLINE int lines_of_next(const int mr, const ptrdiff_t row, const int steps) {
+    return row == P && mr > FEW_LINES ? (steps * mr + LINE - 1) / LINE : 0;
+}
+
 /* acc += A B over k steps, an even number, that lie at stride `col` in A; lines `ahead` are fetched meanwhile, and
- * into L1 those of A's next panel from `next_a` on. In PANELS_NN all rows begin new lines in the same step, whose
- * products would wait for L2. */
+ * into L1 those of A's next panel from `next_a` on. */
 INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                        const real *a, const real *b, const ptrdiff_t b_row, const real *next_a,
                        const real *ahead, ptrdiff_t ahead_step, vreal (*acc)[NV]) {
-    const int lines = row == P ? (2 * mr + LINE - 1) / LINE : 0; /* of mr rows in two of P steps */
+    const int lines = lines_of_next(mr, row, 2);
     for (; k >= 2; k -= 2, a += 2 * col, b += 2 * b_row, ahead += ahead_step, next_a += lines * LINE) {
         __builtin_prefetch(ahead, 0, 2);
         tile_step(mr, nv, row, a, b, acc);
@@ -155,7 +161,7 @@ INLINE void tile_steps_of_rows(const int mr, const int nv, const ptrdiff_t row, 
 INLINE void tile_steps_packing(const int mr, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k,
                                const real *a, const real *b, const ptrdiff_t b_row, const real *next_a,
                                real *b_to, vreal (*acc)[NV]) {
-    const int lines = row == P ? (mr + LINE - 1) / LINE : 0; /* as in tile_steps */
+    const int lines = lines_of_next(mr, row, 1);
     for (; k > 0; k--, a += col, b += b_row, b_to += P, next_a += lines * LINE) {
         UNROLL(4) for (int c = LINE - 1; c < P; c += LINE)
             __builtin_prefetch(b + PACK_AHEAD * b_row + c, 0, 2);
