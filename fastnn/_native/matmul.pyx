@@ -47,7 +47,8 @@ cdef enum:
     APART = 1 << 21     # of B that each thread packs for itself: a line that another core packed takes
                         # as long as to pack it, and five times that where the cores share no cache
     APARTS = 1 << 23    # of all threads' together, which are kept
-    MOST_L2 = 1 << 21   # of L2 that a block of A was measured with
+    WHOLE = 1 << 19     # of a block of A that is all rows of a thread: a quarter of the largest L2 that was
+                        # measured
     DIRECT_COLUMNS = 512    # of C, by which packing A would cost more
     SETS = 2048         # bytes between rows of A by which more of them fall on a set of L1 than it holds
     FEW_ROWS = 8        # of C, from the next on tiles are as fast as kernels that pack nothing
@@ -57,7 +58,7 @@ cdef enum:
     READING = 2         # multiply-adds that take as long as an element that is read for fewer of them
 
 
-cdef ptrdiff_t whole_a = min(<ptrdiff_t>fnn_l2_size(), <ptrdiff_t>MOST_L2) // 4  # bytes of A's block that may be all rows
+cdef ptrdiff_t whole_a = min(<ptrdiff_t>fnn_l2_size() // 4, <ptrdiff_t>WHOLE)    # that here
 
 
 cdef ptrdiff_t work_of(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k) noexcept nogil:
@@ -189,8 +190,8 @@ cdef void choose_blocks(plan *s) noexcept nogil:
         and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
     s.kc = even_block(s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
     cdef ptrdiff_t unit = s.panel if s.x.transpose_a and not s.direct_a else 1
-    cdef bint whole = rows <= MC or s.direct_a or rows * s.kc // s.per_word * s.itemsize <= whole_a
-    cdef bint alone = whole and s.row_teams == 1
+    cdef bint alone = s.row_teams == 1 and (
+        rows <= MC or s.direct_a or rows * s.kc // s.per_word * s.itemsize <= whole_a)
     s.mc = even_block(rows, rows if s.direct_a or alone else MC - MC % s.mr, unit)
     choose_last_rows(s, unit)
     # a panel of B that one block of rows needs is packed when its turn comes, into L1 or L2
