@@ -21,6 +21,8 @@ COMMON_FLAGS += ["-ffp-contract=off", "-fno-fast-math"]
 # GCC zeroes a struct of some words by `rep stos`, which takes 30 cycles to begin. Such structs are
 # what kernels and phases pass on: it was a twenty-fifth of a small network's training step.
 X86_GCC_FLAGS = ["-mmemset-strategy=unrolled_loop:2048:noalign,libcall:-1:noalign"]
+# Nothing is thrown through a kernel, and these tables would be a fiftieth of the wheel.
+KERNEL_FLAGS = ["-fno-asynchronous-unwind-tables"]
 AVX512_FLAGS = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"]
 ISA_FLAGS = {
     "x86_64": {
@@ -80,7 +82,7 @@ class BuildExt(build_ext):
             output_dir=os.path.join(self.build_temp, dtype),
             macros=DTYPES[dtype],
             include_dirs=["csrc"],
-            extra_postargs=[*self.flags, *ISAS[isa]],
+            extra_postargs=[*self.flags, *KERNEL_FLAGS, *ISAS[isa]],
         )
         return kernels
 

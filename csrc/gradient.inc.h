@@ -16,6 +16,9 @@
 #if MR == 14
 #define GRADIENT_MR 11
 #define GRADIENT_TILES(X) TILES_TO_6(X) X(7) X(8) X(9) X(10) X(11)
+#elif V_STEPS
+#define GRADIENT_MR 6
+#define GRADIENT_TILES TILES_TO_6
 #else
 #define GRADIENT_MR 4
 #define GRADIENT_TILES TILES_TO_4
@@ -72,7 +75,6 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
     const int half = first_half(mr, nv);
     const ptrdiff_t tail = tail_of(half < mr, t->k), vectors = u.rows * nv, together = min_size(t->k - tail, vectors);
     const real *a = t->a, *b = t->b, *ahead = t->ahead;
-    const ptrdiff_t ahead_step = t->ahead_step;
     const int adam = step == adam_step;
     adam_move move;
     ptrdiff_t k = t->k - tail, i = 0;
@@ -84,12 +86,12 @@ INLINE void gradient_tile(const optim_step step, const int mr, const int nv, con
         if (adam) move = adam_begin(i * stride, cols, &t->hyper, u.g, &u.s);
     }
     if (adam && i > 0) adam_end((i - 1) * stride, cols, &t->hyper, move, &u.s);
-    for (; k >= 2; k -= 2, a += 2 * P, b += 2 * P, ahead += ahead_step) {
-        __builtin_prefetch(ahead, 0, 2);
-        tile_step(mr, nv, 1, a, b, acc);
-        tile_step(mr, nv, 1, a + P, b + P, acc);
-    }
-    if (k > 0) tile_step(mr, nv, 1, a, b, acc), a += P, b += P;
+    const ptrdiff_t whole = V_STEPS && nv == NV ? k - k % WHOLE : 0;
+    whole_steps(mr, 1, P, whole, a, b, P, ahead, t->ahead_step, acc);
+    k -= whole, a += whole * P, b += whole * P, ahead += whole / WHOLE * t->ahead_step;
+    tile_steps(mr, nv, 1, P, k, a, b, P, a, ahead, t->ahead_step, acc);
+    a += k / 2 * 2 * P, b += k / 2 * 2 * P;
+    if (k % 2 > 0) tile_step(mr, nv, 1, a, b, acc), a += P, b += P;
     for (; i < vectors; i++) step(i * stride, cols, &t->hyper, u.g, &u.s);
     gradient_end(0, half, nv, tail, a, b, cols, t->g, acc);
     if (half < mr) gradient_end(half, mr - half, nv, tail, a, b, cols, t->g, acc);
@@ -146,7 +148,7 @@ INLINE void gradient_tiles(const optim_step step, const gradient_fn (*tile_of)[2
             if (g->turned) fetch_turned(g, i, r, mr);
             tile_of[mr - 1][narrow](&t);
             const ptrdiff_t alone = g->k / 2 - t.before.rows * (narrow ? 1 : NV); /* twos of steps */
-            if (alone > 0) t.ahead += alone * t.ahead_step;
+            if (alone > 0) t.ahead += (V_STEPS && !narrow ? 2 * alone / WHOLE : alone) * t.ahead_step;
             if (r == 0 && i > 0) end_norms(g, i - P, norms);
             if (sums) sum_rows(r, mr, g->cols, g->hyper, s.w + at, sums); /* now in L1 */
             t.before = (tile_weights){mr, t.g, optim_at(&s, at)};

@@ -22,6 +22,9 @@ enum { PRODUCTS = 2 }; /* of operands that are pairs */
 #else
 enum { PRODUCTS = 1 };
 #endif
+#ifndef V_STEPS
+#define V_STEPS 0
+#endif
 #ifndef v_fma_in_place
 #define v_fma_in_place v_fma
 #endif
@@ -59,7 +62,7 @@ typedef struct {
     const real *b;
     ptrdiff_t b_row;
     real *b_to; /* NULL, or where the panel of B is packed meanwhile, row stride P */
-    const real *ahead, *ahead_end; /* lines to fetch meanwhile, one every two steps */
+    const real *ahead, *ahead_end; /* lines to fetch meanwhile, one every two steps or V_STEPS */
     ptrdiff_t ahead_step; /* from one of them to the next; 0 where all are fetched */
     real *c;
     ptrdiff_t c_row;
@@ -102,6 +105,7 @@ INLINE void tile_step(const int mr, const int nv, const ptrdiff_t row, const rea
 /* Plain counting, no minimum: gcc would compute that in vector registers, and the branch on it then
  * waits behind the multiply-adds. */
 INLINE void fetch_lines(walk *w, const int into_l1) {
+    if (w->left <= 0) return;
     for (ptrdiff_t i = w->pace; i > 0 && w->left > 0; i--, w->left--) {
         into_l1 ? __builtin_prefetch(w->at, 0, 3) : __builtin_prefetch(w->at, 0, 2);
         if (++w->row < w->rows) {
@@ -132,6 +136,21 @@ INLINE void tile_steps(const int mr, const int nv, const ptrdiff_t row, const pt
         tile_step(mr, nv, row, a + col, b + b_row, acc);
         UNROLL(4) for (int i = 0; i < lines; i++) __builtin_prefetch(next_a + i * LINE, 0, 3);
     }
+}
+
+/* The same of full panels of B for a multiple of V_STEPS, where there are such; a line of `ahead` for each. */
+enum { WHOLE = V_STEPS > 0 ? V_STEPS : 1 };
+INLINE void whole_steps(const int mr, const ptrdiff_t row, const ptrdiff_t col, ptrdiff_t k, const real *a,
+                        const real *b, const ptrdiff_t b_row, const real *ahead, ptrdiff_t ahead_step,
+                        vreal (*acc)[NV]) {
+#if V_STEPS
+    for (; k > 0; k -= V_STEPS, a += V_STEPS * col, ahead += ahead_step) {
+        __builtin_prefetch(ahead, 0, 2);
+        b = v_steps(mr, row, col, a, b, b_row, acc);
+    }
+#else
+    (void)mr, (void)row, (void)col, (void)k, (void)a, (void)b, (void)b_row, (void)ahead, (void)ahead_step, (void)acc;
+#endif
 }
 
 /* Groups of rows that lie `row` apart, which is no constant. Within a group they lie 1 to 4 times that apart,
@@ -301,6 +320,9 @@ INLINE void tile(const int mr, const int nv, const int layout, const int packing
             b_to += P * P;
         } else if (layout == ROWS) {
             tile_steps_of_rows(mr, nv, row, col, steps, a, b, t->b_row, acc);
+        } else if (V_STEPS && nv == NV && steps == P) {
+            whole_steps(mr, row, col, P, a, b, t->b_row, t->ahead, t->ahead_step, acc);
+            t->ahead += P / WHOLE * t->ahead_step;
         } else {
             tile_steps(mr, nv, row, col, steps, a, b, t->b_row, next_a, t->ahead, t->ahead_step, acc);
             if (HALVES) FORGET(t); /* again, or what is read above is kept meanwhile, where there is no room either */
