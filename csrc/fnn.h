@@ -418,6 +418,7 @@ typedef struct {
     ptrdiff_t itemsize;     /* bytes of a real, or of a pair */
     ptrdiff_t vl, panel;    /* VL and P */
     ptrdiff_t mr;           /* rows of the largest register tile */
+    ptrdiff_t kc;           /* elements of k, of words in bfloat16, that a block of a large product takes at most */
     ptrdiff_t slim;         /* of a last panel of B of so many columns or fewer nothing past its end is read */
 #define FNN_UNARY(name) fnn_unary name;
 #define FNN_GRAD(name) fnn_grad name;

@@ -21,6 +21,10 @@
 #define FNN_STR(x) FNN_STR_(x)
 
 #define P (VL * NV)
+#ifndef KC_BYTES
+#define KC_BYTES 3328 /* of a row of A's block: less, and C goes through memory more often; more, and A and two
+                         panels of B crowd L2 */
+#endif
 _Static_assert(P <= FNN_MAX_PANEL, "the callers' buffers are for panels of FNN_MAX_PANEL columns");
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
@@ -123,6 +127,7 @@ const fnn_kernels FNN_NAME(kernels) = {
     .vl = VL,
     .panel = P,
     .mr = MR,
+    .kc = KC_BYTES / sizeof(real) / P * P,
     .slim = SLIM,
 #include "kernels.def"
 };

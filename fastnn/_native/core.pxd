@@ -209,7 +209,7 @@ cdef extern from "fnn.h" nogil:
     ctypedef struct fnn_kernels:
         const char *isa
         const char *dtype
-        ptrdiff_t itemsize, vl, panel, mr, slim
+        ptrdiff_t itemsize, vl, panel, mr, kc, slim
         fnn_unary sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, exp, log, softplus, log_sigmoid
         fnn_unary softsign, hard_tanh, hard_sigmoid, hard_silu, silu, gelu, gelu_tanh, mish
         fnn_grad sigmoid_backward, tanh_backward, relu_backward, relu6_backward

@@ -37,8 +37,6 @@ from fastnn._native.core cimport (
 from fastnn._native.team cimport run_team
 
 cdef enum:
-    KC_BYTES = 3328     # kc elements of k: less, and C goes through memory more often; more, and A
-                        # and two panels of B crowd L2. 704 for k = 2048, all of 784
     MC = 56             # rows of A's block, rounded to whole tiles, of which there are several: 150 KiB, a
                         # part of L2 beside two panels of B, and small enough that threads end together
     NC = 2048           # columns of B's block: 8 MiB, a part of L3
@@ -74,6 +72,7 @@ cdef struct team:
 cdef struct plan:
     product x
     ptrdiff_t itemsize, panel, mr, slim
+    ptrdiff_t most_kc               # words
     fnn_gemm gemm
     const fnn_kernels *pairs        # what makes pairs of bfloat16; NULL: elements stay as they are
     fnn_pack copy, transpose        # of elements, or of words
@@ -188,7 +187,7 @@ cdef void choose_blocks(plan *s) noexcept nogil:
     s.direct_a = (
         s.pairs == NULL and (s.direct or s.x.transpose_b) and s.x.n <= DIRECT_COLUMNS
         and s.x.m * s.x.k * s.itemsize <= DIRECT and s.x.lda * s.itemsize % SETS != 0)
-    s.kc = even_block(s.x.k, KC_BYTES // s.itemsize * s.per_word, s.panel * s.per_word)
+    s.kc = even_block(s.x.k, s.most_kc * s.per_word, s.panel * s.per_word)
     cdef ptrdiff_t unit = s.panel if s.x.transpose_a and not s.direct_a else 1
     cdef bint alone = s.row_teams == 1 and (
         rows <= MC or s.direct_a or rows * s.kc // s.per_word * s.itemsize <= whole_a)
@@ -544,6 +543,7 @@ cdef int multiply(const fnn_kernels *k, const product *what, int threads) except
     s.itemsize = k.itemsize
     s.panel = k.panel
     s.mr = k.mr
+    s.most_kc = k.kc
     s.slim = k.slim
     s.gemm = k.gemm_tn if what.transpose_a else k.gemm_nn
     s.pairs = k if k == kernels(FNN_BFLOAT16) else NULL
