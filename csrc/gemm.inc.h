@@ -8,12 +8,12 @@
  * is small and few panels of B go by, packing would take longer than it saves.
  *
  * Loops, outer to inner: panel of C (P columns), tile of rows; each tile runs through all of k.
- * Cutting k into blocks whose panel of B stays in L1 was measured and lost (0.75 to 0.92 of peak
- * against 0.90 to 0.97): C then goes through memory once a block, while the hardware prefetches
+ * With AVX-512 cutting k into blocks whose panel of B stays in L1 was measured and lost (0.75 to 0.92 of peak
+ * against 0.90 to 0.97; with AVX2 callers do it, KC_BYTES): C then goes through memory once a block, while the hardware prefetches
  * B's one contiguous stream well. What it does not see coming is fetched by hand while the tile
  * multiplies: its rows of C, which lie far apart, into L1, a few every P steps (all at once would
  * take every fill buffer, and A and B would wait), and A's next panel, a line a step; into L2, a line every
- * two steps, the next panel of B; and what the caller packs next, a few lines every P steps.
+ * two steps or V_STEPS, the next panel of B; and what the caller packs next, a few lines every P steps.
  *
  * A panel of few columns has tiles of its own (slim.inc.h).
  *

@@ -10,7 +10,8 @@
  * there; a sum between the products measured slower.
  *
  * Registers: the update needs six beside the tile, of Adam two from one step to the next. Tiles of 11
- * rows split a panel of 32 as evenly as those of 14 do, and use 22 + 2 + 1.
+ * rows split a panel of 32 as evenly as those of 14 do, and use 22 + 2 + 1. With V_STEPS those of 6 are the fastest,
+ * though sums go to memory while the update runs: most of the products come after it.
  */
 
 #if MR == 14
@@ -38,7 +39,7 @@ typedef struct {
     ptrdiff_t cols;      /* of the panel: P, or fewer in tiles one vector wide */
     tile_weights before; /* the weights of the tile after it are the next in memory */
     int far;             /* fetch those meanwhile */
-    const real *ahead;   /* and then lines from here on, one every two steps */
+    const real *ahead;   /* and then lines from here on, one every two steps or V_STEPS */
     ptrdiff_t ahead_step;
     optim_hyper hyper;
 } gradient_args;

@@ -105,8 +105,7 @@ INLINE void tile_step(const int mr, const int nv, const ptrdiff_t row, const rea
 /* Plain counting, no minimum: gcc would compute that in vector registers, and the branch on it then
  * waits behind the multiply-adds. */
 INLINE void fetch_lines(walk *w, const int into_l1) {
-    if (w->left <= 0) return;
-    for (ptrdiff_t i = w->pace; i > 0 && w->left > 0; i--, w->left--) {
+    for (ptrdiff_t i = w->pace; w->left > 0 && i > 0; i--, w->left--) {
         into_l1 ? __builtin_prefetch(w->at, 0, 3) : __builtin_prefetch(w->at, 0, 2);
         if (++w->row < w->rows) {
             w->at += w->stride;
